@@ -1,4 +1,4 @@
-//! The control plane's API as its administrator calls it.
+//! A client for the control plane's API that calls it as its administrator.
 
 use std::time::Duration;
 
@@ -9,16 +9,17 @@ use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 
-/// A call may wait for enforcement; longer than this, it hangs.
+/// The timeout of a call. A call may wait for enforcement; one that takes longer than this hangs.
 const CALL: Duration = Duration::from_secs(30);
 
-/// A client that talks to this machine alone: no proxy, no redirects, and an end to every request.
+/// Creates a client that only talks to this machine: it uses no proxy, follows no redirects, and
+/// every request has a timeout.
 ///
 /// # Panics
-/// When the client cannot be made, which depends on nothing.
+/// Panics when the client cannot be made, which depends on nothing.
 #[must_use]
 pub fn http_client() -> reqwest::Client {
-    // It fails only if there is a provider already.
+    // Fails only if a provider is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -27,7 +28,7 @@ pub fn http_client() -> reqwest::Client {
     client.build().unwrap()
 }
 
-/// A key, with the only sight of its secret.
+/// A created key, with its secret, which the API shows only once.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CreatedKey {
     /// `key_` and 12 characters.
@@ -41,7 +42,7 @@ pub struct CreatedKey {
 pub struct Regenerated {
     /// The secret.
     pub api_key: String,
-    /// How far the change had come.
+    /// The enforcement progress of the change.
     pub enforcement: Enforcement,
 }
 
@@ -50,27 +51,27 @@ struct ImportedKey {
     key_id: String,
 }
 
-/// How far a change had come when the API answered.
+/// The enforcement progress of a change when the API answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Enforcement {
     /// The revision that holds the change.
     pub revision: u64,
-    /// How many nodes were connected.
+    /// The number of connected nodes.
     pub nodes: u64,
-    /// How many of them decide by that revision.
+    /// The number of connected nodes that decide by that revision.
     pub acknowledged: u64,
-    /// How many of them have no stream and may still serve.
+    /// The number of nodes that have no stream and may still serve.
     pub lost: u64,
-    /// Whether every node that may still serve decides by that revision.
+    /// True if every node that may still serve decides by that revision.
     pub complete: bool,
-    /// How long that took.
+    /// The time that enforcement took, in milliseconds.
     pub elapsed_ms: u64,
 }
 
-/// The API answered, but not with success.
+/// An error: the API answered, but not with success.
 #[derive(Debug)]
 pub struct Refused {
-    /// What was called, such as `POST /v1/keys/generate`.
+    /// The call, such as `POST /v1/keys/generate`.
     pub call: String,
     /// The HTTP status.
     pub status: u16,
@@ -87,7 +88,7 @@ impl std::fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl ControlPlane {
-    /// The address of `path` at the API.
+    /// Returns the URL of `path` at the API.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.options.http)
@@ -96,7 +97,7 @@ impl ControlPlane {
     /// Opens a session for the administrator.
     ///
     /// # Errors
-    /// When it is refused.
+    /// Fails when it is refused.
     pub async fn login(&self) -> Result<String> {
         let credentials =
             json!({ "email": self.options.admin_email, "password": self.options.admin_password });
@@ -112,10 +113,10 @@ impl ControlPlane {
             .to_owned())
     }
 
-    /// A call in the administrator's session, which the first one opens.
+    /// Prepares a call in the administrator's session, which the first call opens.
     ///
     /// # Errors
-    /// When the log-in is refused.
+    /// Fails when the log-in is refused.
     pub async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
         let session = self.session.get_or_try_init(|| self.login()).await?;
         Ok(self
@@ -124,26 +125,28 @@ impl ControlPlane {
             .bearer_auth(session))
     }
 
-    /// A call with a JSON body in the administrator's session: the answer's `data`.
+    /// Makes a call with a JSON body in the administrator's session, and returns the response's
+    /// `data`.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value> {
         data(self.request(method, path).await?.json(&body)).await
     }
 
-    /// What the API tells at `path` to the administrator: the answer's `data`.
+    /// Reads `path` in the administrator's session, and returns the response's `data`.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn get(&self, path: &str) -> Result<Value> {
         data(self.request(Method::GET, path).await?).await
     }
 
-    /// A change that narrows what keys may do: how far it had come when the API answered.
+    /// Makes a change that narrows what keys may do, and returns its enforcement progress when the
+    /// API answered.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn change(&self, method: Method, path: &str, body: Value) -> Result<Enforcement> {
         Ok(serde_json::from_value(
             self.call(method, path, body).await?["enforcement"].take(),
@@ -153,15 +156,15 @@ impl ControlPlane {
     /// Replaces the route rules.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn put_routes(&self, routes: Value) -> Result<Enforcement> {
         self.change(Method::PUT, "/v1/routes", routes).await
     }
 
-    /// Makes a subaccount; its id, `sub_…`.
+    /// Creates a subaccount and returns its id, `sub_…`.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn create_subaccount(&self, name: &str) -> Result<String> {
         let made = self
             .call(Method::POST, "/v1/subaccounts", json!({ "name": name }))
@@ -172,10 +175,11 @@ impl ControlPlane {
             .to_owned())
     }
 
-    /// Registers those of the services in a key's scope that are not registered yet.
+    /// Registers the services in a key's scope that are not registered yet.
     ///
     /// # Errors
-    /// [`Refused`], when the API answers neither with success nor that there is such a service.
+    /// Returns [`Refused`] when the API answers neither with success nor that there is such a
+    /// service.
     pub(crate) async fn register_services(&self, key: &Value) -> Result<()> {
         for service in key["scope"].as_array().into_iter().flatten() {
             let registered = self
@@ -192,10 +196,10 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Makes a key, such as `{"name": "CI"}`, and registers the services that its scope lists.
+    /// Creates a key, such as `{"name": "CI"}`, and registers the services in its scope.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn create_key(&self, key: Value) -> Result<CreatedKey> {
         self.register_services(&key).await?;
         Ok(serde_json::from_value(
@@ -203,11 +207,11 @@ impl ControlPlane {
         )?)
     }
 
-    /// Gives a key another secret; the old one is good for so many seconds more. What the API
-    /// answers.
+    /// Generates a new secret for a key. The old secret remains valid for `overlap_seconds`.
+    /// Returns the API's response.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn regenerate(&self, key_id: &str, overlap_seconds: u32) -> Result<Regenerated> {
         let path = format!("/v1/keys/{key_id}/regenerate");
         let body = json!({ "overlap_seconds": overlap_seconds });
@@ -216,10 +220,10 @@ impl ControlPlane {
         )?)
     }
 
-    /// Imports keys, such as `[{"name": "CI", "sha256": "9f86…"}]`; their ids.
+    /// Imports keys, such as `[{"name": "CI", "sha256": "9f86…"}]`, and returns their ids.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn import(&self, keys: Value) -> Result<Vec<String>> {
         let imported = self
             .call(Method::POST, "/v1/keys/import", json!({ "keys": keys }))
@@ -228,10 +232,10 @@ impl ControlPlane {
         Ok(imported.into_iter().map(|key| key.key_id).collect())
     }
 
-    /// A key as the API tells of it.
+    /// Returns a key as the API shows it.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn key(&self, key_id: &str) -> Result<Value> {
         self.get(&format!("/v1/keys/{key_id}")).await
     }
@@ -239,7 +243,7 @@ impl ControlPlane {
     /// Revokes a key.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn revoke(&self, key_id: &str) -> Result<Enforcement> {
         let mut data = data(
             self.request(Method::DELETE, &format!("/v1/keys/{key_id}"))
@@ -249,10 +253,10 @@ impl ControlPlane {
         Ok(serde_json::from_value(data["enforcement"].take())?)
     }
 
-    /// The connected Envoys.
+    /// Returns the connected Envoys.
     ///
     /// # Errors
-    /// [`Refused`], when the API does not answer with success.
+    /// Returns [`Refused`] when the API does not answer with success.
     pub async fn nodes(&self) -> Result<Vec<Value>> {
         let told = self.get("/v1/nodes").await?;
         Ok(told["nodes"]
@@ -261,10 +265,10 @@ impl ControlPlane {
             .clone())
     }
 
-    /// The page `/metrics`.
+    /// Returns the page `/metrics`.
     ///
     /// # Errors
-    /// When it does not answer 200.
+    /// Fails when it does not answer 200.
     pub async fn metrics(&self) -> Result<String> {
         let response = self
             .client
@@ -275,11 +279,11 @@ impl ControlPlane {
         Ok(response.text().await?)
     }
 
-    /// One metric, such as `latchkey_stream_snapshots_total{kind="full"}`; 0 when it is not there,
-    /// as for a counter that has counted nothing yet.
+    /// Returns one metric, such as `latchkey_stream_snapshots_total{kind="full"}`. It is 0 if the
+    /// page does not have it, as for a counter that has counted nothing yet.
     ///
     /// # Errors
-    /// When there are no metrics.
+    /// Fails when there are no metrics.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         let page = self.metrics().await?;
         let value = page
@@ -289,7 +293,7 @@ impl ControlPlane {
     }
 }
 
-/// Sends a request; `data` of the answer. Anything else than success is [`Refused`].
+/// Sends a request, and returns the response's `data`. Any status but success is [`Refused`].
 pub(crate) async fn data(request: RequestBuilder) -> Result<Value> {
     let (client, request) = request.build_split();
     let request = request?;

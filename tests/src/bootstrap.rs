@@ -1,7 +1,7 @@
-//! Envoy's configuration: the shipped `envoy/latchkey.yaml`, filled in, and changed where a test
-//! needs it otherwise.
+//! Envoy's configuration: the shipped `envoy/latchkey.yaml` with its variables filled in, and
+//! changed where a test needs that.
 //!
-//! The changes work on the text, so that what the tests run is the file that people read.
+//! The changes work on the text, so that the tests run the same file that people read.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::paths::workspace;
 
-/// A route's action: Envoy answers.
+/// The action of a route that Envoy answers itself.
 const ANSWER: &str = "direct_response: { status: 200, body: { inline_string: ok } }";
 
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
@@ -35,37 +35,37 @@ const BESIDE: &str = r#"    - name: beside
                       "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router
 "#;
 
-/// A configuration in the making.
+/// A configuration that is being built.
 #[derive(Debug, Clone)]
 pub struct Bootstrap {
     text: String,
 }
 
 impl Bootstrap {
-    /// The shipped file.
+    /// Reads the shipped file.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Fails when it cannot be read.
     pub fn shipped() -> Result<Self> {
         let path = workspace().join("envoy/latchkey.yaml");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         Ok(Self { text })
     }
 
-    /// One that is filled in already.
+    /// Creates a configuration from a text whose variables are filled in already.
     pub(crate) fn filled(text: String) -> Self {
         Self { text }
     }
 
-    /// The text as it is now.
+    /// Returns the current text.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// Replaces the one place where `old` stands.
+    /// Replaces the only occurrence of `old`.
     ///
     /// # Errors
-    /// When it stands nowhere, or more than once.
+    /// Fails when it stands nowhere, or more than once.
     pub fn replace(&mut self, old: &str, new: &str) -> Result<()> {
         let found = self.text.matches(old).count();
         ensure!(found == 1, "{old:?} stands {found} times in the bootstrap");
@@ -73,10 +73,10 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Takes out the HTTP filter of that name.
+    /// Removes the HTTP filter with that name.
     ///
     /// # Errors
-    /// When there is none.
+    /// Fails when there is none.
     pub fn remove_http_filter(&mut self, name: &str) -> Result<()> {
         let lines: Vec<&str> = self.text.lines().collect();
         let first = position(&lines, &format!("- name: {name}"))?;
@@ -85,10 +85,10 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Puts other HTTP filters, a list in YAML, in place of `latchkey` and `guard`.
+    /// Replaces `latchkey` and `guard` by other HTTP filters, a list in YAML.
     ///
     /// # Errors
-    /// When those are not there.
+    /// Fails when those are not there.
     pub fn replace_http_filters(&mut self, filters: &str) -> Result<()> {
         self.remove_http_filter("latchkey")?;
         self.remove_http_filter("guard")?;
@@ -104,11 +104,11 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Has Envoy itself answer what its filters let through, with 200 and `ok`, and takes out the
+    /// Makes Envoy answer the requests that its filters admit, with 200 and `ok`, and removes the
     /// access log.
     ///
     /// # Errors
-    /// When the route or the access log is not there.
+    /// Fails when the route or the access log is not there.
     pub fn answer_itself(&mut self) -> Result<()> {
         self.replace("route: { cluster: upstream }", ANSWER)?;
         let lines: Vec<&str> = self.text.lines().collect();
@@ -118,10 +118,10 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Adds a listener `beside`, on a free port, whose requests meet no filter.
+    /// Adds a listener `beside`, on a free port, that has no filters.
     ///
     /// # Errors
-    /// When there are no listeners.
+    /// Fails when there are no listeners.
     pub fn add_listener_beside(&mut self) -> Result<()> {
         self.replace(
             "  listeners:\n",
@@ -129,12 +129,11 @@ impl Bootstrap {
         )
     }
 
-    /// Adds a listener `second`, on a free port, which is the listener `gateway` but for the
-    /// filter's configuration: that is changed by a JSON merge patch. So the filters of both share
-    /// a VM.
+    /// Adds a listener `second`, on a free port. It is a copy of the listener `gateway` whose
+    /// filter configuration is changed by a JSON merge patch. So the filters of both share a VM.
     ///
     /// # Errors
-    /// When there is no such listener, or its configuration was changed before.
+    /// Fails when there is no such listener, or its configuration was changed before.
     pub fn add_second_gateway(&mut self, patch: &Value) -> Result<()> {
         let lines: Vec<&str> = self.text.lines().collect();
         let first = position(&lines, "- name: gateway")?;
@@ -150,10 +149,10 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Has Envoy not keep the statistic of that name.
+    /// Makes Envoy drop the statistic with that name.
     ///
     /// # Errors
-    /// When the bootstrap does not configure statistics.
+    /// Fails when the bootstrap does not configure statistics.
     pub fn leave_out_stat(&mut self, name: &str) -> Result<()> {
         let matcher = format!(
             "  stats_matcher: {{ exclusion_list: {{ patterns: [{{ exact: {name} }}] }} }}\n"
@@ -165,7 +164,7 @@ impl Bootstrap {
     /// HTTP/2.
     ///
     /// # Errors
-    /// When either is not there.
+    /// Fails when either is not there.
     pub fn use_http2_upstream(&mut self) -> Result<()> {
         let lines: Vec<&str> = self.text.lines().collect();
         let options = position(&lines, "typed_extension_protocol_options:")?;
@@ -175,10 +174,10 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Gives the cluster `latchkey` another endpoint.
+    /// Adds another endpoint to the cluster `latchkey`.
     ///
     /// # Errors
-    /// When it has none yet.
+    /// Fails when it has none yet.
     pub fn add_stream(&mut self, stream: SocketAddr) -> Result<()> {
         let lines: Vec<&str> = self.text.lines().collect();
         let endpoints = lines
@@ -194,10 +193,11 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Takes the listeners out, as the text of a file for LDS; Envoy reads that from `path` then.
+    /// Removes the listeners, and returns them as the text of a file for LDS, which Envoy then
+    /// reads from `path`.
     ///
     /// # Errors
-    /// When there are no listeners.
+    /// Fails when there are no listeners.
     pub fn split_listeners(&mut self, path: &Path, version: u64) -> Result<String> {
         let lines: Vec<&str> = self.text.lines().collect();
         let first = position(&lines, "listeners:")?;
@@ -225,7 +225,7 @@ impl Bootstrap {
         Ok(file)
     }
 
-    /// The text as it is.
+    /// Returns the text.
     #[must_use]
     pub fn into_text(self) -> String {
         self.text
@@ -234,17 +234,17 @@ impl Bootstrap {
     /// Changes the filter's configuration by a JSON merge patch (RFC 7396).
     ///
     /// # Errors
-    /// When the bootstrap has no such configuration, or it is not JSON.
+    /// Fails when the bootstrap has no such configuration, or it is not JSON.
     pub fn merge_configuration(&mut self, patch: &Value) -> Result<()> {
         let mut configuration: Value = serde_json::from_str(&self.configuration()?.2)?;
         merge(&mut configuration, patch);
         self.set_configuration(&configuration.to_string())
     }
 
-    /// Gives the filter `text` as its configuration, JSON or not.
+    /// Sets the filter's configuration to `text`, which need not be JSON.
     ///
     /// # Errors
-    /// When the bootstrap has no place for it.
+    /// Fails when the bootstrap has no place for it.
     pub fn set_configuration(&mut self, text: &str) -> Result<()> {
         let (first, end, _) = self.configuration()?;
         let lines: Vec<&str> = self.text.lines().collect();
@@ -258,7 +258,7 @@ impl Bootstrap {
         Ok(())
     }
 
-    /// Whether a variable of that name is to be filled in.
+    /// Returns true if a variable with that name is to be filled in.
     pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.text.contains(&format!("${{{name}}}"))
     }
@@ -266,7 +266,7 @@ impl Bootstrap {
     /// Fills in the variables, each `${NAME}`.
     ///
     /// # Errors
-    /// When one is not used, or one is left.
+    /// Fails when one is not used, or one is left.
     pub fn fill(mut self, variables: &[(&str, String)]) -> Result<String> {
         for (name, value) in variables {
             let variable = format!("${{{name}}}");
@@ -285,8 +285,8 @@ impl Bootstrap {
         Ok(self.text)
     }
 
-    /// The lines of the filter's configuration, from `value: |` up to the end of its block, and its
-    /// text.
+    /// Returns the lines of the filter's configuration, from `value: |` to the end of its block,
+    /// and its text.
     fn configuration(&self) -> Result<(usize, usize, String)> {
         let lines: Vec<&str> = self.text.lines().collect();
         let first = position(&lines, "value: |")?;
@@ -302,7 +302,7 @@ fn position(lines: &[&str], wanted: &str) -> Result<usize> {
         .with_context(|| format!("the bootstrap has no line `{wanted}`"))
 }
 
-/// The first line after `first` that stands no deeper than it.
+/// Returns the first line after `first` that is not indented more deeply.
 fn end_of_block(lines: &[&str], first: usize) -> usize {
     let depth = indentation(lines[first]);
     let deeper = |line: &&&str| line.trim().is_empty() || indentation(line) > depth;

@@ -1,6 +1,6 @@
-//! A real browser: headless Chromium with a profile of its own, by WebDriver. What a person does in
-//! it is in `page.rs`, `travel.rs` and `keyboard.rs`, who that person is in `reader.rs`, what a
-//! page is held to in `audit.rs`.
+//! A real browser: headless Chromium with its own profile, driven by WebDriver. The actions of a
+//! person are in `page.rs`, `travel.rs` and `keyboard.rs`, the person's preferences in `reader.rs`,
+//! and the requirements on pages in `audit.rs`.
 
 mod audit;
 mod keyboard;
@@ -27,41 +27,42 @@ use crate::paths::browser_binaries;
 use crate::process::{Process, read_lossy};
 use crate::wait::eventually;
 
-/// How long it may take to start, on a busy machine.
+/// The time that the browser may take to start, on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
-/// chromedriver takes a port that is free on one loopback address, and wants the same on the other.
+/// The message of chromedriver when its port is taken: it picks a port that is free on one loopback
+/// address, and needs the same port on the other.
 const PORT_TAKEN: &str = "Address already in use";
 const MOST_TRIES: u32 = 10;
 
-/// How wide and high a page is.
+/// The width and height of a page, in pixels.
 pub type Size = (u32, u32);
 
 const SIZE: Size = (1280, 900);
 
-/// A browser with one window, in which the pages of one site are open. It ends when it is dropped.
+/// A browser with one window, which shows the pages of one site. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
     site: String,
-    /// Only taken when it ends.
+    /// The driver; none only while the browser ends.
     driver: Option<WebDriver>,
     process: Process,
     profile: TempDir,
 }
 
 impl Browser {
-    /// Starts one for `site`, such as `http://127.0.0.1:8080`.
+    /// Starts a browser for `site`, such as `http://127.0.0.1:8080`.
     ///
     /// # Panics
-    /// When it does not come up.
+    /// Panics when it does not come up.
     pub async fn start(site: String) -> Self {
         Self::try_start(site).await.unwrap()
     }
 
-    /// Starts one for `site`.
+    /// Starts a browser for `site`.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// Fails when it does not come up.
     pub async fn try_start(site: String) -> Result<Self> {
         let (chromium, chromedriver) = browser_binaries()?;
         let profile = tempfile::Builder::new()
@@ -97,11 +98,11 @@ impl Browser {
         Ok(browser)
     }
 
-    /// The page as a PNG: all of it, however long, but no more than `highest`, and at the window's
-    /// width.
+    /// Returns the page as a PNG at the window's width. It shows the whole page, up to the height
+    /// `highest`.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn picture(&self, (width, height): Size, highest: u32) -> Result<Vec<u8>> {
         self.resize((width, height)).await?;
         let full = self
@@ -115,11 +116,11 @@ impl Browser {
         Ok(picture)
     }
 
-    /// Runs a script as the body of a function, whatever the page's policy says; waits for what it
-    /// promises.
+    /// Runs a script as the body of a function, regardless of the page's policy, and waits for the
+    /// promise that it returns.
     ///
     /// # Errors
-    /// When the script throws.
+    /// Fails when the script throws.
     pub async fn run(&self, script: &str, arguments: Vec<Value>) -> Result<Value> {
         Ok(self
             .driver()?
@@ -129,7 +130,7 @@ impl Browser {
             .clone())
     }
 
-    /// Where it saves files.
+    /// The directory where it saves files.
     fn downloads(&self) -> PathBuf {
         self.profile.path().join("downloads")
     }
@@ -145,8 +146,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // There is nobody left to say good-bye to: all processes of the browser end with
-        // chromedriver's group.
+        // The session needs no orderly end: all processes of the browser end with chromedriver's
+        // group.
         if let Some(driver) = self.driver.take() {
             let _ = driver.leak();
         }
@@ -154,10 +155,10 @@ impl Drop for Browser {
     }
 }
 
-/// Starts chromedriver; says on which port it listens.
+/// Starts chromedriver, and returns the port on which it listens.
 async fn start_driver(chromedriver: &Path, profile: &Path, tries: u32) -> Result<(Process, u16)> {
     let mut command = Command::new(chromedriver);
-    // Neither reads nor leaves anything of the user's.
+    // It neither reads nor leaves any file of the user.
     command
         .args(["--port=0", "--log-level=SEVERE"])
         .env("HOME", profile)
@@ -186,21 +187,21 @@ fn capabilities(chromium: &Path, profile: &Path) -> Result<Capabilities> {
         "--headless=new".to_owned(),
         format!("--user-data-dir={}", profile.join("chromium").display()),
         format!("--window-size={},{}", SIZE.0, SIZE.1),
-        // By a pipe, so that it ends with chromedriver however that ends.
+        // Uses a pipe, so that Chromium ends with chromedriver however that ends.
         "--remote-debugging-pipe".to_owned(),
         "--disable-dev-shm-usage".to_owned(),
         "--disable-gpu".to_owned(),
         "--lang=en-US".to_owned(),
         "--hide-scrollbars".to_owned(),
-        // Letters without coloured edges, which make pictures large and depend on the screen.
+        // Draws letters without coloured edges, which make pictures large and depend on the screen.
         "--disable-lcd-text".to_owned(),
-        // Lets nothing go anywhere else than to this machine.
+        // Allows no traffic to any other machine.
         "--disable-background-networking".to_owned(),
         "--disable-component-update".to_owned(),
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.*".to_owned(),
     ];
     if geteuid().is_root() {
-        // Chromium has none for root.
+        // Chromium has no sandbox for root.
         arguments.push("--no-sandbox".to_owned());
     }
     let options = json!({ "binary": chromium, "args": arguments });
@@ -212,7 +213,7 @@ fn capabilities(chromium: &Path, profile: &Path) -> Result<Capabilities> {
     Ok(serde_json::from_value(capabilities)?)
 }
 
-/// Where chromedriver says that it listens.
+/// Returns the port that chromedriver reports in its log.
 fn port_in(log: &str) -> Option<u16> {
     let (_, rest) = log.split_once("started successfully on port ")?;
     rest.split_once('.')?.0.parse().ok()

@@ -1,4 +1,4 @@
-//! An upstream that reads headers as CGI programs get them, and that takes WebSocket upgrades.
+//! An upstream that reads headers as CGI programs do, and that accepts WebSocket upgrades.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// An HTTP/1.1 server, as long as the runtime lives.
+/// An HTTP/1.1 server that runs as long as the runtime.
 ///
-/// Its answer to any request is 200 and the names and values of headers and trailers as they
-/// arrived (`headers`, `trailers`: lists of pairs), and as variables: upper case, with `_` for
-/// whatever is neither letter nor digit, in `first` by the first and in `last` by the last of those
-/// that are the same variable. To a request with `Upgrade` its answer is 101, then the same JSON as
-/// one line, and then whatever it is sent.
+/// It answers any request with 200 and JSON. `headers` and `trailers` are lists of pairs, the names
+/// and values as they arrived. `first` and `last` have them as variables: the name in upper case,
+/// with `_` for each character that is neither a letter nor a digit. If several names become the
+/// same variable, `first` has the first value and `last` the last. It answers a request with
+/// `Upgrade` with 101, then with the same JSON as one line, and then echoes the bytes that it
+/// receives.
 #[derive(Debug)]
 pub struct CgiUpstream {
     port: u16,
@@ -23,23 +24,23 @@ pub struct CgiUpstream {
 type Fields = Vec<(String, String)>;
 
 impl CgiUpstream {
-    /// Starts it on a free port.
+    /// Starts the server on a free port.
     ///
     /// # Errors
-    /// When there is none.
+    /// Fails when there is none.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // It ends with an error when the other side is gone.
+                // `serve` ends with an error when the client closes the connection.
                 tokio::spawn(async move { drop(serve(stream).await) });
             }
         });
         Ok(Self { port })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Returns the port on 127.0.0.1 where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -107,7 +108,7 @@ fn seen(headers: &Fields, trailers: &Fields) -> Value {
     json!({ "headers": headers, "trailers": trailers, "first": first, "last": last })
 }
 
-/// Header lines, up to the empty one.
+/// Reads header lines, up to the empty one.
 async fn fields(stream: &mut BufReader<TcpStream>) -> Result<Fields> {
     let mut fields = Vec::new();
     loop {

@@ -1,12 +1,13 @@
-//! Chance that can be repeated.
+//! Random numbers that can be repeated.
 
-/// The same numbers for the same seed (SplitMix64). The policy's tests have one like it, behind a
-/// feature with which all that depends on the policy would be built a second time for these tests.
+/// A generator that returns the same numbers for the same seed (SplitMix64). The policy's tests
+/// have a similar one, but behind a feature that would rebuild everything that depends on the
+/// policy for these tests.
 #[derive(Debug, Clone)]
 pub struct Chance(pub u64);
 
 impl Chance {
-    /// Any number.
+    /// Returns any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -14,24 +15,24 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics when `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         let below = self.number() % u64::try_from(bound).unwrap();
         usize::try_from(below).unwrap()
     }
 
-    /// True once in so many times.
+    /// Returns true once in `times` calls, on average.
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of these.
+    /// Returns one of `choices`.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics when there is no choice.
     pub fn pick<'c, T>(&mut self, choices: &'c [T]) -> &'c T {
         &choices[self.below(choices.len())]
     }

@@ -1,5 +1,5 @@
-//! Requests as bytes: a connection that sends what a test wrote, which HTTP clients would tidy up
-//! or refuse.
+//! Requests as bytes: a connection that sends exactly the bytes of a test, which HTTP clients would
+//! normalize or refuse.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tokio::time::timeout;
 
 use crate::gateway::Answer;
 
-/// An answer takes at most this.
+/// The time that an answer may take.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// One HTTP/1.1 connection at a time to one address.
+/// A client for one address, with one HTTP/1.1 connection at a time.
 #[derive(Debug)]
 pub struct Connection {
     address: SocketAddr,
@@ -24,7 +24,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opened by the first request.
+    /// Creates a client for `address`. The first request opens the connection.
     #[must_use]
     pub fn to(address: SocketAddr) -> Self {
         Self {
@@ -33,10 +33,10 @@ impl Connection {
         }
     }
 
-    /// Opens it, unless it is open.
+    /// Opens the connection, unless it is open.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// Fails when nobody listens there.
     pub async fn open(&mut self) -> Result<()> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(self.address).await?;
@@ -46,14 +46,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends one request, which [`request`] writes, and reads its answer. When that says that the
-    /// connection ends with it, the next request opens another.
+    /// Sends one request, which [`request`] writes, and reads its answer. If the answer closes the
+    /// connection, the next request opens another.
     ///
     /// # Errors
-    /// When there is no answer, or one that is no HTTP.
+    /// Fails when there is no answer, or when it is not HTTP.
     pub async fn send(&mut self, request: &[u8]) -> Result<Answer> {
         self.open().await?;
-        // Not put back when something goes wrong.
+        // After an error the stream is not put back.
         let mut stream = self.stream.take().context("not open")?;
         stream.get_mut().write_all(request).await?;
         let (answer, ends) = timeout(ANSWER, read(&mut stream))
@@ -66,8 +66,8 @@ impl Connection {
     }
 }
 
-/// A request without a body: `target` and `headers` as they stand. The host is `gateway`, unless a
-/// header says another.
+/// Writes a request without a body, with `target` and `headers` unchanged. The host is `gateway`,
+/// unless a header names another.
 #[must_use]
 pub fn request(method: &str, target: impl AsRef<[u8]>, headers: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = [method.as_bytes(), b" ", target.as_ref(), b" HTTP/1.1\r\n"].concat();
@@ -84,7 +84,7 @@ pub fn request(method: &str, target: impl AsRef<[u8]>, headers: &[(&str, &str)])
     bytes
 }
 
-/// The answer, and whether the connection ends with it.
+/// Returns the answer, and whether it closes the connection.
 async fn read(stream: &mut BufReader<TcpStream>) -> Result<(Answer, bool)> {
     let mut line = String::new();
     stream.read_line(&mut line).await?;

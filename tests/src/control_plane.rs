@@ -1,4 +1,4 @@
-//! A real control plane: the process `latchkey serve`. What it answers is in `api.rs`.
+//! A real control plane: the process `latchkey serve`. The client for its API is in `api.rs`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,24 +16,24 @@ use crate::paths::latchkey_binary;
 use crate::process::{Process, read_lossy};
 use crate::wait::eventually;
 
-/// What encrypts imported keys in the databases of all tests.
+/// The key that encrypts imported keys in the databases of all tests.
 const AT_REST_KEY: &str = "a7b51a1e77c3a0a5d6b7a3a9f1d2e3c4b5a697887766554433221100ffeeddcc";
 
-/// How long it may take to start: argon2id and the migrations take their time, on a busy machine
-/// more.
+/// The time that it may take to start. Argon2id and the migrations are slow, more so on a busy
+/// machine.
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
 
-/// How a control plane is started.
+/// The options with which a control plane is started.
 #[derive(Debug, Clone)]
 pub struct ControlPlaneOptions {
-    /// Where the API listens.
+    /// The address of the API.
     pub http: SocketAddr,
-    /// Where the stream listens.
+    /// The address of the stream.
     pub stream: SocketAddr,
     /// The database's file.
     pub database: PathBuf,
-    /// Whether a start creates a database if there is none.
+    /// True if a start creates a database that does not exist.
     pub create_database: bool,
     /// A token that any node may present.
     pub node_token: Option<String>,
@@ -41,22 +41,22 @@ pub struct ControlPlaneOptions {
     pub admin_email: String,
     /// The first user's password.
     pub admin_password: String,
-    /// For how long after a start or a lost stream a node counts as connected.
+    /// The time for which a node counts as connected after a start or a lost stream.
     pub node_grace: Option<Duration>,
-    /// Its limit of open files, unless it is that of the test.
+    /// Its limit of open files; by default the test's own.
     pub open_files: Option<u32>,
-    /// More variables of the environment.
+    /// Additional environment variables.
     pub environment: Vec<(String, String)>,
-    /// Where the log goes.
+    /// The directory of the log.
     pub dir: PathBuf,
 }
 
 impl ControlPlaneOptions {
-    /// One with a new database in `dir`, on a loopback address of its own, so that it finds its
-    /// ports free again when it is killed and started again.
+    /// Returns options with a new database in `dir` and an unshared loopback address, so that the
+    /// ports are still free when the control plane is killed and started again.
     ///
     /// # Errors
-    /// When no address can be had.
+    /// Fails when no address is available.
     pub fn on_free_ports(dir: &Path) -> Result<Self> {
         let [http, stream] = loopback::free_ports(loopback::address())?;
         Ok(Self {
@@ -85,7 +85,7 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// One that does not run yet.
+    /// Creates a control plane that is not started yet.
     #[must_use]
     pub fn new(options: ControlPlaneOptions) -> Self {
         Self {
@@ -100,11 +100,11 @@ impl ControlPlane {
     /// and database.
     ///
     /// # Errors
-    /// When it does not come up; with the end of its log.
+    /// Fails when it does not come up. The error has the end of its log.
     pub async fn start(&mut self) -> Result<()> {
         let options = &self.options;
         let ready_file = options.dir.join("control-plane.ready");
-        // An earlier life's.
+        // Removes the file of an earlier run.
         let _ = std::fs::remove_file(&ready_file);
         let mut command = self.command("serve")?;
         command
@@ -117,7 +117,7 @@ impl ControlPlane {
             .env("LATCHKEY_ADMIN_EMAIL", &options.admin_email)
             .env("LATCHKEY_ADMIN_PASSWORD", &options.admin_password)
             .env("LATCHKEY_READY_FILE", &ready_file)
-            // All of a test's clients are one administrator.
+            // All clients of a test log in as the same administrator.
             .env("LATCHKEY_CALLS_PER_MINUTE", "0")
             .envs(
                 options
@@ -172,10 +172,10 @@ impl ControlPlane {
         self.process = None;
     }
 
-    /// Ends it as an operator does.
+    /// Stops it with SIGTERM, as an operator does.
     ///
     /// # Errors
-    /// When it does not run, or had to be killed.
+    /// Fails when it does not run, or had to be killed.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         self.process()?.stop(STOP).await
     }
@@ -183,31 +183,31 @@ impl ControlPlane {
     /// Kills it, and starts it again on the same ports and database.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// Fails when it does not come up.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill();
         self.start().await
     }
 
-    /// Forgets the administrator's session: the next call opens another.
+    /// Forgets the administrator's session, so that the next call opens another.
     pub fn forget_session(&mut self) {
         self.session = OnceCell::new();
     }
 
-    /// The process, for signals.
+    /// Returns the process, to send it signals.
     ///
     /// # Errors
-    /// When it does not run.
+    /// Fails when it does not run.
     pub fn process(&mut self) -> Result<&mut Process> {
         self.process
             .as_mut()
             .context("the control plane does not run")
     }
 
-    /// Runs `backup` or `restore`, which work on the database's file: what it prints.
+    /// Runs `backup` or `restore`, which work on the database's file, and returns its output.
     ///
     /// # Errors
-    /// When it fails; with what it says.
+    /// Fails when it fails. The error has its output.
     pub fn run(&self, command: &str, arguments: &[&str]) -> Result<String> {
         let mut run = self.command(command)?;
         run.args(arguments)
@@ -227,7 +227,7 @@ impl ControlPlane {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Of the binary, on this one's database.
+    /// Returns a command of the binary, on this control plane's database.
     fn command(&self, name: &str) -> Result<Command> {
         let binary = latchkey_binary()?;
         let mut command = match self.options.open_files {
@@ -238,7 +238,7 @@ impl ControlPlane {
             }
             None => Command::new(binary),
         };
-        // Settings that the caller's own environment happens to hold are not for this one.
+        // Removes settings that the caller's own environment may contain.
         std::env::vars_os()
             .map(|(name, _)| name)
             .filter(|name| is_setting(name))
@@ -252,30 +252,30 @@ impl ControlPlane {
         Ok(command)
     }
 
-    /// How it is started. Changes count from the next start on.
+    /// Returns its options. Changes take effect at the next start.
     pub fn options(&mut self) -> &mut ControlPlaneOptions {
         &mut self.options
     }
 
-    /// The administrator's address and password.
+    /// Returns the administrator's email address and password.
     #[must_use]
     pub fn credentials(&self) -> (&str, &str) {
         (&self.options.admin_email, &self.options.admin_password)
     }
 
-    /// The token that any node may present; empty if there is none.
+    /// Returns the token that any node may present; empty if there is none.
     #[must_use]
     pub fn node_token(&self) -> &str {
         self.options.node_token.as_deref().unwrap_or_default()
     }
 
-    /// Where the stream listens.
+    /// Returns the address of the stream.
     #[must_use]
     pub fn stream(&self) -> SocketAddr {
         self.options.stream
     }
 
-    /// What it has logged, in all its lives.
+    /// Returns its log, including earlier runs.
     #[must_use]
     pub fn log(&self) -> String {
         read_lossy(&self.options.dir.join("control-plane.log"))

@@ -1,4 +1,4 @@
-//! Which cores threads and processes run on.
+//! The assignment of threads and processes to cores.
 
 use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -7,10 +7,10 @@ use nix::unistd::Pid;
 /// The calling thread.
 const SELF: Pid = Pid::from_raw(0);
 
-/// How many cores this process may run on.
+/// Returns the cores on which this process may run.
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// Fails when the kernel does not report them.
 pub fn allowed_cores() -> Result<Vec<usize>> {
     let set = sched_getaffinity(SELF).context("the cores that are allowed")?;
     Ok((0..CpuSet::count())
@@ -18,21 +18,21 @@ pub fn allowed_cores() -> Result<Vec<usize>> {
         .collect())
 }
 
-/// Keeps the calling thread to one core, and what it starts from now on: threads and processes.
+/// Pins the calling thread to one core. Threads and processes that it starts later inherit that.
 ///
 /// # Errors
-/// When this process may not run there.
+/// Fails when this process may not run there.
 pub fn stay_on(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(core)?;
     sched_setaffinity(SELF, &set).with_context(|| format!("cannot run on core {core}"))
 }
 
-/// Does `what` with the calling thread on another core, so that a process that it starts stays
+/// Runs `what` with the calling thread on another core, so that a process that it starts stays
 /// there.
 ///
 /// # Errors
-/// Those of `what`; and when this process may not run there.
+/// Returns the errors of `what`, and fails when this process may not run there.
 pub(crate) fn while_on<T>(core: Option<usize>, what: impl FnOnce() -> Result<T>) -> Result<T> {
     let Some(core) = core else { return what() };
     let before = sched_getaffinity(SELF)?;

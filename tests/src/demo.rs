@@ -19,7 +19,8 @@ use crate::envoy_options::EnvoyOptions;
 use crate::paths::filter;
 use crate::upstream::Upstream;
 
-/// The Envoy of an earlier run has ended with it, so the control plane need not wait long for it.
+/// The control plane's grace. The Envoy of an earlier run has ended with it, so the control plane
+/// need not wait long for it.
 const NODE_GRACE: Duration = Duration::from_secs(1);
 
 /// The first user of a new database.
@@ -52,7 +53,7 @@ impl Demo {
     /// Starts the upstream, the control plane and Envoy.
     ///
     /// # Errors
-    /// When a part does not come up.
+    /// Fails when a part does not come up.
     pub async fn start(ports: &DemoPorts, state: &DemoState) -> Result<Self> {
         let upstream = Upstream::start(local(ports.upstream))?;
 
@@ -84,12 +85,12 @@ impl Demo {
     /// that of the last run, or a new one when that is lost or no longer admitted.
     ///
     /// # Errors
-    /// When Envoy gets no snapshot, or the key cannot be created.
+    /// Fails when Envoy gets no snapshot, or the key cannot be created.
     pub async fn prepare(&self, state: &DemoState) -> Result<DemoCredentials> {
         DemoCredentials::prepare(&self.control_plane, &self.envoy, state).await
     }
 
-    /// Waits until a process ends by itself, and returns which, with the end of its log.
+    /// Waits until a process ends, and returns which one, with the end of its log.
     pub async fn first_to_end(&mut self) -> String {
         let Ok(mut child_ended) = signal(SignalKind::child()) else {
             return pending().await;
@@ -111,10 +112,10 @@ impl Demo {
         }
     }
 
-    /// Ends Envoy, then the control plane.
+    /// Stops Envoy, then the control plane.
     ///
     /// # Errors
-    /// When one had to be killed.
+    /// Fails when one had to be killed.
     pub async fn stop(&mut self) -> Result<()> {
         let envoy = self.envoy.stop().await.context("Envoy");
         self.control_plane.stop().await.context("control plane")?;

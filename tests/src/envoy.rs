@@ -18,38 +18,38 @@ use crate::paths::envoy_binary;
 use crate::process::{Process, read_lossy};
 use crate::wait::eventually;
 
-/// How long Envoy may take to start, on a busy machine.
+/// The time that Envoy may take to start, on a busy machine.
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
 
 /// A running Envoy.
 #[derive(Debug)]
 pub struct Envoy {
-    /// As it was started, or last updated.
+    /// The options of the last start or update.
     pub(crate) options: EnvoyOptions,
     process: Process,
     access_log: PathBuf,
     admin: SocketAddr,
     gateway: SocketAddr,
-    /// Of the listeners' file.
+    /// The version of the listeners' file.
     pub(crate) version: u64,
     client: reqwest::Client,
-    /// A predecessor's.
+    /// The memory that a predecessor shares with its successor.
     shared_memory: Option<SharedMemory>,
 }
 
 impl Envoy {
-    /// Starts it and waits until its workers take requests. Whether the filter has a snapshot yet
-    /// is another matter.
+    /// Starts Envoy and waits until its workers accept requests. The filter may not have a snapshot
+    /// yet.
     ///
     /// # Errors
-    /// When it does not come up, such as when the filter refuses its configuration; with the end of
-    /// its log.
+    /// Fails when it does not come up, such as when the filter refuses its configuration. The error
+    /// has the end of its log.
     pub async fn start(options: &EnvoyOptions) -> Result<Self> {
         let bootstrap = options.file(".yaml");
         write_private(&bootstrap, &listeners::split_off(options, FIRST_VERSION)?)?;
         let admin_file = options.file(".admin");
-        // Another Envoy's, from before.
+        // Removes the file of an earlier Envoy.
         let _ = std::fs::remove_file(&admin_file);
         let base_id_file = options.file(".base-id");
         let access_log = options.file("-access.log");
@@ -123,28 +123,28 @@ impl Envoy {
         Ok(envoy)
     }
 
-    /// The address of `path` at the gateway, such as `http://127.0.0.1:40123/`.
+    /// Returns the URL of `path` at the gateway, such as `http://127.0.0.1:40123/`.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.gateway)
     }
 
-    /// Where the gateway listens.
+    /// Returns the address where the gateway listens.
     #[must_use]
     pub fn gateway(&self) -> SocketAddr {
         self.gateway
     }
 
-    /// Looks up where the gateway listens.
+    /// Looks up the address where the gateway listens.
     pub(crate) async fn find_gateway(&mut self) -> Result<()> {
         self.gateway = self.listener("gateway").await?;
         Ok(())
     }
 
-    /// A page of Envoy's admin interface, such as `/stats`.
+    /// Returns a page of Envoy's admin interface, such as `/stats`.
     ///
     /// # Errors
-    /// When it does not answer 200.
+    /// Fails when it does not answer 200.
     pub async fn admin_get(&self, path: &str) -> Result<String> {
         let response = self
             .client
@@ -155,10 +155,10 @@ impl Envoy {
         Ok(response.text().await?)
     }
 
-    /// Has Envoy do something by its admin interface, such as `/drain_listeners`.
+    /// Posts to Envoy's admin interface, such as to `/drain_listeners`.
     ///
     /// # Errors
-    /// When it does not answer 200.
+    /// Fails when it does not answer 200.
     pub async fn admin_post(&self, path: &str) -> Result<()> {
         self.client
             .post(format!("http://{}{path}", self.admin))
@@ -168,10 +168,10 @@ impl Envoy {
         Ok(())
     }
 
-    /// A counter or gauge, such as `wasmcustom.latchkey_requests.allowed`.
+    /// Returns a counter or gauge, such as `wasmcustom.latchkey_requests.allowed`.
     ///
     /// # Errors
-    /// When there is none of that name (yet).
+    /// Fails when there is none with that name (yet).
     pub async fn stat(&self, name: &str) -> Result<u64> {
         let page = self.admin_get(&format!("/stats?filter=^{name}$")).await?;
         let value = page
@@ -183,10 +183,10 @@ impl Envoy {
             .parse()?)
     }
 
-    /// By what a [`HotRestart::Successor`] finds it.
+    /// Returns the base id by which a [`HotRestart::Successor`] finds it.
     ///
     /// # Errors
-    /// When it is no predecessor.
+    /// Fails when it is not a predecessor.
     pub fn base_id(&self) -> Result<u32> {
         Ok(self
             .shared_memory
@@ -195,21 +195,21 @@ impl Envoy {
             .base_id)
     }
 
-    /// The process' id.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// The process, for signals.
+    /// Returns the process, to send it signals.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
-    /// How much memory is resident.
+    /// Returns the resident memory, in bytes.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// Fails when the process has ended.
     pub fn rss_bytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -220,15 +220,15 @@ impl Envoy {
         Ok(kilobytes * 1024)
     }
 
-    /// The ids of the worker threads.
+    /// Returns the ids of the worker threads.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// Fails when the process has ended.
     pub fn workers(&self) -> Result<Vec<u32>> {
         let mut workers = Vec::new();
         for thread in std::fs::read_dir(format!("/proc/{}/task", self.pid()))? {
             let thread = thread?;
-            // A thread may end in between.
+            // A thread may end after it was listed.
             let name = std::fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
             if name.starts_with("wrk:worker_") {
                 workers.push(thread.file_name().to_string_lossy().parse()?);
@@ -237,10 +237,10 @@ impl Envoy {
         Ok(workers)
     }
 
-    /// Ends it as an operator does.
+    /// Stops it with SIGTERM, as an operator does.
     ///
     /// # Errors
-    /// When it had to be killed.
+    /// Fails when it had to be killed.
     pub async fn stop(&mut self) -> Result<ExitStatus> {
         self.process.stop(STOP).await
     }
@@ -250,26 +250,26 @@ impl Envoy {
         self.process.kill();
     }
 
-    /// What it and the filter have logged.
+    /// Returns the log of Envoy and the filter.
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
     }
 
-    /// The access log: what it says is there within 50 ms of the request's end.
+    /// Returns the lines of the access log. A line is there within 50 ms of the request's end.
     #[must_use]
     pub fn access_log(&self) -> Vec<Value> {
-        // The last line may be half written.
+        // The last line may be incomplete.
         read_lossy(&self.access_log)
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
     }
 
-    /// Where the listener of that name listens.
+    /// Returns the address of the listener with that name.
     ///
     /// # Errors
-    /// When there is none.
+    /// Fails when there is none.
     pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
         let page: Value = serde_json::from_str(&self.admin_get("/listeners?format=json").await?)?;
         let listeners = page["listener_statuses"]

@@ -1,4 +1,4 @@
-//! How an Envoy is started, and the configuration that follows from it.
+//! The options with which an Envoy is started, and the configuration that follows from them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,17 @@ use serde_json::Value;
 use crate::bootstrap::Bootstrap;
 use crate::hot_restart::HotRestart;
 
-/// What Envoy does with requests while the filter's VM is broken.
+/// Envoy's behaviour while the filter's VM is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// It refuses them until it is restarted.
+    /// Envoy refuses requests until it is restarted.
     FailClosed,
-    /// It makes a new VM, with a pause between tries, and refuses them meanwhile; what we ship.
+    /// Envoy creates a new VM, with a pause between attempts, and refuses requests until it has
+    /// one; the shipped setting.
     FailReload,
 }
 
-/// How an Envoy is started. [`EnvoyOptions::new`] has the defaults.
+/// The options with which an Envoy is started. [`EnvoyOptions::new`] has the defaults.
 #[derive(Debug, Clone)]
 pub struct EnvoyOptions {
     /// Envoy's `node.id`, and the name of its files in `dir`.
@@ -28,76 +29,77 @@ pub struct EnvoyOptions {
     pub concurrency: u32,
     /// The filter's wasm file.
     pub filter: PathBuf,
-    /// `FailReload`.
+    /// The filter's failure policy; `FailReload`.
     pub failure_policy: FailurePolicy,
     /// A JSON merge patch for the filter's configuration; empty.
     pub configuration: Value,
-    /// A text to give to the filter as its configuration instead, such as a broken one.
+    /// A text that replaces the filter's configuration, such as a broken one.
     pub raw_configuration: Option<String>,
     /// The name under which the workers share data; `latchkey`.
     pub vm_id: String,
-    /// Texts of the shipped file, each with another to stand in its place, such as a shorter time;
-    /// none.
+    /// Replacements in the text of the shipped file, such as a shorter time; none.
     pub replacements: Vec<(&'static str, &'static str)>,
-    /// Whether requests come from the connection's address, unless proxies are trusted; yes. If
-    /// not, they come from where X-Forwarded-For says.
+    /// True if the client's address is the connection's, unless proxies are trusted; yes. Otherwise
+    /// it is taken from X-Forwarded-For.
     pub use_remote_address: bool,
-    /// How many proxies in front are trusted to say where a request comes from; none.
+    /// The number of proxies in front that are trusted to report the client's address; none.
     pub trusted_proxies: u32,
-    /// Whether Envoy gives each path one spelling, and refuses those with escaped slashes; yes.
+    /// True if Envoy normalizes paths, and refuses those with escaped slashes; yes.
     pub tidy_paths: bool,
-    /// Whether the guard stands behind the filter; yes.
+    /// True if the guard follows the filter; yes.
     pub guard: bool,
-    /// Whether it lets headers with underscores in their names through; no.
+    /// True if Envoy passes on headers with underscores in their names; no.
     pub headers_with_underscores: bool,
-    /// Whether trailers pass on HTTP/1.1, on both sides; no.
+    /// True if trailers pass on HTTP/1.1, on both sides; no.
     pub trailers: bool,
-    /// Upgrades that pass, such as `websocket`, on HTTP/2 as well; `CONNECT` is one of them. None.
+    /// The upgrades that pass, such as `websocket`, also on HTTP/2; `CONNECT` is one of them. None.
     pub upgrades: Vec<&'static str>,
-    /// HTTP filters in YAML, a list, that stand in place of the filter and the guard; none.
+    /// The HTTP filters, a YAML list, that replace the filter and the guard; none.
     pub http_filters: Option<String>,
-    /// Whether Envoy itself answers what its filters let through, and keeps no access log; no.
+    /// True if Envoy itself answers admitted requests, and keeps no access log; no.
     pub answers_itself: bool,
-    /// Whether it has another listener, `beside`, that answers itself and has no filters; no.
+    /// True if Envoy has another listener, `beside`, that answers requests itself and has no
+    /// filters; no.
     pub beside: bool,
-    /// A JSON merge patch for the configuration of another filter, at a listener of its own,
+    /// A JSON merge patch for the configuration of another filter, at a separate listener,
     /// `second`; no such listener.
     pub second: Option<Value>,
     /// A statistic that Envoy does not keep, such as `wasmcustom.latchkey_generation`; none.
     pub without_stat: Option<String>,
-    /// Whether its listeners come from a file (LDS), so that [`Envoy::update`] can replace them;
+    /// True if the listeners come from a file (LDS), so that [`Envoy::update`] can replace them;
     /// no.
     pub lds: bool,
-    /// How long a replaced listener goes on with its connections; Envoy's default of ten minutes. A
-    /// hot restart has its own.
+    /// The time for which a replaced listener keeps its connections; Envoy's default of ten
+    /// minutes. A hot restart has its own.
     pub drain_time: Option<Duration>,
-    /// Whether it hands its listeners over to another process, or takes that one's over; neither.
+    /// The role in a hot restart: whether it hands its listeners over or takes over another's;
+    /// neither.
     pub hot_restart: HotRestart,
-    /// The core on which it stays; any.
+    /// The core to which it is pinned; any.
     pub core: Option<usize>,
     /// The gateway's port; 0, which takes a free one.
     pub gateway_port: u16,
     /// The admin page's port; 0, which takes a free one.
     pub admin_port: u16,
-    /// The port of 127.0.0.1 that requests go to.
+    /// The port on 127.0.0.1 of the upstream.
     pub upstream_port: u16,
-    /// Whether Envoy speaks HTTP/2 there; no.
+    /// True if Envoy speaks HTTP/2 to the upstream; no.
     pub http2_upstream: bool,
-    /// The control plane's stream.
+    /// The address of the control plane's stream.
     pub stream: SocketAddr,
     /// Further endpoints of the cluster `latchkey`, of which Envoy picks one for each connection;
     /// none.
     pub more_streams: Vec<SocketAddr>,
-    /// What the filter presents there.
+    /// The token that the filter presents there.
     pub node_token: String,
-    /// Variables of Envoy's environment, which it hands over to the filter; none.
+    /// Variables of Envoy's environment, which it passes to the filter; none.
     pub environment: Vec<(String, String)>,
-    /// Where configuration and logs go.
+    /// The directory of the configuration and the logs.
     pub dir: PathBuf,
 }
 
 impl EnvoyOptions {
-    /// The shipped configuration, with two workers and free ports.
+    /// Returns the shipped configuration, with two workers and free ports.
     #[must_use]
     pub fn new(
         filter: PathBuf,
@@ -143,7 +145,7 @@ impl EnvoyOptions {
         }
     }
 
-    /// The bootstrap that Envoy gets, with its listeners in it.
+    /// Returns the bootstrap that Envoy gets, including its listeners.
     pub(crate) fn bootstrap(&self) -> Result<String> {
         let mut bootstrap = Bootstrap::shipped()?;
         for (shipped, other) in &self.replacements {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 /// Writes a file that only its owner can read, in one step.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// Fails when the file cannot be written.
 pub fn write_private(path: &Path, text: &str) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let new = path.with_added_extension("new");
@@ -28,10 +28,10 @@ pub fn write_private(path: &Path, text: &str) -> Result<()> {
     write().with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// A secret: `bytes` random bytes from the kernel, in hexadecimal.
+/// Returns a secret: `bytes` random bytes from the kernel, in hexadecimal.
 ///
 /// # Errors
-/// When the kernel gives none.
+/// Fails when the kernel returns none.
 pub fn random_hex(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
     File::open("/dev/urandom")

@@ -1,4 +1,4 @@
-//! Control plane, Envoy and upstream, wired together: what most tests start from.
+//! A control plane, an Envoy and an upstream, connected: the starting point of most tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -19,32 +19,33 @@ use crate::process::{read_lossy, tail};
 use crate::upstream::Upstream;
 use crate::wait::eventually;
 
-/// How long a new Envoy may take to have its first snapshot.
+/// The time that a new Envoy may take to get its first snapshot.
 const FIRST_SNAPSHOT: Duration = Duration::from_secs(15);
 
 /// A whole Latchkey. Everything in it ends when it is dropped.
 #[derive(Debug)]
 pub struct Gateway {
-    /// Dropped first, and so on down: whoever connects goes before what it connects to.
+    /// The Envoy. The fields are dropped in this order: a client before the servers that it
+    /// connects to.
     pub envoy: Envoy,
-    /// Owns the keys.
+    /// The control plane, which owns the keys.
     pub control_plane: ControlPlane,
-    /// Gets what Envoy lets through.
+    /// The upstream, which gets the requests that Envoy admits.
     pub upstream: Upstream,
-    /// For requests to Envoy.
+    /// A client for requests to Envoy.
     pub client: reqwest::Client,
     options: EnvoyOptions,
     dir: Arc<TempDir>,
 }
 
-/// What Envoy answered.
+/// A response of Envoy.
 #[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The response's headers.
     pub headers: HeaderMap,
-    /// The body, when it is JSON: the error body, or what reached the upstream.
+    /// The body, if it is JSON: the error body, or the request as it reached the upstream.
     pub body: Value,
 }
 
@@ -52,7 +53,7 @@ impl Answer {
     /// Reads the whole response.
     ///
     /// # Errors
-    /// When it breaks off.
+    /// Fails when it breaks off.
     pub async fn read(response: reqwest::Response) -> Result<Self> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = serde_json::from_slice(&response.bytes().await?).unwrap_or(Value::Null);
@@ -63,13 +64,13 @@ impl Answer {
         })
     }
 
-    /// The verdict's code, such as `missing_key`; empty when the request passed.
+    /// Returns the verdict's code, such as `missing_key`; empty if the request passed.
     #[must_use]
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// The first value of a header that reached the upstream.
+    /// Returns the first value of a header that reached the upstream.
     #[must_use]
     pub fn reached_upstream(&self, header: &str) -> Option<&str> {
         self.body["headers"][header][0].as_str()
@@ -80,30 +81,30 @@ impl Gateway {
     /// Starts the shipped configuration with two workers, and waits until the filter decides.
     ///
     /// # Panics
-    /// When any part does not come up.
+    /// Panics when any part does not come up.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
 
-    /// A gateway that is not all defaults.
+    /// Returns a builder for a gateway that differs from the defaults.
     #[must_use]
     pub fn builder() -> GatewayBuilder {
         GatewayBuilder::default()
     }
 
-    /// One GET at Envoy, with `key` as `x-api-key`.
+    /// Sends one GET to Envoy, with `key` as `x-api-key`.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// Panics when there is no answer.
     pub async fn ask(&self, path: &str, key: Option<&str>) -> Answer {
         let header = key.map(|key| ("x-api-key", key));
         self.ask_with(path, header.as_slice()).await
     }
 
-    /// One GET at Envoy with these headers.
+    /// Sends one GET to Envoy with these headers.
     ///
     /// # Panics
-    /// When there is no answer.
+    /// Panics when there is no answer.
     pub async fn ask_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = self.client.get(self.envoy.url(path));
         for (name, value) in headers {
@@ -115,22 +116,22 @@ impl Gateway {
     /// Waits until the filter decides, which it does once it has a snapshot.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// Fails when the filter does not decide in time.
     pub async fn ready(&self) -> Result<()> {
         decides(&self.client, &self.envoy).await
     }
 
-    /// How this gateway's Envoy was started: with another `node_id`, another Envoy can be started
-    /// beside it.
+    /// Returns the options of this gateway's Envoy. With a different `node_id` they start a second
+    /// Envoy.
     #[must_use]
     pub fn envoy_options(&self) -> EnvoyOptions {
         self.options.clone()
     }
 
-    /// Ends Envoy, and starts another process of it in its place. Its ports are others.
+    /// Stops Envoy, and starts a new process with the same options but other ports.
     ///
     /// # Errors
-    /// When it does not end or does not come up.
+    /// Fails when it does not end or does not come up.
     pub async fn restart_envoy(&mut self) -> Result<()> {
         self.envoy.stop().await?;
         self.envoy = Envoy::start(&self.options).await?;
@@ -141,7 +142,7 @@ impl Gateway {
     /// decides.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// Fails when it does not come up.
     pub async fn another_envoy(&self, node_id: &str) -> Result<Envoy> {
         let envoy = Envoy::start(&EnvoyOptions {
             node_id: node_id.to_owned(),
@@ -152,7 +153,7 @@ impl Gateway {
         Ok(envoy)
     }
 
-    /// Everything that any part has logged: for tests of what must not be there.
+    /// Returns the logs of all parts, for tests that search them for secrets.
     #[must_use]
     pub fn logs(&self) -> String {
         log_files(self.dir())
@@ -160,15 +161,16 @@ impl Gateway {
             .collect()
     }
 
-    /// Where configuration, database and logs are.
+    /// Returns the directory of the configuration, the database and the logs.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 }
 
-/// Without a key the answer is 401 rather than 503, or 200 where a missing key is shadowed. One
-/// worker's word is enough: they read the same snapshot.
+/// Returns an error until the filter decides. Then the answer without a key is 401 rather than 503,
+/// or 200 where a missing key is shadowed. The answer of one worker is enough: they read the same
+/// snapshot.
 async fn decides(client: &reqwest::Client, envoy: &Envoy) -> Result<()> {
     let decides = eventually(FIRST_SNAPSHOT, async || {
         let answer = Answer::read(client.get(envoy.url("/")).send().await?).await?;
@@ -185,7 +187,7 @@ async fn decides(client: &reqwest::Client, envoy: &Envoy) -> Result<()> {
 
 type Change<T> = Box<dyn FnOnce(&mut T)>;
 
-/// How a [`Gateway`] differs from the shipped one.
+/// The differences of a [`Gateway`] from the shipped one.
 #[derive(Default)]
 pub struct GatewayBuilder {
     filter: Option<PathBuf>,
@@ -202,14 +204,14 @@ impl std::fmt::Debug for GatewayBuilder {
 }
 
 impl GatewayBuilder {
-    /// Changes how Envoy is started, such as `|envoy| envoy.guard = false`.
+    /// Changes Envoy's options, for example by `|envoy| envoy.guard = false`.
     #[must_use]
     pub fn envoy(mut self, change: impl FnOnce(&mut EnvoyOptions) + 'static) -> Self {
         self.envoy.push(Box::new(change));
         self
     }
 
-    /// Changes how the control plane is started.
+    /// Changes the control plane's options.
     #[must_use]
     pub fn control_plane(
         mut self,
@@ -219,21 +221,21 @@ impl GatewayBuilder {
         self
     }
 
-    /// Another filter than the shipped one.
+    /// Uses another filter than the shipped one.
     #[must_use]
     pub fn filter(mut self, wasm: PathBuf) -> Self {
         self.filter = Some(wasm);
         self
     }
 
-    /// Starts Envoy alone; the control plane has its address already, and can be started later.
+    /// Starts only Envoy. The control plane has its address already, and can be started later.
     #[must_use]
     pub fn without_control_plane(mut self) -> Self {
         self.without_control_plane = true;
         self.without_waiting()
     }
 
-    /// Does not wait until the filter decides, such as when it never will.
+    /// Does not wait until the filter decides, for a filter that never will.
     #[must_use]
     pub fn without_waiting(mut self) -> Self {
         self.without_waiting = true;
@@ -243,7 +245,7 @@ impl GatewayBuilder {
     /// Starts all parts.
     ///
     /// # Panics
-    /// When one does not come up; with the end of every log.
+    /// Panics when one does not come up. The message has the end of every log.
     pub async fn start(self) -> Gateway {
         let dir = temporary_dir().unwrap();
         match self.start_in(dir.clone()).await {
@@ -255,7 +257,7 @@ impl GatewayBuilder {
     /// Starts all parts.
     ///
     /// # Errors
-    /// When one does not come up.
+    /// Fails when one does not come up.
     pub async fn try_start(self) -> Result<Gateway> {
         self.start_in(temporary_dir()?).await
     }
@@ -299,7 +301,7 @@ impl GatewayBuilder {
     }
 }
 
-/// Shared, so that a gateway that does not come up leaves its logs to be shown.
+/// It is shared, so that the logs of a gateway that does not come up can still be shown.
 fn temporary_dir() -> Result<Arc<TempDir>> {
     Ok(Arc::new(
         tempfile::Builder::new()

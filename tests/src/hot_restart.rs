@@ -1,4 +1,4 @@
-//! Envoy's hot restart: a process takes another's listeners over, which ends a little later.
+//! Envoy's hot restart: a process takes over the listeners of another, which ends a little later.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,28 +7,28 @@ use anyhow::{Context as _, Result};
 
 use crate::bootstrap::Bootstrap;
 
-/// For how long the predecessor asks its clients to leave, and when it ends, in seconds from its
-/// successor's start.
+/// The time for which the predecessor asks its clients to leave, and the time of its end, both in
+/// seconds from its successor's start.
 const DRAIN: &str = "1";
 const SHUTDOWN: &str = "4";
 
 /// An Envoy's part in a hot restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HotRestart {
-    /// None.
+    /// No part.
     Disabled,
     /// Another process may take its listeners over.
     Predecessor,
-    /// It takes the listeners of the process with this base id over, which are those with the same
-    /// addresses.
+    /// It takes over the listeners of the process with this base id that have the same addresses.
     Successor {
-        /// What [`Envoy::base_id`](crate::Envoy::base_id) says.
+        /// The base id that [`Envoy::base_id`](crate::Envoy::base_id) returns.
         base_id: u32,
     },
 }
 
 impl HotRestart {
-    /// Says so to Envoy. A predecessor writes its base id, a free one, into `base_id_file`.
+    /// Adds the part to Envoy's arguments. A predecessor writes its base id, a free one, into
+    /// `base_id_file`.
     pub(crate) fn tell(self, command: &mut Command, base_id_file: &Path) {
         match self {
             Self::Disabled => command.arg("--disable-hot-restart"),
@@ -50,7 +50,8 @@ impl HotRestart {
         }
     }
 
-    /// A successor adds its predecessor's statistics to its own whenever it flushes them: often.
+    /// Makes a successor flush its statistics often. With each flush it adds its predecessor's
+    /// statistics to its own.
     pub(crate) fn configure(self, bootstrap: &mut Bootstrap) -> Result<()> {
         match self {
             Self::Successor { .. } => bootstrap.replace(
@@ -62,14 +63,15 @@ impl HotRestart {
     }
 }
 
-/// What both processes of a hot restart share. Envoy leaves it behind; dropped, it is removed.
+/// The memory that both processes of a hot restart share. Envoy does not remove it; dropping this
+/// value does.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
     pub(crate) base_id: u32,
 }
 
 impl SharedMemory {
-    /// That of the predecessor which wrote its base id into this file.
+    /// Returns the memory of the predecessor that wrote its base id into this file.
     pub(crate) fn of(base_id_file: &Path) -> Result<Self> {
         let base_id = std::fs::read_to_string(base_id_file)?
             .trim()
@@ -79,7 +81,7 @@ impl SharedMemory {
     }
 
     fn path(&self) -> PathBuf {
-        // Envoy keeps ten numbers for each base id.
+        // Envoy uses ten numbers for each base id.
         format!(
             "/dev/shm/envoy_shared_memory_{}",
             u64::from(self.base_id) * 10
@@ -90,7 +92,7 @@ impl SharedMemory {
 
 impl Drop for SharedMemory {
     fn drop(&mut self) {
-        // When it is not there, Envoy has learnt to tidy up.
+        // If the file is missing, Envoy has removed it.
         let _ = std::fs::remove_file(self.path());
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that can fail: a TCP proxy that is cut, or that holds back what goes over it.
+//! A connection that can fail: a TCP proxy that can be cut, or that can hold back its traffic.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -7,18 +7,18 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What goes over a [`Link`].
+/// The traffic that a [`Link`] forwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Passage {
     /// Everything.
     Open,
-    /// Nothing, but connections stay, and what was sent arrives once it is open again.
+    /// Nothing, but connections stay open, and bytes that were sent arrive once it is open again.
     Held,
-    /// Nothing: connections are closed, and new ones too.
+    /// Nothing: existing and new connections are closed.
     Cut,
 }
 
-/// The proxy, as long as the runtime lives.
+/// The proxy, which runs as long as the runtime.
 #[derive(Debug)]
 pub struct Link {
     address: SocketAddr,
@@ -26,10 +26,10 @@ pub struct Link {
 }
 
 impl Link {
-    /// Starts it on a free port. It is open, and leads to `target`.
+    /// Starts the proxy on a free port. It is open, and leads to `target`.
     ///
     /// # Errors
-    /// When there is no port.
+    /// Fails when there is no port.
     pub async fn start(target: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -37,7 +37,7 @@ impl Link {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *state.borrow() != Passage::Cut {
-                    // It ends with an error when a side is gone.
+                    // `serve` ends with an error when a side closes the connection.
                     tokio::spawn(serve(client, target, state.clone()));
                 }
             }
@@ -45,13 +45,13 @@ impl Link {
         Ok(Self { address, passage })
     }
 
-    /// Where it listens.
+    /// Returns the address where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Changes what goes over it.
+    /// Changes the traffic that it forwards.
     pub fn set(&self, passage: Passage) {
         self.passage.send_replace(passage);
     }
@@ -66,7 +66,7 @@ async fn serve(
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (client, server) = (client.into_split(), server.into_split());
-    // The end of one direction is the end of both.
+    // When one direction ends, the other ends too.
     tokio::select! {
         ended = copy(client.0, server.1, passage.clone()) => ended,
         ended = copy(server.0, client.1, passage) => ended,

@@ -11,12 +11,12 @@ use crate::envoy_options::EnvoyOptions;
 use crate::files::write_private;
 use crate::wait::{Fatal, eventually};
 
-/// How long Envoy may take to read the file and to warm the listeners.
+/// The time that Envoy may take to read the file and to warm the listeners.
 const UPDATE: Duration = Duration::from_secs(15);
 
 pub(crate) const FIRST_VERSION: u64 = 1;
 
-/// The bootstrap. With LDS it has no listeners: they are written to their file.
+/// Returns the bootstrap. With LDS it has no listeners: they are written to their file.
 pub(crate) fn split_off(options: &EnvoyOptions, version: u64) -> Result<String> {
     let text = options.bootstrap()?;
     if !options.lds {
@@ -24,19 +24,19 @@ pub(crate) fn split_off(options: &EnvoyOptions, version: u64) -> Result<String> 
     }
     let path = options.file("-listeners.yaml");
     let mut bootstrap = Bootstrap::filled(text);
-    // Renamed into its place: Envoy watches for that, and never reads half a file.
+    // The file is renamed into place: Envoy watches for that, and never reads an incomplete file.
     write_private(&path, &bootstrap.split_listeners(&path, version)?)?;
     Ok(bootstrap.into_text())
 }
 
 impl Envoy {
     /// Changes the listeners, such as the filter's configuration or its wasm file, and waits until
-    /// the workers have the new ones. Connections stay on the old ones until they are drained. What
-    /// is no part of a listener stays as it is.
+    /// the workers have the new ones. Connections stay on the old listeners until those are
+    /// drained. Options that do not belong to a listener stay unchanged.
     ///
     /// # Errors
-    /// When Envoy was started without [`lds`](EnvoyOptions::lds), or refuses the listeners; with
-    /// its reason.
+    /// Fails when Envoy was started without [`lds`](EnvoyOptions::lds), or refuses the listeners.
+    /// The error has the reason.
     pub async fn update(&mut self, change: impl FnOnce(&mut EnvoyOptions)) -> Result<()> {
         ensure!(
             self.options.lds,
@@ -55,7 +55,8 @@ impl Envoy {
                 let reason = errors(&self.listeners_dump().await?);
                 return Err(Fatal(format!("the listeners are refused: {reason}")).into());
             }
-            // The dump's version says less: it stays when no listener has changed.
+            // The version in the dump is not enough: it stays the same when no listener has
+            // changed.
             ensure!(
                 self.updates("success").await > taken,
                 "the file is not read yet"
@@ -73,8 +74,8 @@ impl Envoy {
         self.find_gateway().await
     }
 
-    /// How many updates of the listeners had that outcome. Envoy makes the statistic with the first
-    /// one.
+    /// Returns the number of updates of the listeners with that outcome. Envoy creates the
+    /// statistic at the first one.
     async fn updates(&self, outcome: &str) -> u64 {
         self.stat(&format!("listener_manager.lds.update_{outcome}"))
             .await

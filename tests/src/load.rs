@@ -11,13 +11,13 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::connection::{Connection, request};
 
-/// How many answers had which status.
+/// The number of answers with each status.
 pub type Tally = BTreeMap<u16, usize>;
 
 /// Sends `total` requests with `key` on `connections` connections, which begin together.
 ///
 /// # Panics
-/// When a request is not answered.
+/// Panics when a request is not answered.
 pub async fn burst(gateway: SocketAddr, key: &str, connections: usize, total: usize) -> Tally {
     let (begin, sent) = (
         Arc::new(Barrier::new(connections)),
@@ -53,13 +53,13 @@ pub async fn burst(gateway: SocketAddr, key: &str, connections: usize, total: us
 /// One request of a [`Fire`].
 #[derive(Debug, Clone, Copy)]
 pub struct Shot {
-    /// When it was about to be sent.
+    /// The time just before it was sent.
     pub start: Instant,
     /// The answer's status.
     pub status: u16,
 }
 
-/// Requests that are sent one after the other on each of many connections, until it ceases.
+/// A load that sends requests one after the other on each of many connections, until it is stopped.
 #[derive(Debug)]
 pub struct Fire {
     ceased: Arc<AtomicBool>,
@@ -67,7 +67,7 @@ pub struct Fire {
 }
 
 impl Fire {
-    /// Opens it: a connection for each of `requests`, on which that request is sent.
+    /// Starts the load: opens a connection for each of `requests`, on which that request is sent.
     #[must_use]
     pub fn open(gateway: SocketAddr, requests: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let ceased = Arc::new(AtomicBool::new(false));
@@ -90,10 +90,10 @@ impl Fire {
         }
     }
 
-    /// Ends it; what came of each connection's requests.
+    /// Stops the load, and returns the results of each connection.
     ///
     /// # Panics
-    /// When a request was not answered.
+    /// Panics when a request was not answered.
     pub async fn cease(self) -> Vec<Vec<Shot>> {
         self.ceased.store(true, Ordering::SeqCst);
         let mut shots = Vec::new();

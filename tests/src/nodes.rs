@@ -1,6 +1,6 @@
-//! Many nodes in one process. Each has a connection of its own and speaks the stream as the filter
-//! does, but keeps no keys: of a snapshot it keeps the revision, how many records it had, and a
-//! checksum over them.
+//! Many nodes in one process. Each has its own connection and speaks the stream as the filter does,
+//! but keeps no keys. Of a snapshot it keeps the revision, the number of records, and a checksum
+//! over them.
 
 mod backoff;
 mod fleet;
@@ -16,10 +16,11 @@ pub use reports::Reports;
 use anyhow::{Context as _, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// Lets this process, and those that it starts, have as many connections as the system allows.
+/// Raises the limit of open connections of this process, and of those that it starts, to the
+/// system's maximum.
 ///
 /// # Errors
-/// When the limit cannot be read or set.
+/// Fails when the limit cannot be read or set.
 pub fn raise_file_limit() -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).context("the limit of open files")?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most).context("the limit of open files")

@@ -1,4 +1,4 @@
-//! Data to look at: a Latchkey as an organisation might have it that has used it for weeks.
+//! Example data: a Latchkey as an organisation might have it after weeks of use.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::wait::eventually;
 
 const DAY: i64 = 86_400;
 
-/// How long usage may take to be told, and a key to expire that is to.
+/// The time that usage may take to be reported, and that a key may take to expire.
 const SOON: Duration = Duration::from_secs(10);
 
-/// What there is, as far as pages are looked up by it.
+/// The parts of the organisation by which tests look up pages.
 #[derive(Debug)]
 pub struct Organisation {
-    /// Has everything a key can have.
+    /// A key that has every attribute.
     pub busy_key: String,
-    /// Admits nobody any more.
+    /// A key that is revoked.
     pub revoked_key: String,
-    /// May see everything and change nothing.
+    /// A user who may see everything and change nothing.
     pub reader: User,
-    /// Beside the gateway's own.
+    /// A second Envoy, in addition to the gateway's.
     pub second_envoy: Envoy,
 }
 
-/// Those that are described, from the oldest on: what each is called is what it is for.
+/// Returns the keys, from the oldest on. Each name describes the key's purpose.
 fn keys(subaccount: &str, now: i64) -> Vec<Value> {
     let after = |days: i64| now + days * DAY;
     vec![
@@ -64,10 +64,10 @@ fn keys(subaccount: &str, now: i64) -> Vec<Value> {
 }
 
 impl Gateway {
-    /// Fills in an organisation. The control plane begins anew meanwhile.
+    /// Fills in an organisation. The control plane restarts while it does.
     ///
     /// # Errors
-    /// When the API refuses any of it.
+    /// Fails when the API refuses any of it.
     pub async fn with_organisation(&mut self) -> Result<Organisation> {
         let control_plane = &self.control_plane;
         let post =
@@ -143,7 +143,8 @@ impl Gateway {
         Ok(organisation)
     }
 
-    /// Has the keys made over weeks, and used all that time. No call of the API does so.
+    /// Changes the database so that the keys were created over weeks, and used all that time. No
+    /// call of the API can do that.
     async fn grow_old(&mut self, now: i64) -> Result<()> {
         self.control_plane.stop().await?;
         let file = self.control_plane.options().database.clone();
@@ -162,7 +163,7 @@ impl Gateway {
     }
 }
 
-/// Two weeks of requests, more of them by day, and some refused.
+/// Writes two weeks of requests, with more of them by day, and some refused.
 async fn history(database: &mut SqliteConnection, this_hour: i64) -> Result<()> {
     let insert = "INSERT INTO usage_buckets SELECT seq, ?, ?, ? / (1 + seq % 5) FROM keys WHERE seq % 4 <> 0 \
                   ON CONFLICT DO UPDATE SET requests = requests + excluded.requests";
@@ -189,7 +190,7 @@ async fn history(database: &mut SqliteConnection, this_hour: i64) -> Result<()> 
     Ok(())
 }
 
-/// Some requests that pass, and one that does not.
+/// Sends some requests that pass, and one that does not.
 async fn use_key(gateway: &Gateway, key: &CreatedKey) -> Result<()> {
     for path in ["/", "/", "/", "/v4/zones/example.com", "/v4/machines"] {
         gateway.ask(path, Some(&key.api_key)).await;
@@ -209,7 +210,7 @@ fn routes() -> Value {
     ] })
 }
 
-/// So many days from now, as a date field has it.
+/// Returns the date `days` from now, in the format of a date field.
 #[must_use]
 pub fn day_in(days: i64) -> String {
     let day = Timestamp::now() + SignedDuration::from_hours(days * 24);

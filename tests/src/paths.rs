@@ -1,4 +1,4 @@
-//! Where the things are that run: built by `make`, found here.
+//! The paths of the programs and files that run: built by `make`, found here.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-/// The root of the checkout.
+/// Returns the root of the checkout.
 #[must_use]
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -14,75 +14,75 @@ pub fn workspace() -> &'static Path {
         .unwrap_or(Path::new("."))
 }
 
-/// The control plane's binary, from the same build as this one.
+/// Returns the control plane's binary, from the same build as this one.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn latchkey_binary() -> Result<PathBuf> {
     built(profile_dir()?.join("latchkey"))
 }
 
-/// The load tool of many nodes, beside the running binary.
+/// Returns the load tool of many nodes, in the directory of the running binary.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn nodes_binary() -> Result<PathBuf> {
     built(profile_dir()?.join("latchkey-nodes"))
 }
 
-/// The trial with faults, beside the running binary.
+/// Returns the trial with faults, in the directory of the running binary.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn chaos_binary() -> Result<PathBuf> {
     built(profile_dir()?.join("latchkey-chaos"))
 }
 
-/// The filter.
+/// Returns the filter.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn filter() -> Result<PathBuf> {
     wasm("latchkey_filter.wasm")
 }
 
-/// The filter with its test-only feature `fault`.
+/// Returns the filter with its test-only feature `fault`.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn faulty_filter() -> Result<PathBuf> {
     wasm("latchkey_filter_fault.wasm")
 }
 
-/// The filter with its test-only feature `next-format`: another record format, as a later release
-/// may have.
+/// Returns the filter with its test-only feature `next-format`: another record format, as a later
+/// release may have.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn next_format_filter() -> Result<PathBuf> {
     wasm("latchkey_filter_next_format.wasm")
 }
 
-/// A filter that does nothing, for comparison.
+/// Returns a filter that does nothing, for comparison.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn empty_filter() -> Result<PathBuf> {
     wasm("latchkey_empty_filter.wasm")
 }
 
-/// A filter that makes the host calls of a request that passes, for comparison.
+/// Returns a filter that makes the host calls of a request that passes, for comparison.
 ///
 /// # Errors
-/// When it was not built.
+/// Fails when it was not built.
 pub fn floor_filter() -> Result<PathBuf> {
     wasm("latchkey_floor_filter.wasm")
 }
 
-/// Envoy, as `ENVOY` and `ENVOY_VERSION` choose it; installed when it is not there.
+/// Returns Envoy, as `ENVOY` and `ENVOY_VERSION` choose it. Installs it if it is missing.
 ///
 /// # Errors
-/// What `envoy/install` says.
+/// Fails with the message of `envoy/install`.
 pub fn envoy_binary() -> Result<PathBuf> {
     static ENVOY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let install = || installed("envoy/install").map_err(|error| format!("{error:#}"));
@@ -92,19 +92,19 @@ pub fn envoy_binary() -> Result<PathBuf> {
         .map_err(|error| anyhow!(error))
 }
 
-/// Schemathesis, as `SCHEMATHESIS` chooses it; installed when it is not there.
+/// Returns Schemathesis, as `SCHEMATHESIS` chooses it. Installs it if it is missing.
 ///
 /// # Errors
-/// What `tests/schemathesis/install` says.
+/// Fails with the message of `tests/schemathesis/install`.
 pub fn schemathesis() -> Result<PathBuf> {
     installed("tests/schemathesis/install")
 }
 
-/// Chromium and chromedriver, as `CHROMIUM` and `CHROMEDRIVER` choose them; installed when they are
-/// not there.
+/// Returns Chromium and chromedriver, as `CHROMIUM` and `CHROMEDRIVER` choose them. Installs them
+/// if they are missing.
 ///
 /// # Errors
-/// What `tests/browser/install` says.
+/// Fails with the message of `tests/browser/install`.
 pub fn browser_binaries() -> Result<(PathBuf, PathBuf)> {
     static BROWSER: OnceLock<Result<(PathBuf, PathBuf), String>> = OnceLock::new();
     let install = || {
@@ -120,20 +120,20 @@ pub fn browser_binaries() -> Result<(PathBuf, PathBuf)> {
         .map_err(|error| anyhow!(error))
 }
 
-/// The script of axe-core, as `AXE` chooses it; installed when it is not there.
+/// Returns the script of axe-core, as `AXE` chooses it. Installs it if it is missing.
 ///
 /// # Errors
-/// What `tests/axe/install` says.
+/// Fails with the message of `tests/axe/install`.
 pub fn axe_script() -> Result<PathBuf> {
     installed("tests/axe/install")
 }
 
-/// What a script of the checkout installs, by the path that it prints.
+/// Runs an install script of the checkout, and returns the path that it prints.
 fn installed(script: &str) -> Result<PathBuf> {
     printed(script).map(PathBuf::from)
 }
 
-/// What a script of the checkout prints, without the last end of a line.
+/// Runs a script of the checkout, and returns its output without the last line break.
 fn printed(script: &str) -> Result<String> {
     let mut command = Command::new(workspace().join(script));
     let output = command
@@ -157,7 +157,7 @@ fn wasm(file: &str) -> Result<PathBuf> {
     built(target.join("wasm32-unknown-unknown/release").join(file))
 }
 
-/// Cargo's directory of the running binary's profile, such as `target/release`.
+/// Returns Cargo's directory of the running binary's profile, such as `target/release`.
 fn profile_dir() -> Result<PathBuf> {
     let running = std::env::current_exe().context("the running binary's own path")?;
     let dir = running.parent().context("the running binary's directory")?;

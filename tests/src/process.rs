@@ -17,11 +17,11 @@ use nix::unistd::{Pid, getpid, getppid};
 use crate::loopback::FORKING;
 use crate::wait::{Fatal, eventually};
 
-/// How much of a log is shown when something went wrong.
+/// The number of lines of a log that are shown after a failure.
 const TAIL_LINES: usize = 60;
 const LONGEST_LINE: usize = 600;
 
-/// One running program. Dropped, it is killed and reaped, and in a panic the end of its log is
+/// A running program. When it is dropped, it is killed and reaped; in a panic the end of its log is
 /// printed.
 #[derive(Debug)]
 pub struct Process {
@@ -31,11 +31,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`. What it writes to standard error is appended to `log`, and its standard
-    /// output too, unless that has a file of its own.
+    /// Starts `command`. Its standard error is appended to `log`, and its standard output too,
+    /// unless that has a separate file.
     ///
     /// # Errors
-    /// When a log cannot be opened or the program cannot be started.
+    /// Fails when a log cannot be opened or the program cannot be started.
     pub fn spawn(
         name: &str,
         command: &mut Command,
@@ -45,8 +45,8 @@ impl Process {
         let stderr = append_to(log)?;
         let stdout = stdout.map_or_else(|| Ok(stderr.try_clone()?), append_to)?;
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        // A group of its own: Ctrl-C in the terminal reaches whoever started us, and they decide in
-        // which order we end.
+        // The process has a separate group: Ctrl-C in the terminal reaches only us, and we decide
+        // in which order the parts end.
         command.process_group(0);
         die_with_this_thread(command);
         let _forking = FORKING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,25 +60,25 @@ impl Process {
         })
     }
 
-    /// What the process is called in messages.
+    /// Returns the name of the process in messages.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The process' id.
+    /// Returns the process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// Returns the exit status, if the process has ended.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Fails with [`Fatal`] and the end of the log when the process has ended: for the probes that
-    /// wait for it.
+    /// Fails with [`Fatal`] and the end of the log when the process has ended. Probes that wait for
+    /// the process call it.
     ///
     /// # Errors
     /// See above.
@@ -94,18 +94,18 @@ impl Process {
         }
     }
 
-    /// Freezes it.
+    /// Suspends the process.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// Fails when the process has ended.
     pub fn pause(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP)
     }
 
-    /// Lets a frozen process go on.
+    /// Resumes a suspended process.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// Fails when the process has ended.
     pub fn resume(&self) -> Result<()> {
         self.signal(Signal::SIGCONT)
     }
@@ -113,25 +113,26 @@ impl Process {
     /// Sends a signal.
     ///
     /// # Errors
-    /// When the process has ended.
+    /// Fails when the process has ended.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(self.nix_pid(), signal)
             .with_context(|| format!("cannot send {signal} to {}", self.name))
     }
 
-    /// Ends it with SIGKILL, and with it what it has started, unless that has left its group.
+    /// Kills the process with SIGKILL, and also the processes that it has started, unless they have
+    /// left its group.
     pub fn kill(&mut self) {
-        // Only until it is reaped is the number its own.
+        // The process id belongs to the child only until it is reaped.
         if self.exited().is_none() {
             let _ = killpg(self.nix_pid(), Signal::SIGKILL);
         }
         let _ = self.child.wait();
     }
 
-    /// Asks it to end with SIGTERM, and kills it when it has not after `within`.
+    /// Sends SIGTERM, and kills the process if it has not ended after `within`.
     ///
     /// # Errors
-    /// When it had to be killed.
+    /// Fails when it had to be killed.
     pub async fn stop(&mut self, within: Duration) -> Result<ExitStatus> {
         if let Some(status) = self.exited() {
             return Ok(status);
@@ -147,13 +148,13 @@ impl Process {
         ended.with_context(|| format!("{} did not end at SIGTERM and was killed", self.name))
     }
 
-    /// All that it has written to its log, also in earlier lives.
+    /// Returns its whole log, including earlier runs.
     #[must_use]
     pub fn log(&self) -> String {
         read_lossy(&self.log)
     }
 
-    /// The end of the log.
+    /// Returns the end of the log.
     #[must_use]
     pub fn tail(&self) -> String {
         tail(&self.log)
@@ -179,12 +180,12 @@ impl Drop for Process {
     }
 }
 
-/// What a file holds; nothing when it cannot be read, and other bytes than UTF-8 replaced.
+/// Returns the content of a file, with invalid UTF-8 replaced; empty if it cannot be read.
 pub(crate) fn read_lossy(path: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
 }
 
-/// The last lines of a log, each indented, and the long ones cut.
+/// Returns the last lines of a log, each indented, and the long ones truncated.
 pub(crate) fn tail(path: &Path) -> String {
     let log = read_lossy(path);
     let lines: Vec<&str> = log.lines().collect();
@@ -207,13 +208,13 @@ fn append_to(path: &Path) -> Result<File> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The kernel kills the child with SIGKILL when this thread ends, however it ends.
+/// Makes the kernel kill the child with SIGKILL when this thread ends, however it ends.
 #[allow(unsafe_code)]
 fn die_with_this_thread(command: &mut Command) {
     let parent = getpid();
     let set_up = move || -> io::Result<()> {
         set_pdeathsig(Signal::SIGKILL)?;
-        // The parent may have died before that took effect.
+        // The parent may have died before prctl took effect.
         if getppid() == parent {
             Ok(())
         } else {

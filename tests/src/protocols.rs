@@ -1,20 +1,20 @@
-//! Changes to the shipped bootstrap that let more of HTTP through.
+//! Changes to the shipped bootstrap that admit more of HTTP.
 
 use anyhow::{Context as _, Result};
 
 use crate::bootstrap::Bootstrap;
 
 const LISTENER: &str = "                stat_prefix: gateway\n";
-/// The listener's; a cluster's is less deep.
+/// The listener's HTTP/2 options; a cluster's are indented less.
 const HTTP2: &str = "                http2_protocol_options:\n";
 const ROUTE: &str = "                      routes:\n";
 const CLUSTER: &str = "    - name: upstream\n      type: STATIC\n";
 
 impl Bootstrap {
-    /// Lets headers with underscores in their names through.
+    /// Passes on headers with underscores in their names.
     ///
     /// # Errors
-    /// When the bootstrap does not say what becomes of them.
+    /// Fails when the bootstrap does not configure how such headers are handled.
     pub fn allow_underscores(&mut self) -> Result<()> {
         let action = "headers_with_underscores_action: ";
         let line = self
@@ -27,10 +27,10 @@ impl Bootstrap {
         self.replace(&line, &format!("{}{action}ALLOW", &line[..depth]))
     }
 
-    /// Lets trailers through on HTTP/1.1, downstream and, unless that speaks HTTP/2, upstream.
+    /// Passes on trailers on HTTP/1.1, downstream and, unless the upstream speaks HTTP/2, upstream.
     ///
     /// # Errors
-    /// When the listener or the cluster is not there.
+    /// Fails when the listener or the cluster is not there.
     pub fn pass_trailers(&mut self, http2_upstream: bool) -> Result<()> {
         let option = "http_protocol_options: { enable_trailers: true }";
         self.replace(LISTENER, &format!("{LISTENER}                {option}\n"))?;
@@ -46,10 +46,10 @@ impl Bootstrap {
         self.replace(CLUSTER, &format!("{CLUSTER}{options}"))
     }
 
-    /// Lets these upgrades through, on HTTP/2 too, where they are extended CONNECT.
+    /// Passes on these upgrades, also on HTTP/2, where they are extended CONNECT.
     ///
     /// # Errors
-    /// When the listener or its routes are not there.
+    /// Fails when the listener or its routes are not there.
     pub fn pass_upgrades(&mut self, upgrades: &[&str]) -> Result<()> {
         let types: Vec<_> = upgrades
             .iter()

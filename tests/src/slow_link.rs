@@ -1,4 +1,4 @@
-//! A link that carries few bytes a second: a TCP proxy.
+//! A TCP proxy with a low bandwidth.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -9,13 +9,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time;
 
-/// Bytes that are forwarded at a time.
+/// The number of bytes that are forwarded at a time.
 const STEP: usize = 512;
 
-/// Bytes that the kernel holds on the way, about.
+/// The approximate number of bytes that the kernel buffers.
 const BUFFER: u32 = 4_096;
 
-/// The proxy, as long as the runtime lives. Clones are the same one.
+/// The proxy, which runs as long as the runtime. Clones are the same proxy.
 #[derive(Debug, Clone)]
 pub struct SlowLink {
     address: SocketAddr,
@@ -23,11 +23,11 @@ pub struct SlowLink {
 }
 
 impl SlowLink {
-    /// Starts one on a free port that carries so many bytes a second to whoever connects.
-    /// Connections that come before it [leads](Self::lead_to) anywhere end at once.
+    /// Starts a proxy on a free port that forwards `bytes_a_second` to each client. Connections end
+    /// at once until it [leads](Self::lead_to) anywhere.
     ///
     /// # Errors
-    /// When there is no port.
+    /// Fails when there is no port.
     pub async fn start(bytes_a_second: u32) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let link = Self {
@@ -38,22 +38,22 @@ impl SlowLink {
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let target = target.clone();
-                // It ends with an error when a side is gone.
+                // `serve` ends with an error when a side closes the connection.
                 tokio::spawn(async move { drop(serve(client, &target, bytes_a_second).await) });
             }
         });
         Ok(link)
     }
 
-    /// Where it listens.
+    /// Returns the address where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it leads; said once.
+    /// Sets the target, once.
     pub fn lead_to(&self, target: SocketAddr) {
-        // Whoever says it again means the same.
+        // A second call has the same target.
         let _ = self.target.set(target);
     }
 }
@@ -69,7 +69,7 @@ async fn serve(
         .connect(*target.get().context("it leads nowhere")?)
         .await?;
     let (client, server) = (client.into_split(), server.into_split());
-    // The end of one direction is the end of both.
+    // When one direction ends, the other ends too.
     tokio::select! {
         ended = copy(client.0, server.1, None) => ended,
         ended = copy(server.0, client.1, Some(bytes_a_second)) => ended,

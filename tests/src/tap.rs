@@ -1,4 +1,4 @@
-//! What goes over a connection: a TCP proxy that keeps a copy of every byte.
+//! A TCP proxy that keeps a copy of every byte.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The proxy, as long as the runtime lives. Clones are the same one.
+/// The proxy, which runs as long as the runtime. Clones are the same proxy.
 #[derive(Debug, Clone)]
 pub struct Tap {
     address: SocketAddr,
@@ -21,11 +21,11 @@ struct Shared {
 }
 
 impl Tap {
-    /// Starts it on a free port. Connections that come before it [leads](Self::lead_to) anywhere
-    /// end at once.
+    /// Starts the proxy on a free port. Connections end at once until it [leads](Self::lead_to)
+    /// anywhere.
     ///
     /// # Errors
-    /// When there is none.
+    /// Fails when there is none.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let tap = Self {
@@ -35,7 +35,7 @@ impl Tap {
         let shared = tap.shared.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // It ends with an error when a side is gone.
+                // `serve` ends with an error when a side closes the connection.
                 let shared = shared.clone();
                 tokio::spawn(async move { drop(shared.serve(client).await) });
             }
@@ -43,19 +43,19 @@ impl Tap {
         Ok(tap)
     }
 
-    /// Where it listens.
+    /// Returns the address where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where it leads; said once.
+    /// Sets the target, once.
     pub fn lead_to(&self, target: SocketAddr) {
-        // Whoever says it again means the same.
+        // A second call has the same target.
         let _ = self.shared.target.set(target);
     }
 
-    /// All that went through it, of both directions, in the order in which it came.
+    /// Returns the bytes of both directions, in the order in which they came.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         self.shared
@@ -70,7 +70,7 @@ impl Shared {
     async fn serve(&self, client: TcpStream) -> Result<()> {
         let server = TcpStream::connect(self.target.get().context("it leads nowhere")?).await?;
         let (client, server) = (client.into_split(), server.into_split());
-        // The end of one direction is the end of both.
+        // When one direction ends, the other ends too.
         tokio::select! {
             ended = self.copy(client.0, server.1) => ended,
             ended = self.copy(server.0, client.1) => ended,

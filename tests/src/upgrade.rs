@@ -1,4 +1,4 @@
-//! What an earlier version left behind: its filter, and a database that it wrote.
+//! The artefacts of an earlier version: its filter, and a database that it wrote.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::paths::workspace;
 
-/// An earlier version, such as `0.1.0`, by its folder in `tests/upgrade/`.
+/// An earlier version, such as `0.1.0`, read from its folder in `tests/upgrade/`.
 #[derive(Debug, Clone)]
 pub struct Earlier {
     folder: PathBuf,
@@ -21,7 +21,7 @@ impl Earlier {
     /// Reads the folder of `version`.
     ///
     /// # Errors
-    /// When there is none.
+    /// Fails when there is none.
     pub fn version(version: &str) -> Result<Self> {
         let folder = workspace().join("tests/upgrade").join(version);
         let keys = fs::read_to_string(folder.join("keys.json"))
@@ -38,10 +38,10 @@ impl Earlier {
         self.folder.join("latchkey_filter.wasm")
     }
 
-    /// The key of this name, or with `_id` appended its id.
+    /// Returns the key with this name, or with `_id` appended, its id.
     ///
     /// # Panics
-    /// When there is no such key.
+    /// Panics when there is no such key.
     #[must_use]
     pub fn key(&self, name: &str) -> &str {
         &self.keys[name]
@@ -50,7 +50,7 @@ impl Earlier {
     /// Writes the version's database to `path`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// Fails when it cannot be written.
     pub async fn write_database(&self, path: &Path) -> Result<()> {
         let statements = fs::read_to_string(self.folder.join("database.sql"))?;
         let options = SqliteConnectOptions::new()

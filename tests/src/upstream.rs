@@ -1,4 +1,4 @@
-//! The service behind Envoy: answers every request with what of it arrived.
+//! The service behind Envoy: answers every request with a description of that request.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// An HTTP server on a thread of its own, so that a busy test does not slow it down. Dropped, it
-/// ends.
+/// An HTTP server on a separate thread, so that a busy test does not slow it down. It ends when it
+/// is dropped.
 ///
-/// Its answer to any request is 200 and `{"method": "GET", "path": "/a?b=c", "headers": {"host":
-/// ["…"], …}}`.
+/// It answers any request with 200 and
+/// `{"method": "GET", "path": "/a?b=c", "headers": {"host": ["…"], …}}`.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
@@ -25,10 +25,10 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts it on `address`, whose port may be 0.
+    /// Starts the server on `address`, whose port may be 0.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    /// Fails when the address is not available.
     pub fn start(address: SocketAddr) -> Result<Self> {
         let listener = std::net::TcpListener::bind(address)
             .with_context(|| format!("the upstream's {address}"))?;
@@ -60,13 +60,13 @@ impl Upstream {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many requests have reached it.
+    /// Returns the number of requests that have reached it.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::SeqCst)

@@ -1,4 +1,4 @@
-//! Users who are not the administrator, and what they do.
+//! Users who are not the administrator, and their calls.
 
 use anyhow::{Context as _, Result};
 use reqwest::{Method, RequestBuilder};
@@ -19,7 +19,7 @@ pub struct User {
 }
 
 impl User {
-    /// Their address and password.
+    /// Returns their email address and password.
     #[must_use]
     pub fn credentials(&self) -> (&str, &str) {
         (&self.email, PASSWORD)
@@ -27,10 +27,11 @@ impl User {
 }
 
 impl ControlPlane {
-    /// Makes a user and logs them in. `user` is as for `POST /v1/users`, without the password.
+    /// Creates a user and logs them in. `user` is the body of `POST /v1/users`, without the
+    /// password.
     ///
     /// # Errors
-    /// [`Refused`](crate::Refused), when the API does not answer with success.
+    /// Returns [`Refused`](crate::Refused) when the API does not answer with success.
     pub async fn create_user(&self, mut user: Value) -> Result<User> {
         user["password"] = PASSWORD.into();
         let created = self.call(Method::POST, "/v1/users", user).await?;
@@ -55,10 +56,10 @@ impl ControlPlane {
         })
     }
 
-    /// Makes a key that is `user`'s, and registers the services that its scope lists.
+    /// Creates a key owned by `user`, and registers the services in its scope.
     ///
     /// # Errors
-    /// [`Refused`](crate::Refused), when the API does not answer with success.
+    /// Returns [`Refused`](crate::Refused) when the API does not answer with success.
     pub async fn create_key_of(&self, user: &User, key: Value) -> Result<CreatedKey> {
         self.register_services(&key).await?;
         let request = self
@@ -67,16 +68,16 @@ impl ControlPlane {
         Ok(serde_json::from_value(data(request).await?)?)
     }
 
-    /// Imports keys that are `user`'s.
+    /// Imports keys owned by `user`.
     ///
     /// # Errors
-    /// [`Refused`](crate::Refused), when the API does not answer with success.
+    /// Returns [`Refused`](crate::Refused) when the API does not answer with success.
     pub async fn import_of(&self, user: &User, keys: Value) -> Result<()> {
         let import = self.request_as(user, Method::POST, "/v1/keys/import");
         data(import.json(&json!({ "keys": keys }))).await.map(drop)
     }
 
-    /// A request by `user`.
+    /// Prepares a request by `user`.
     pub fn request_as(&self, user: &User, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, self.url(path))

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// An error after which waiting on is pointless, such as the end of the process that is waited for.
+/// An error after which waiting is pointless, such as the end of the process that is waited for.
 #[derive(Debug)]
 pub struct Fatal(pub String);
 
@@ -23,7 +23,7 @@ impl std::error::Error for Fatal {}
 /// Calls `probe` until it succeeds, for at most `within`.
 ///
 /// # Errors
-/// The probe's last error, when time is up or at once when it is [`Fatal`].
+/// Returns the probe's last error, when time is up or at once when it is [`Fatal`].
 pub async fn eventually<T>(
     within: Duration,
     mut probe: impl AsyncFnMut() -> Result<T>,

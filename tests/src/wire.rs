@@ -1,5 +1,5 @@
-//! An upstream that reads no more of a request than where it ends, and tells its path as the bytes
-//! that came.
+//! An upstream that only reads a request to find its end, and returns the path as the bytes that
+//! arrived.
 
 use std::net::Ipv4Addr;
 
@@ -10,42 +10,42 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::gateway::Answer;
 
-/// An HTTP/1.1 server for requests without bodies, as long as the runtime lives. Its answer to any
-/// of them is 200 and what [`arrived_path`] reads.
+/// An HTTP/1.1 server for requests without bodies, which runs as long as the runtime. It answers
+/// with 200 and the text that [`arrived_path`] reads.
 #[derive(Debug)]
 pub struct WireUpstream {
     port: u16,
 }
 
 impl WireUpstream {
-    /// Starts it on a free port.
+    /// Starts the server on a free port.
     ///
     /// # Errors
-    /// When there is none.
+    /// Fails when there is none.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // It ends with an error when the other side is gone.
+                // `serve` ends with an error when the client closes the connection.
                 tokio::spawn(async move { drop(serve(stream).await) });
             }
         });
         Ok(Self { port })
     }
 
-    /// Where it listens, on 127.0.0.1.
+    /// Returns the port on 127.0.0.1 where it listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 }
 
-/// The request's target as it arrived at a [`WireUpstream`]: what is between the first blank of its
-/// first line and the last one.
+/// Returns the request's target as it arrived at a [`WireUpstream`]: the bytes between the first
+/// space of its first line and the last one.
 ///
 /// # Errors
-/// When the answer is not such an upstream's.
+/// Fails when the answer is not from such an upstream.
 pub fn arrived_path(answer: &Answer) -> Result<Vec<u8>> {
     let line = answer.body["line"]
         .as_array()

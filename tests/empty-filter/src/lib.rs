@@ -1,5 +1,5 @@
-//! A proxy-wasm filter that is called for every request and response and does nothing: what Envoy
-//! and the SDK take for any filter. `make bench` compares with it.
+//! A proxy-wasm filter that is called for every request and response and does nothing. It shows the
+//! cost that Envoy and the SDK add for any filter. `make bench` compares with it.
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs, reason = "the SDK's macro makes a public function")]
 

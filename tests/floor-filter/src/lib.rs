@@ -1,10 +1,10 @@
-//! A proxy-wasm filter that asks of Envoy what Latchkey's asks for a request that passes, and does
-//! nothing else: it hashes nothing, looks nothing up, and counts in one gauge. What it and the
-//! guard behind it take is the least that a filter with Latchkey's promises can take on this ABI.
-//! `make bench` compares with it.
+//! A proxy-wasm filter that makes the same host calls as Latchkey's filter makes for an admitted
+//! request, and does nothing else: it does not hash, looks nothing up, and counts in one gauge. The
+//! cost of this filter and the guard after it is the lower bound for a filter with Latchkey's
+//! promises on this ABI. `make bench` compares with it.
 //!
-//! Its configuration is `plain`, or `full` for a key with IP lists and limits that the client is
-//! told of.
+//! Its configuration is `plain`, or `full` for a key with IP lists and with limits that are
+//! reported to the client.
 #![cfg(target_arch = "wasm32")]
 #![allow(unsafe_code, reason = "it is the bare ABI")]
 
@@ -18,7 +18,7 @@ const PLUGIN_CONFIGURATION: u32 = 7;
 const CONTINUE: u32 = 0;
 const TRUE: u32 = 1;
 
-/// As long as one usually is.
+/// An identity header of the usual length.
 const IDENTITY: &[u8] = br#"key="key_0123456789ab", name="service key 1", user="usr_0123456789ab", account="acc_0123456789ab", tier="enterprise", env="live""#;
 
 #[link(wasm_import_module = "env")]
@@ -57,7 +57,7 @@ unsafe extern "C" {
     ) -> u32;
 }
 
-/// Where the host puts what it hands over: each time over what was there.
+/// The memory that the host writes its results to. Each result overwrites the one before.
 struct Arena(UnsafeCell<[u8; 1 << 16]>);
 
 // SAFETY: a VM has one thread, and nothing refers to what is in it.

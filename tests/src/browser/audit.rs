@@ -1,4 +1,4 @@
-//! What every page is held to: that people can use it, and that it weighs little.
+//! The requirements on every page: it is accessible, and it is small.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use super::Browser;
 use crate::paths::axe_script;
 use crate::wait::eventually;
 
-/// How long a page may take to load.
+/// The time that a page may take to load.
 const LOAD: Duration = Duration::from_secs(10);
 
-/// Where a page keeps people from using it, as axe-core finds.
+/// An accessibility fault on a page, as axe-core reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The rule that is broken.
     pub rule: String,
-    /// How bad that is: `minor`, `moderate`, `serious` or `critical`.
+    /// The severity: `minor`, `moderate`, `serious` or `critical`.
     pub impact: String,
     /// The page's path.
     pub page: String,
-    /// The element and how to mend it.
+    /// The element and how to repair it.
     pub element: String,
 }
 
@@ -52,10 +52,10 @@ struct Node {
 }
 
 impl Browser {
-    /// All that axe-core finds on the page.
+    /// Returns all faults that axe-core finds on the page.
     ///
     /// # Errors
-    /// When it is not there or does not run.
+    /// Fails when it is not there or does not run.
     pub async fn findings(&self) -> Result<Vec<Finding>> {
         if self.run("return typeof axe", vec![]).await? == "undefined" {
             self.run(&std::fs::read_to_string(axe_script()?)?, vec![])
@@ -87,24 +87,25 @@ impl Browser {
         Ok(violations.into_iter().flat_map(of).collect())
     }
 
-    /// What the browser itself has complained of since it was last asked, such as what a page's
-    /// policy forbids.
+    /// Returns the warnings and errors that the browser has logged since the last call, such as
+    /// violations of a page's policy.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// Fails when it does not answer.
     pub async fn complaints(&self) -> Result<Vec<String>> {
         let log = self.driver()?.browser_log().await?.into_iter();
-        // It also has advice.
+        // The log also contains advice.
         let grave = log.filter(|entry| matches!(entry.level.as_str(), "WARNING" | "SEVERE"));
         Ok(grave.map(|entry| entry.message).collect())
     }
 
-    /// How many bytes came over the network for the page and all that it has loaded.
+    /// Returns the number of bytes that came over the network for the page and everything that it
+    /// has loaded.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn weight(&self) -> Result<u64> {
-        // The icon is not among the resources that a page hears of.
+        // The icon is not in the page's own list of resources.
         let script = r#"
             const loaded = ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type));
             const icons = [...document.querySelectorAll("link[rel=icon]")].map((icon) => icon.href);
@@ -117,11 +118,11 @@ impl Browser {
         Ok(weight.as_u64().unwrap_or_default())
     }
 
-    /// Follows the link that says this: how many milliseconds it takes from the click to the end of
+    /// Follows the link with this text, and returns the milliseconds from the click to the end of
     /// the page's `load`.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn time_of_click(&self, text: &str) -> Result<f64> {
         let note = r#"addEventListener("click", () => {
             sessionStorage.clicked = performance.timeOrigin + performance.now();

@@ -1,4 +1,4 @@
-//! What a person does who has a keyboard alone.
+//! The actions of a person who only uses a keyboard.
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 use super::Browser;
 use super::page::FIND;
 
-/// No page has more to tab through.
+/// The largest number of elements to tab through; no page has more.
 const MOST_TABS: usize = 100;
 
-/// The keys that are no letters, as WebDriver has them.
+/// The keys that are not letters, as WebDriver codes them.
 pub mod keys {
-    /// On to the next element.
+    /// Moves to the next element.
     pub const TAB: &str = "\u{e004}";
-    /// Presses a button, follows a link, or sends a form.
+    /// Presses a button, follows a link, or submits a form.
     pub const ENTER: &str = "\u{e007}";
     /// Ticks a box.
     pub const SPACE: &str = " ";
 }
 
 impl Browser {
-    /// Types into what has the focus: letters, or [`keys`].
+    /// Types letters or [`keys`] into the focused element.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn types(&self, text: &str) {
         let typed = async || {
             Ok(self
@@ -36,12 +36,12 @@ impl Browser {
         self.waits(typed).await;
     }
 
-    /// Tabs on until what is called this has the focus.
+    /// Presses Tab until the element with this name has the focus.
     ///
     /// # Panics
-    /// When that does not come.
+    /// Panics when that does not come.
     pub async fn tabs_to(&self, words: &str) {
-        // What takes the place of a former page may still be on its way.
+        // The element that replaces an earlier page's may not be there yet.
         self.waits(async || {
             ensure!(
                 self.is_there(words).await?,
@@ -59,10 +59,10 @@ impl Browser {
         panic!("no number of tabs leads to {words:?}");
     }
 
-    /// Whether what is called this has the focus.
+    /// Returns true if the element with this name has the focus.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn has_focus(&self, words: &str) -> bool {
         self.asks("found.includes(document.activeElement)", words)
             .await
@@ -73,7 +73,7 @@ impl Browser {
         self.asks("found.length > 0", words).await
     }
 
-    /// What is so of all that is called this.
+    /// Evaluates a condition on `found`, the elements with this name.
     async fn asks(&self, question: &str, words: &str) -> Result<bool> {
         let script = format!(
             "const find = function () {{ {FIND} }};

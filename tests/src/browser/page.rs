@@ -1,6 +1,6 @@
-//! What a person does on a page, and sees there. They find things by their words; what takes its
-//! time they wait for. Where it does not come to that there is a panic, which says what the page
-//! shows.
+//! The actions of a person on a page, and what they see there. They find elements by their text,
+//! and wait for slow results. If a result does not appear, the method panics with the content of
+//! the page.
 
 use std::time::Duration;
 
@@ -12,38 +12,39 @@ use thirtyfour::error::{WebDriverError, WebDriverErrorInner};
 use super::Browser;
 use crate::wait::eventually;
 
-/// How long people wait. Pages are there much sooner; but other tests share the machine.
+/// The time for which the methods wait. Pages are there much sooner, but other tests share the
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) const FIND: &str = include_str!("find.js");
 
-/// How much of a page a failure shows.
+/// The length of the page's text in a failure message.
 const SHOWN: usize = 3_000;
 
 impl Browser {
     /// Fills in the field with this label: types into it, or chooses one of its options.
     ///
     /// # Panics
-    /// When there is no such field.
+    /// Panics when there is no such field.
     pub async fn fill(&self, label: &str, text: &str) {
         self.waits(async || type_into(&self.field(label, None).await?, text).await)
             .await;
     }
 
-    /// The same, where several fields have this label: of the part of the page with these words in
-    /// it.
+    /// Fills in one of several fields with this label: the one in the part of the page that
+    /// contains these words.
     ///
     /// # Panics
-    /// When there is no such field.
+    /// Panics when there is no such field.
     pub async fn fill_in(&self, part: &str, label: &str, text: &str) {
         self.waits(async || type_into(&self.field(label, Some(part)).await?, text).await)
             .await;
     }
 
-    /// What is in the field with this label.
+    /// Returns the content of the field with this label.
     ///
     /// # Panics
-    /// When there is no such field.
+    /// Panics when there is no such field.
     pub async fn value(&self, label: &str) -> String {
         let value = async || {
             Ok(self
@@ -56,10 +57,10 @@ impl Browser {
         self.waits(value).await
     }
 
-    /// Waits until so many fields have this label.
+    /// Waits until exactly `count` fields have this label.
     ///
     /// # Panics
-    /// When it does not come to that.
+    /// Panics when it does not come to that.
     pub async fn shows_fields(&self, label: &str, count: usize) {
         let shown = async || {
             let fields = self.find("field", label, None).await?.len();
@@ -69,10 +70,10 @@ impl Browser {
         self.waits(shown).await;
     }
 
-    /// Whether this stands in any field.
+    /// Returns true if any field contains this text.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn fields_hold(&self, text: &str) -> bool {
         let script = "return [...document.querySelectorAll('input, textarea')].some((f) => f.value === arguments[0])";
         self.run(script, vec![json!(text)]).await.unwrap() == json!(true)
@@ -81,7 +82,7 @@ impl Browser {
     /// Ticks the box, or chooses the radio button, with this label.
     ///
     /// # Panics
-    /// When there is no such field.
+    /// Panics when there is no such field.
     pub async fn tick(&self, label: &str) {
         let tick = async || {
             let field = self.field(label, None).await?;
@@ -96,7 +97,7 @@ impl Browser {
     /// Takes the tick off the box with this label.
     ///
     /// # Panics
-    /// When there is no such field.
+    /// Panics when there is no such field.
     pub async fn untick(&self, label: &str) {
         let untick = async || {
             let field = self.field(label, None).await?;
@@ -108,56 +109,56 @@ impl Browser {
         self.waits(untick).await;
     }
 
-    /// Presses the button, or follows the link, that says this.
+    /// Presses the button, or follows the link, with this text.
     ///
     /// # Panics
-    /// When there is none, or it cannot be pressed.
+    /// Panics when there is none, or it cannot be pressed.
     pub async fn press(&self, text: &str) {
         self.waits(async || press(&self.button(text, None).await?, text).await)
             .await;
     }
 
-    /// Presses the button that says this, and waits until another page, or the same one anew, is
-    /// there.
+    /// Presses the button with this text, and waits until another page is there, or the same page
+    /// again.
     ///
     /// # Panics
-    /// When there is none, or it cannot be pressed, or leads nowhere.
+    /// Panics when there is no such button, or when it cannot be pressed or leads nowhere.
     pub async fn sends(&self, text: &str) {
         self.leaves(async || self.press(text).await).await;
     }
 
-    /// Presses the button, or follows the link, that says this in the part of the page with these
-    /// words in it.
+    /// Presses the button, or follows the link, with this text in the part of the page that
+    /// contains these words.
     ///
     /// # Panics
-    /// When there is none, or it cannot be pressed.
+    /// Panics when there is none, or it cannot be pressed.
     pub async fn press_in(&self, part: &str, text: &str) {
         self.waits(async || press(&self.button(text, Some(part)).await?, text).await)
             .await;
     }
 
-    /// Opens everything on the page that can be unfolded.
+    /// Opens every collapsed element of the page.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn unfold(&self) {
         let script =
             "for (const folded of document.querySelectorAll('details')) folded.open = true";
         self.run(script, vec![]).await.unwrap();
     }
 
-    /// Whether something on the page could be pressed that says this.
+    /// Returns true if the page has an element with this text that can be pressed.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn offers(&self, text: &str) -> bool {
         !self.find("button", text, None).await.unwrap().is_empty()
     }
 
-    /// Waits until the button that says this cannot be pressed.
+    /// Waits until the button with this text cannot be pressed.
     ///
     /// # Panics
-    /// When it can.
+    /// Panics when it can still be pressed.
     pub async fn withholds(&self, text: &str) {
         let withheld = async || {
             ensure!(
@@ -169,10 +170,10 @@ impl Browser {
         self.waits(withheld).await;
     }
 
-    /// Waits until the page shows this.
+    /// Waits until the page shows this text.
     ///
     /// # Panics
-    /// When it does not.
+    /// Panics when it does not.
     pub async fn sees(&self, text: &str) {
         let seen = async || {
             ensure!(
@@ -184,10 +185,10 @@ impl Browser {
         self.waits(seen).await;
     }
 
-    /// Waits until the page no longer shows this.
+    /// Waits until the page no longer shows this text.
     ///
     /// # Panics
-    /// When it still does.
+    /// Panics when it still does.
     pub async fn no_longer_sees(&self, text: &str) {
         let gone = async || {
             ensure!(
@@ -199,10 +200,10 @@ impl Browser {
         self.waits(gone).await;
     }
 
-    /// All that the page shows, with single blanks.
+    /// Returns all text that the page shows, with single spaces.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn text(&self) -> Result<String> {
         let text = self
             .run(
@@ -213,10 +214,10 @@ impl Browser {
         Ok(text.as_str().unwrap_or_default().to_owned())
     }
 
-    /// What the elements say that a selector matches.
+    /// Returns the texts of the elements that match a selector.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn texts(&self, selector: &str) -> Vec<String> {
         let script =
             r#"return [...document.querySelectorAll(arguments[0])].map(e => e.innerText.trim())"#;
@@ -224,10 +225,10 @@ impl Browser {
         serde_json::from_value(texts).unwrap()
     }
 
-    /// A cookie's value, if there is one of that name for this page.
+    /// Returns the value of the cookie with that name, if this page has one.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn cookie(&self, name: &str) -> Option<String> {
         let cookies = self.driver().unwrap().get_all_cookies().await.unwrap();
         cookies
@@ -236,13 +237,13 @@ impl Browser {
             .map(|cookie| cookie.value)
     }
 
-    /// Waits for a file that is saved under this name; what is in it.
+    /// Waits for a file that is saved under this name, and returns its content.
     ///
     /// # Panics
-    /// When it does not come.
+    /// Panics when it does not come.
     pub async fn downloaded(&self, name: &str) -> String {
         let read = async || {
-            // Until it is complete, it has another name, and this one is empty.
+            // An incomplete download has another name, and this file is empty.
             let text = std::fs::read_to_string(self.downloads().join(name))?;
             ensure!(!text.is_empty(), "{name} is empty");
             Ok(text)
@@ -250,11 +251,11 @@ impl Browser {
         self.waits(read).await
     }
 
-    /// Waits for what is to become so.
+    /// Waits until the probe succeeds.
     pub(super) async fn waits<T>(&self, probe: impl AsyncFn() -> Result<T>) -> T {
         let tried = eventually(PATIENCE, async || {
             match probe().await {
-                // It was replaced between being found and being used.
+                // The element was replaced between being found and being used.
                 Err(error) if is_stale(&error) => bail!("the page was changing"),
                 other => other,
             }
@@ -305,7 +306,7 @@ async fn type_into(field: &WebElement, text: &str) -> Result<()> {
         field.prop("type").await?.unwrap_or_default(),
     );
     if tag == "select" || kind.starts_with("date") {
-        // Which keys these want depends on the system.
+        // These fields expect different keys on different systems.
         let script = r#"
             const [field, text] = arguments;
             const option = [...(field.options ?? [])].find((option) => option.text.trim() === text);

@@ -1,11 +1,11 @@
-//! Whose browser it is: how large their screen is, what they prefer, where they live.
+//! The reader's environment: the size of their screen, their preferred colours, their time zone.
 
 use anyhow::Result;
 use serde_json::json;
 
 use super::{Browser, Size};
 
-/// Light or dark, as the reader's system prefers.
+/// The colour scheme that the reader's system prefers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// Dark on light.
@@ -15,10 +15,10 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// Both.
+    /// Both schemes.
     pub const ALL: [Self; 2] = [Self::Light, Self::Dark];
 
-    /// As style sheets call it.
+    /// Returns the scheme's name in style sheets.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -29,10 +29,10 @@ impl Scheme {
 }
 
 impl Browser {
-    /// Makes the window's inside this wide and high.
+    /// Sets the size of the window's inside.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn resize(&self, (width, height): Size) -> Result<()> {
         let metrics =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
@@ -41,14 +41,14 @@ impl Browser {
         Ok(())
     }
 
-    /// Has pages shown as to a reader who prefers this.
+    /// Shows pages as to a reader who prefers this scheme.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn prefer(&self, scheme: Scheme) -> Result<()> {
         let features = json!([
             { "name": "prefers-color-scheme", "value": scheme.as_str() },
-            // No colour is on its way to another one when it is looked at.
+            // Disables transitions, so that no colour is changing when a picture is taken.
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ]);
         self.devtools(
@@ -59,20 +59,20 @@ impl Browser {
         Ok(())
     }
 
-    /// Forgets what it has loaded, as if it had never been on the site.
+    /// Clears the browser's cache, as if it had never been on the site.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn forget_cache(&self) -> Result<()> {
         self.devtools("Network.clearBrowserCache", json!({}))
             .await?;
         Ok(())
     }
 
-    /// Has pages shown as to a reader who lives there, such as in `Pacific/Auckland`.
+    /// Shows pages as to a reader in this time zone, such as `Pacific/Auckland`.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn live_in(&self, zone: &str) -> Result<()> {
         self.devtools(
             "Emulation.setTimezoneOverride",
@@ -82,10 +82,10 @@ impl Browser {
         Ok(())
     }
 
-    /// Runs no script of any page that is loaded from now on.
+    /// Disables scripts on all pages that are loaded from now on.
     ///
     /// # Errors
-    /// When the browser does not answer.
+    /// Fails when the browser does not answer.
     pub async fn without_script(&self) -> Result<()> {
         self.devtools(
             "Emulation.setScriptExecutionDisabled",

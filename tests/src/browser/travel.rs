@@ -1,4 +1,4 @@
-//! Getting from page to page.
+//! Navigation between pages.
 
 use anyhow::ensure;
 use serde_json::json;
@@ -6,10 +6,10 @@ use serde_json::json;
 use super::Browser;
 
 impl Browser {
-    /// Goes to a page of the site, by its path.
+    /// Opens a page of the site, by its path.
     ///
     /// # Panics
-    /// When the browser cannot.
+    /// Panics when the browser cannot.
     pub async fn open(&self, path: &str) {
         self.driver()
             .unwrap()
@@ -21,15 +21,15 @@ impl Browser {
     /// Loads the page again.
     ///
     /// # Panics
-    /// When the browser cannot.
+    /// Panics when the browser cannot.
     pub async fn reload(&self) {
         self.driver().unwrap().refresh().await.unwrap();
     }
 
-    /// The page's address on the site, with what is asked for.
+    /// Returns the page's path on the site, with its query.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn path(&self) -> String {
         let url = self.driver().unwrap().current_url().await.unwrap();
         let query = url
@@ -42,7 +42,7 @@ impl Browser {
     /// Waits until the page with this path is there.
     ///
     /// # Panics
-    /// When it does not come.
+    /// Panics when it does not come.
     pub async fn arrives_at(&self, path: &str) {
         let arrived = async || {
             let now = self.path().await;
@@ -52,16 +52,17 @@ impl Browser {
         self.waits(arrived).await;
     }
 
-    /// Goes back to the page before, and waits until it is there: another document than this one.
+    /// Goes back to the previous page, and waits until it is there, as another document than this
+    /// one.
     ///
     /// # Panics
-    /// When it does not come.
+    /// Panics when it does not come.
     pub async fn goes_back(&self) {
         self.leaves(async || drop(self.run("history.back()", vec![]).await.unwrap()))
             .await;
     }
 
-    /// Does what leads away from this document, and waits until another is there.
+    /// Performs an action that leads to another document, and waits until that is there.
     pub(super) async fn leaves(&self, how: impl AsyncFnOnce()) {
         self.run("window.isLeft = true", vec![]).await.unwrap();
         how().await;
@@ -77,10 +78,10 @@ impl Browser {
         self.waits(left).await;
     }
 
-    /// The status with which the server has answered the page.
+    /// Returns the status of the server's response for the page.
     ///
     /// # Panics
-    /// When the browser does not answer.
+    /// Panics when the browser does not answer.
     pub async fn status(&self) -> u64 {
         let script = "return performance.getEntriesByType('navigation')[0].responseStatus";
         self.run(script, vec![])
@@ -90,10 +91,11 @@ impl Browser {
             .unwrap_or_default()
     }
 
-    /// Waits until so many requests that the page has sent to this path by itself are answered.
+    /// Waits until this number of requests that the page's script has sent to this path are
+    /// answered.
     ///
     /// # Panics
-    /// When they are not, such as when the page has been left.
+    /// Panics when they are not answered, such as when the page has been left.
     pub async fn hears_from(&self, path: &str, times: u64) {
         let script = r#"
             const of = (entry) => new URL(entry.name).pathname === arguments[0] && entry.responseStatus !== 0;

@@ -1,4 +1,4 @@
-//! What a user needs to try a demo: its addresses, the administrator, and a key.
+//! The credentials that a user needs to try a demo: its addresses, the administrator, and a key.
 
 use std::fs;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::files::write_private;
 use crate::wait::eventually;
 
 const FILE: &str = "demo.env";
-/// The name of the file until this run is ready: `demo.env` exists only while all of it works.
+/// The name of the file until this run is ready: `demo.env` exists only while all parts work.
 const LAST_RUN: &str = "demo.env.last";
 
-/// How long Envoy may take to load its first snapshot, and to learn of a new key.
+/// The time that Envoy may take to load its first snapshot, and to learn of a new key.
 const SNAPSHOT: Duration = Duration::from_secs(15);
 
 /// The content of `demo.env`.
 #[derive(Debug)]
 pub struct DemoCredentials {
-    /// Where Envoy takes requests.
+    /// The address where Envoy accepts requests.
     pub gateway_url: String,
-    /// Where the control plane's API and console are.
+    /// The address of the control plane's API and console.
     pub control_url: String,
     /// The administrator's email address.
     pub admin_email: String,
@@ -85,7 +85,7 @@ impl DemoCredentials {
     /// Writes `demo.env`, which says that the demo is ready.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// Fails when the file cannot be written.
     pub fn write(&self, state: &DemoState) -> Result<()> {
         // No value has a character that is special to a shell.
         let text: String = self
@@ -94,13 +94,13 @@ impl DemoCredentials {
             .map(|(name, value)| format!("{name}={value}\n"))
             .collect();
         write_private(&state.path(FILE), &text)?;
-        // After a first run there is none.
+        // There is no such file after a first run.
         let _ = fs::remove_file(state.path(LAST_RUN));
         Ok(())
     }
 }
 
-/// Waits until Envoy decides requests, and is the only one that the control plane counts.
+/// Waits until Envoy decides requests, and is the only Envoy that the control plane counts.
 async fn wait_for_snapshot(control_plane: &ControlPlane, envoy: &Envoy) -> Result<()> {
     let decides = async || ensure_is(401, status(envoy, None).await?);
     eventually(SNAPSHOT, decides)

@@ -27,7 +27,7 @@ impl DemoState {
     /// Creates what is missing in `dir`, and removes the logs of the last run.
     ///
     /// # Errors
-    /// When the directory cannot be written, or its database has lost its password.
+    /// Fails when the directory cannot be written, or its database has lost its password.
     pub fn open(dir: PathBuf) -> Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
@@ -98,7 +98,7 @@ impl DemoState {
             _ => {}
         }
         if exists {
-            // Its secret is gone.
+            // The secret of the existing token is lost.
             control_plane
                 .call(
                     Method::DELETE,

@@ -1,4 +1,4 @@
-//! When a node whose stream ended tries again: as the filter's lease has it.
+//! The delay before a node whose stream ended connects again, as in the filter's lease.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use crate::chance::Chance;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_millis(600);
 
-/// A stream that has lived this long was no accident.
+/// The lifetime of a stream after which the delay starts again from its shortest value.
 const PROBATION: Duration = Duration::from_secs(5);
 
-/// One node's.
+/// The delay of one node.
 #[derive(Debug)]
 pub(super) struct Backoff {
     failures: u32,
@@ -25,8 +25,8 @@ impl Backoff {
         }
     }
 
-    /// How long to wait after a stream that has `lived` so long. It doubles up to a bound, and the
-    /// upper half of it is left to chance.
+    /// Returns the delay after a stream that has lived for `lived`. The delay doubles up to a
+    /// bound, and its upper half is random.
     pub(super) fn after(&mut self, lived: Duration) -> Duration {
         if lived > PROBATION {
             self.failures = 0;

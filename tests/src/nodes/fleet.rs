@@ -1,4 +1,4 @@
-//! The nodes together.
+//! The fleet: all nodes together.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use super::reports::Reports;
 use super::traffic::Traffic;
 use crate::chance::Chance;
 
-/// Nodes of one control plane. They end when it is dropped.
+/// The nodes of one control plane. They end when it is dropped.
 #[derive(Debug)]
 pub struct Fleet {
     shared: Arc<Shared>,
@@ -27,7 +27,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// One without nodes.
+    /// Creates a fleet without nodes.
     #[must_use]
     pub fn new(address: SocketAddr, token: &str) -> Self {
         let shared = Arc::new(Shared {
@@ -46,25 +46,25 @@ impl Fleet {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of nodes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there is none.
+    /// Returns true if there are no nodes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
 
-    /// Adds so many nodes that have nothing, and load a whole snapshot.
+    /// Adds `count` nodes that have no snapshot, and load a whole one.
     pub fn load(&mut self, count: usize) {
         self.add(count, &Position::default());
     }
 
-    /// Adds so many nodes that were connected before: they serve from what the first node has, and
-    /// go on from there.
+    /// Adds `count` nodes that were connected before: they serve from the first node's snapshot,
+    /// and continue from its position.
     pub fn resume(&mut self, count: usize) {
         let position = self.nodes.first().map(|node| lock(&node.position).clone());
         self.add(count, &position.unwrap_or_default());
@@ -95,7 +95,8 @@ impl Fleet {
     /// Waits until every node has a stream and decides by `revision` or a newer one.
     ///
     /// # Errors
-    /// When that is not so within the time, or a node was sent what is not of the protocol.
+    /// Fails when that is not so within the time, or when a node received a message that violates
+    /// the protocol.
     pub async fn current(&self, revision: u64, within: Duration) -> Result<()> {
         let all = async {
             loop {
@@ -118,7 +119,7 @@ impl Fleet {
     }
 
     /// # Errors
-    /// When a node was sent what is not of the protocol.
+    /// Fails when a node received a message that violates the protocol.
     pub fn intact(&self) -> Result<()> {
         match lock(&self.shared.broken).first() {
             Some(broken) => bail!("{broken}"),
@@ -134,28 +135,29 @@ impl Fleet {
         self.nodes.iter().filter(|node| !current(node)).count()
     }
 
-    /// Has a node acknowledge nothing, or again all that it has taken in.
+    /// Makes a node withhold its acknowledgements, or resume them and acknowledge everything that
+    /// it has received.
     pub fn withhold(&self, node: NodeId, withholds: bool) {
         if let Some(node) = self.nodes.get(node) {
             node.withholds.send_replace(withholds);
         }
     }
 
-    /// Has all nodes report usage, or none.
+    /// Makes all nodes report usage, or none.
     pub fn report(&self, reports: Option<Reports>) {
         self.shared.reports.send_replace(reports);
     }
 
-    /// What a node was sent on its newest stream, up to the newest revision.
+    /// Returns the totals that a node received on its newest stream, up to the newest revision.
     ///
     /// # Panics
-    /// When there is no such node.
+    /// Panics when there is no such node.
     #[must_use]
     pub fn totals(&self, node: NodeId) -> Totals {
         lock(&self.nodes[node].totals).clone()
     }
 
-    /// Streams that were opened so far.
+    /// Returns the number of streams that were opened so far.
     #[must_use]
     pub fn streams(&self) -> u64 {
         self.nodes
@@ -164,7 +166,7 @@ impl Fleet {
             .sum()
     }
 
-    /// Bytes that each node has received, and sent, over TCP.
+    /// Returns the bytes that each node has received, and sent, over TCP.
     #[must_use]
     pub fn traffic(&self) -> Vec<(u64, u64)> {
         let load = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed);

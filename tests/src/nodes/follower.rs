@@ -1,5 +1,5 @@
-//! What a node makes of the messages that it is sent. Sans-IO: messages go in, acknowledgements
-//! come out.
+//! The reaction of a node to the messages that it receives. Sans-IO: messages go in,
+//! acknowledgements come out.
 
 use std::hash::{DefaultHasher, Hasher as _};
 
@@ -9,10 +9,10 @@ use latchkey_policy::record::{FORMAT, KeyRecord, Kind, PolicyRecord, Records};
 use latchkey_policy::settings::SettingsRecord;
 use latchkey_protocol::{Ack, Batch, Hello, ToNode, UsageAck, Welcome, to_node};
 
-/// Numbers of keys that are kept, to report their use.
+/// The number of keys whose numbers are kept, to report their use.
 const NUMBERS: usize = 4_096;
 
-/// What is in force at a node.
+/// The position that is in force at a node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Position {
     pub(super) epoch: Vec<u8>,
@@ -20,28 +20,28 @@ pub(super) struct Position {
     pub(super) tag: Vec<u8>,
 }
 
-/// What a snapshot was made of.
+/// The totals of a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Records of keys.
+    /// The number of key records.
     pub keys: u64,
-    /// Records of policies.
+    /// The number of policy records.
     pub policies: u64,
-    /// Bytes of all records.
+    /// The bytes of all records.
     pub bytes: u64,
-    /// Of all records, in whatever order they came.
+    /// A checksum of all records, which does not depend on their order.
     pub checksum: u64,
     routes: bool,
 }
 
-/// What comes of a message.
+/// The result of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Nothing that anybody has to be told.
+    /// Nothing to report.
     Nothing,
-    /// The stream is of use from here on.
+    /// The node was welcomed: the stream is usable from here on.
     Welcomed,
-    /// A batch is in memory, and this says so.
+    /// A batch is in memory, and this message acknowledges it.
     Taken(Ack),
     /// A report is stored.
     Stored(u64),
@@ -66,7 +66,8 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Of a node that serves from `position`, which has revision 0 if it has no snapshot.
+    /// Creates the stream of a node that serves from `position`, which has revision 0 if it has no
+    /// snapshot.
     pub(super) fn new(position: Position) -> Self {
         let (totals, numbers) = (Totals::default(), Vec::new());
         Self {
@@ -105,12 +106,12 @@ impl Follower {
         &self.position
     }
 
-    /// Of all records on this stream so far.
+    /// Returns the totals of all records on this stream so far.
     pub(super) fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    /// Of some keys of this stream.
+    /// Returns the numbers of some keys of this stream.
     pub(super) fn numbers(&self) -> &[u64] {
         &self.numbers
     }
@@ -119,7 +120,7 @@ impl Follower {
         self.state == State::Following
     }
 
-    /// Fails at whatever the filter gives a stream up for.
+    /// Takes in a message. It fails for every reason for which the filter gives a stream up.
     pub(super) fn receive(&mut self, message: ToNode) -> Result<Outcome> {
         match message.message {
             Some(to_node::Message::Welcome(welcome)) => {
@@ -199,7 +200,8 @@ impl Follower {
                 tag,
             };
         }
-        // While a whole snapshot is being loaded, what is in force says nothing about it.
+        // While a whole snapshot is being loaded, the revision in force does not describe its
+        // progress.
         let revision = if self.state == State::Loading {
             0
         } else {

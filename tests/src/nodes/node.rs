@@ -1,4 +1,4 @@
-//! One node: opens streams one after the other, and serves each to its end.
+//! One node: opens streams one after the other, and serves each until it ends.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,47 +21,47 @@ use super::follower::{Follower, Outcome, Position, Totals};
 use super::reports::Reporter;
 use super::traffic::{self, Traffic};
 
-/// A stream on which nothing arrives for this long is given up.
+/// The silence after which a stream is given up.
 const SILENCE: Duration = Duration::from_millis(3_500);
 
-/// Longer than an answer to a connection takes that is not lost.
+/// The timeout of a connection attempt. It is longer than any answer takes that is not lost.
 const CONNECT: Duration = Duration::from_secs(5);
 
 const MAX_MESSAGE: usize = 4 << 20;
 
-/// Which of a fleet's nodes: 0, 1, 2 …
+/// The number of a node in its fleet: 0, 1, 2 …
 pub type NodeId = usize;
 
-/// What all nodes of a fleet share.
+/// The state that all nodes of a fleet share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) address: SocketAddr,
     pub(super) token: String,
-    /// Rung when a node is welcomed, has a revision in force, or is broken.
+    /// Notified when a node is welcomed, has a revision in force, or is broken.
     pub(super) published: Notify,
     pub(super) reports: watch::Sender<Option<Reports>>,
-    /// Numbers of keys that there are, once a node has loaded a snapshot.
+    /// The numbers of some existing keys, once a node has loaded a snapshot.
     pub(super) numbers: OnceLock<Vec<u64>>,
-    /// What a node was sent that it must not be.
+    /// The violations of the protocol that nodes have received.
     pub(super) broken: Mutex<Vec<String>>,
 }
 
-/// What others see of a node.
+/// The state of a node that others see.
 #[derive(Debug)]
 pub(super) struct View {
-    /// In force at this node.
+    /// The revision in force at this node.
     pub(super) revision: AtomicU64,
-    /// It has a stream on which it was welcomed.
+    /// True if it has a stream on which it was welcomed.
     pub(super) connected: AtomicBool,
     pub(super) position: Mutex<Position>,
     pub(super) totals: Mutex<Totals>,
     pub(super) streams: AtomicU64,
     pub(super) traffic: Arc<Traffic>,
-    /// It takes batches in but does not say so.
+    /// True if it takes batches in but does not acknowledge them.
     pub(super) withholds: watch::Sender<bool>,
 }
 
-/// Lives until it is dropped.
+/// Runs a node until the future is dropped.
 pub(super) async fn run(number: NodeId, instance: u64, shared: Arc<Shared>, view: Arc<View>) {
     let mut backoff = Backoff::new(instance);
     let mut reporter = Reporter::default();
@@ -89,7 +89,7 @@ pub(super) async fn run(number: NodeId, instance: u64, shared: Arc<Shared>, view
     }
 }
 
-/// The other side does not keep to the protocol.
+/// An error of the other side: it does not keep to the protocol.
 struct Broken(anyhow::Error);
 
 struct Node<'a> {
@@ -101,7 +101,7 @@ struct Node<'a> {
 }
 
 impl Node<'_> {
-    /// Serves one stream to its end. Whatever the network does is an end like any other.
+    /// Serves one stream until it ends. Failures of the network are a normal end.
     async fn stream(&mut self) -> Result<(), Broken> {
         let position = self
             .view
@@ -199,7 +199,7 @@ impl Node<'_> {
                         .lock()
                         .unwrap_or_else(PoisonError::into_inner) = follower.totals().clone();
                     if self.shared.numbers.get().is_none() && !follower.numbers().is_empty() {
-                        // Another that was faster has as good ones.
+                        // Another node was faster; its numbers are as good.
                         let _ = self.shared.numbers.set(follower.numbers().to_vec());
                     }
                     self.shared.published.notify_waiters();
@@ -209,14 +209,15 @@ impl Node<'_> {
         Ok(())
     }
 
-    /// Nodes report at different moments, as they do that were not started together.
+    /// Returns the time of the first report. Nodes report at different times, like nodes that were
+    /// not started together.
     fn next_report(&self, reports: Option<Reports>) -> Option<Instant> {
         let reports = reports?;
         let place = u32::try_from(self.number % 1_000).unwrap_or(0);
         Some(Instant::now() + reports.every * place / 1_000)
     }
 
-    /// Whether the stream has ended.
+    /// Sends a report. Returns true if the stream has ended.
     async fn report(
         &mut self,
         reports: Option<Reports>,
@@ -228,7 +229,7 @@ impl Node<'_> {
         else {
             return false;
         };
-        // Neighbours share keys, so that there is something to tell of other nodes.
+        // Neighbours share keys, so that the control plane has usage of other nodes to send.
         let place = self.number / 2 * reports.keys;
         let keys: Vec<_> = numbers
             .iter()
@@ -257,7 +258,7 @@ impl Outbox {
     }
 }
 
-/// Never, if there is no deadline.
+/// Waits for the deadline; forever if there is none.
 async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => time::sleep_until(deadline).await,

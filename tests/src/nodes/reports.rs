@@ -1,30 +1,30 @@
-//! Reports of usage, as the filter sends them: totals, and one unacknowledged at a time.
+//! Reports of usage, as the filter sends them: totals, with one unacknowledged report at a time.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use latchkey_protocol::window_count::Kind;
 use latchkey_protocol::{KeyUsage, LastUse, Usage, WindowCount};
 
-/// What every node reports.
+/// The content and interval of every node's reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reports {
-    /// From one report to the next.
+    /// The interval between two reports.
     pub every: Duration,
-    /// Keys in each.
+    /// The number of keys in each report.
     pub keys: usize,
 }
 
-/// Those of one stream.
+/// The reports of one stream.
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
     sequence: u64,
     unacknowledged: bool,
-    /// Requests with each key so far: every report says one more.
+    /// The number of requests with each key so far. Every report adds one.
     requests: u64,
 }
 
 impl Reporter {
-    /// A node's next report about these keys, if the last one is stored.
+    /// Returns a node's next report about these keys, if the last one is stored.
     pub(super) fn next(&mut self, keys: &[u64]) -> Option<Usage> {
         if self.unacknowledged || keys.is_empty() {
             return None;
@@ -46,12 +46,13 @@ impl Reporter {
         })
     }
 
-    /// A report is stored.
+    /// Notes that a report is stored.
     pub(super) fn stored(&mut self, sequence: u64) {
         self.unacknowledged &= sequence != self.sequence;
     }
 
-    /// The same counts on another stream, which numbers its reports anew.
+    /// Continues with the same counts on another stream, where the reports are numbered from the
+    /// start.
     pub(super) fn begin_anew(&mut self) {
         (self.sequence, self.unacknowledged) = (0, false);
     }
@@ -66,7 +67,7 @@ fn usage(key: u64, requests: u64, now: u64) -> KeyUsage {
     KeyUsage {
         key,
         requests: vec![requests],
-        // Months are not all of one length; three kinds make the same work.
+        // Months differ in length; three windows of fixed length make the same work.
         windows: vec![
             window(Kind::Minute, 60),
             window(Kind::Hour, 3_600),

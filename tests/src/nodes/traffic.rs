@@ -1,4 +1,4 @@
-//! A TCP connection that counts the bytes that go over it.
+//! A TCP connection that counts its bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,14 +11,14 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes of all connections of one node.
+/// The bytes of all connections of one node.
 #[derive(Debug, Default)]
 pub(super) struct Traffic {
     pub(super) received: AtomicU64,
     pub(super) sent: AtomicU64,
 }
 
-/// Connects, as hyper wants it.
+/// Connects, and returns the connection in the form that hyper needs.
 pub(super) async fn connect(
     address: SocketAddr,
     traffic: Arc<Traffic>,
