@@ -1,4 +1,4 @@
-//! The client that a request is counted for. Limits and connection slots count clients by network.
+//! The client that a request is counted for. Limits, and places for connections, go by network.
 
 use sha2::{Digest as _, Sha256};
 use std::fmt;

@@ -1,6 +1,6 @@
-//! The at-rest key: what the digests of imported keys are encrypted with in the database. It is
-//! kept outside the database, so that a copy of the database alone confirms no guess of an imported
-//! key. What is done with it is in `store/src/at_rest.rs`.
+//! The at-rest key, which encrypts the digests of imported keys in the database. It is kept outside
+//! the database, so that a copy of the database alone is not enough to verify a guess of an
+//! imported key. `store/src/at_rest.rs` uses the key.
 
 mod command;
 
@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use crate::setting::InvalidSetting;
 
-/// A key as a setting holds it, which may be none. It is not shown, even if it is none.
+/// An optional key, as a setting contains it. It is not shown, even if it is empty.
 #[derive(Clone)]
 pub struct AtRestKeyText(String);
 
@@ -30,7 +30,7 @@ impl fmt::Debug for AtRestKeyText {
     }
 }
 
-/// Reads what a flag, a variable or a file says. One line break at its end does not count.
+/// Reads the value of a flag, a variable or a file. One line break at its end is ignored.
 impl FromStr for AtRestKeyText {
     type Err = Infallible;
 
@@ -81,7 +81,7 @@ impl AtRestConfig {
     /// Reads the keys.
     ///
     /// # Errors
-    /// When a key or a file cannot be used.
+    /// Fails if a key or a file cannot be used.
     pub fn keys(&self) -> Result<AtRestKeys, InvalidSetting> {
         let current = match (&self.key, &self.key_file) {
             (Some(_), Some(_)) => {
@@ -110,11 +110,11 @@ impl AtRestConfig {
         Ok(AtRestKeys { current, old })
     }
 
-    /// Reads the keys for a database that is about to be created. A file that does not exist is
-    /// made, with a new key.
+    /// Reads the keys for a database that is about to be created. If the file does not exist,
+    /// creates it with a new key.
     ///
     /// # Errors
-    /// When a key or a file cannot be used or made.
+    /// Fails if a key or a file cannot be used or created.
     pub fn keys_of_new_database(&self) -> Result<AtRestKeys, InvalidSetting> {
         if let (None, Some(file)) = (&self.key, &self.key_file)
             && !file.try_exists().unwrap_or(true)
@@ -126,7 +126,7 @@ impl AtRestConfig {
     }
 }
 
-/// Makes a file with a new key.
+/// Creates a file with a new key.
 fn make_file(path: &Path) -> io::Result<()> {
     let key = AtRestKey::generate().map_err(io::Error::other)?;
     let mut file = OpenOptions::new()
@@ -138,7 +138,7 @@ fn make_file(path: &Path) -> io::Result<()> {
         .write_all(format!("{}\n", key.to_hex()).as_bytes())
         .and_then(|()| file.sync_all());
     if written.is_err() {
-        // Half a key is none.
+        // Removes a partly written key, which is useless.
         let _ = fs::remove_file(path);
     }
     written

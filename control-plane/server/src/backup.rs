@@ -82,7 +82,7 @@ pub struct AuditCut {
     export: PathBuf,
 }
 
-/// Why no database was created.
+/// An error while a database is created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// The at-rest key cannot be used.
@@ -93,13 +93,13 @@ pub enum InitError {
     Open(#[from] OpenError),
 }
 
-/// Why nothing was restored.
+/// An error while a backup is restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
     /// The at-rest key cannot be used.
     #[error(transparent)]
     Setting(#[from] InvalidSetting),
-    /// The backup could not be put in the database's place.
+    /// The backup could not be restored.
     #[error(transparent)]
     Backup(#[from] BackupError),
 }
@@ -115,7 +115,7 @@ impl AuditCut {
     /// Exports and removes the entries, and reports both.
     ///
     /// # Errors
-    /// When the entries are too young, or could not be exported; nothing was removed then.
+    /// Fails if the entries are too young or could not be exported. Nothing was removed then.
     pub async fn run(self) -> Result<(), CutError> {
         let cut = cut(&self.database, self.before, &self.export, SystemClock.now()).await?;
         let (database, file) = (self.database.display(), self.export.display());
@@ -131,7 +131,8 @@ impl Init {
     /// Creates the database.
     ///
     /// # Errors
-    /// When there is one already, or it cannot be created, or the at-rest key cannot be used.
+    /// Fails if the database exists already, if it cannot be created, or if the at-rest key cannot
+    /// be used.
     pub async fn run(self) -> Result<(), InitError> {
         let exists = self.database.try_exists().unwrap_or(true);
         let keys = if exists {
@@ -155,7 +156,7 @@ impl Init {
 }
 
 impl Backup {
-    /// Makes the copy and reports it.
+    /// Writes the copy and reports it.
     pub async fn run(self) -> Result<(), BackupError> {
         let made = backup(&self.database, &self.file).await?;
         let (database, file) = (self.database.display(), self.file.display());
@@ -171,7 +172,7 @@ impl Restore {
     /// Restores the backup and reports the result.
     ///
     /// # Errors
-    /// When the backup cannot be restored, or has what another at-rest key encrypted.
+    /// Fails if the backup cannot be restored, or contains data that another at-rest key encrypted.
     pub async fn run(self) -> Result<(), RestoreError> {
         let keys = self.at_rest.keys()?;
         let restored = restore_with(

@@ -1,5 +1,5 @@
-//! The operator's settings: one struct per concern, each field a flag, an environment variable and
-//! a key in a file.
+//! The operator's settings: one struct per concern. Each field is a flag, an environment variable
+//! and a key in a file.
 
 mod file;
 
@@ -303,7 +303,7 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Checks what types cannot express.
+    /// Checks requirements that types cannot express.
     pub fn check(&self) -> Result<(), InvalidSetting> {
         let invalid = |flag, variable, reason| {
             Err(InvalidSetting {
@@ -339,7 +339,7 @@ impl Config {
 
 impl HttpConfig {
     pub(crate) fn limits(&self, connections: usize) -> http::Limits {
-        // Behind a proxy all clients' connections are the proxy's.
+        // Behind a proxy, all connections come from the proxy's address.
         let per_client = if self.trusted_hops == 0 {
             (connections / 2).max(1)
         } else {
@@ -378,7 +378,7 @@ impl StoreConfig {
         }
     }
 
-    /// Whether starting creates the database.
+    /// Returns whether the start will create the database.
     pub(crate) fn is_new(&self) -> bool {
         self.create_database && !self.database.try_exists().unwrap_or(true)
     }
@@ -404,7 +404,7 @@ impl WebhookConfig {
     }
 }
 
-/// As it is without a slash at its end, and as a shell takes it in quotes.
+/// Checks the URL. Returns it without a trailing slash, fit for single quotes in a shell.
 fn gateway_url(text: &str) -> Result<String, &'static str> {
     let wrong = "must be an http or https URL, without a query or quotes";
     let url: Uri = text.parse().map_err(|_| wrong)?;

@@ -26,9 +26,9 @@ pub(crate) struct Enforcement {
     pub(crate) elapsed_ms: u64,
 }
 
-/// Returns as soon as every node that is connected, or was lost within the grace, has acknowledged
-/// `revision`. Also returns after `patience`, or when the control plane stops, since streams end
-/// then.
+/// Returns as soon as every node that is connected, or was lost within the grace period, has
+/// acknowledged `revision`. Also returns after `patience`, or when the control plane stops, since
+/// streams end then.
 pub(crate) async fn wait(
     registry: &Registry,
     metrics: &Metrics,
@@ -37,7 +37,7 @@ pub(crate) async fn wait(
     patience: Duration,
 ) -> Enforcement {
     let started = Instant::now();
-    // Whatever ends it, `progress` has the last word.
+    // `progress` determines the result, regardless of the event that ends the wait.
     let _ = tokio::select! {
         ended = time::timeout(patience, registry.acknowledged(revision)) => ended,
         () = stop.requested() => Ok(()),

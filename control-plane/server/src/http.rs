@@ -1,5 +1,4 @@
-//! Serves the API: HTTP/1.1, on a bounded number of connections, none of which is waited for
-//! without end.
+//! Serves the API: HTTP/1.1, on a limited number of connections, each with time limits.
 
 mod placed;
 mod places;
@@ -24,32 +23,33 @@ pub(crate) use places::Place;
 use places::{Admission, Places};
 use unread::Unread;
 
-/// What clients can take of it.
+/// The limits for clients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Connections that are open at once. One more takes the place of one that waits for its
+    /// The maximum number of open connections. A further connection replaces one that waits for its
     /// client, or waits itself.
     pub(crate) connections: usize,
-    /// How many of them can be one client's on which nobody has shown a credential.
+    /// The maximum number of one client's connections without a caller's credential.
     pub(crate) per_client: usize,
-    /// From a connection's first moment, or the end of its last answer, to the end of the next
-    /// request's headers, and while nothing of an answer is taken. What comes after the headers has
-    /// the time that a request has.
+    /// The time limit from a connection's start, or the end of its last response, to the end of the
+    /// next request's headers. Also the time limit while a client reads nothing of a response. The
+    /// rest of a request has the request's own time limit.
     pub(crate) idle: Duration,
 }
 
-/// After a connection that could not be accepted, as when too many files are open.
+/// The pause after a connection that could not be accepted, for example because too many files are
+/// open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes of a connection that are held until they are dealt with: so much is there for a request's
-/// headers.
+/// The maximum number of buffered bytes of a connection, which also limits the headers of a
+/// request.
 const MAX_BUFFERED: usize = 32 * 1024;
 
-/// Who has opened the connection of a request.
+/// The peer of a request's connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// Serves until `stop`, and then until requests that are under way are answered.
+/// Serves until `stop`, and then until requests in progress are answered.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: Stop) {
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1()
@@ -92,7 +92,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
     graceful.shutdown().await;
 }
 
-/// The next connection, once it has a place; nothing if it can have none.
+/// Returns the next connection once it has a place, or `None` if it is refused.
 async fn accept(
     listener: &TcpListener,
     places: &Places,
@@ -120,7 +120,8 @@ mod tests {
 
     const IDLE: Duration = Duration::from_millis(200);
 
-    /// A router behind one place, and how to end it.
+    /// Starts a server of this router with one place. Returns its address and a function that stops
+    /// it.
     fn one_place(router: Router) -> (SocketAddr, impl AsyncFnOnce()) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -191,7 +192,7 @@ mod tests {
         });
         is_served(address).await;
         let mut rest = Vec::new();
-        // The server may reset it.
+        // The server may reset the connection.
         let _ = reader.read_to_end(&mut rest).await;
         trickle.await.unwrap();
         end().await;

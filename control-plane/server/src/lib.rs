@@ -1,26 +1,27 @@
-//! Latchkey's control plane behind its API: owns the keys, and pushes every change to every Envoy.
+//! Latchkey's control plane without the console: owns the keys, and pushes every change to every
+//! Envoy.
 //!
 //! | module | owns |
 //! |---|---|
-//! | `http`, `api` | HTTP: what people and their tools ask for |
+//! | `http`, `api` | HTTP: the management API |
 //! | `nodes` | the nodes, and the revisions that they have acknowledged |
-//! | `stream` | gRPC: what nodes are sent, and what they have acknowledged |
-//! | `refused_logins` | entries of the audit about log-ins that were refused |
-//! | `usage` | what nodes have counted, and what each is told of the others |
-//! | `webhook` | telling receivers what becomes of keys |
+//! | `stream` | gRPC: updates to nodes, and their acknowledgements |
+//! | `refused_logins` | audit entries about refused logins |
+//! | `usage` | nodes' usage counts, and their distribution to other nodes |
+//! | `webhook` | notifications about changes to keys |
 //! | `removals` | removing the keys of deleted users and closed accounts, in steps |
-//! | `enforcement` | waiting until every node decides by a revision |
+//! | `enforcement` | waiting until every node enforces a revision |
 //! | `password` | password hashes, a bounded number at a time |
 //! | [`backup`] | the commands that work on the database's file |
-//! | [`at_rest`] | settings and commands about the key that encrypts digests of imported keys |
+//! | [`at_rest`] | settings and commands for the key that encrypts digests of imported keys |
 //! | `metrics`, [`log`] | metrics and logs |
-//! | [`start`](mod@start), [`config`] | putting it together |
+//! | [`start`](mod@start), [`config`] | the start, and the settings |
 //!
-//! The database is the store's (`latchkey-store`), and pages for people are mounted from outside
-//! ([`Pages`]).
+//! The database belongs to the store (`latchkey-store`), and the console's pages are mounted from
+//! outside ([`Pages`]).
 //!
-//! A revocation goes: `api` → store (one transaction, revision + 1) → `stream` (woken by the
-//! revision; one batch to every node) → acknowledgements → `enforcement` → the caller's answer.
+//! The path of a revocation: `api` → store (one transaction, revision + 1) → `stream` (woken by the
+//! revision; one batch to every node) → acknowledgements → `enforcement` → the caller's response.
 
 mod api;
 pub mod at_rest;

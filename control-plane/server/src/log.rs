@@ -1,11 +1,11 @@
-//! Where logs go: to stderr, as text or as JSON.
+//! The output of logs: stderr, as text or as JSON.
 
 use std::io;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{InvalidSetting, LogConfig, LogFormat};
 
-/// Begins to log. To be called once.
+/// Starts logging. Must be called once.
 pub fn init(config: &LogConfig) -> Result<(), InvalidSetting> {
     let filter = EnvFilter::try_new(&config.level).map_err(|error| InvalidSetting {
         flag: "--log-level",

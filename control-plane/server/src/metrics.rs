@@ -1,4 +1,4 @@
-//! What `/metrics` tells, in the OpenMetrics text format.
+//! The metrics of `/metrics`, in the OpenMetrics text format.
 
 mod labels;
 pub(crate) mod webhook;
@@ -19,13 +19,13 @@ pub(crate) use labels::{
 };
 use webhook::WebhookMetrics;
 
-/// From a millisecond to the longest wait.
+/// The buckets of enforcement times, from a millisecond to the longest wait.
 const ENFORCEMENT_SECONDS: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0,
 ];
 
-/// Fewer than of the others, as there are so many for each route and method. Those that wait for
-/// nodes are long.
+/// The buckets of request times. They are few, because each route and method has its own. Calls
+/// that wait for nodes take long.
 const REQUEST_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// Numbers of nodes, for metrics.
@@ -39,20 +39,20 @@ pub(crate) struct NodeTotals {
     pub(crate) clock_skew: u64,
 }
 
-/// What is so at the moment when metrics are read.
+/// The values of gauges at the time of a read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) revision: u64,
     pub(crate) nodes: NodeTotals,
-    /// The oldest revision that a node decides by which is connected or was lost within the grace;
-    /// the newest if there is no node.
+    /// The oldest revision in force at a node that is connected or was lost within the grace
+    /// period, or the newest revision if there is no such node.
     pub(crate) slowest_node: u64,
     pub(crate) store_bytes: u64,
     pub(crate) readers_busy: u64,
     pub(crate) list_readers_busy: u64,
 }
 
-/// All of them. Parts count on their own; the gauges are set when they are read.
+/// All metrics. Other modules update the counters; the gauges are set at each read.
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) requests: Family<Request, Counter>,
@@ -89,7 +89,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Those of a control plane on `store`.
+    /// Returns the metrics of a control plane on `store`.
     pub(crate) fn new(store: &Store) -> Self {
         let mut registry = Registry::with_prefix("latchkey");
         let mut metrics = Self {
@@ -127,7 +127,7 @@ impl Metrics {
             list_readers_busy: Gauge::default(),
         };
         for kind in [Snapshot::FULL, Snapshot::RESUMED] {
-            // Zero is told as zero, not as absent.
+            // Exports zero as 0, not as absent.
             drop(metrics.snapshots.get_or_create(&kind));
         }
         for kind in [CredentialKind::TOKEN, CredentialKind::SHARED] {
@@ -310,7 +310,7 @@ impl Metrics {
         metrics
     }
 
-    /// The exposition.
+    /// Returns the metrics in the text format.
     pub(crate) fn encode(&self, now: &Moment) -> Result<String, fmt::Error> {
         self.revision.set(now.revision.cast_signed());
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);

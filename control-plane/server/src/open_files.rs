@@ -1,22 +1,23 @@
-//! How many files and connections this process may have open, and who gets how many.
+//! Limits of open files, and their distribution among the listeners.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::warn;
 
-/// For everything but connections of clients: the database, the log, listeners, webhooks.
+/// The number of files for everything but clients' connections: the database, the log, listeners,
+/// webhooks.
 const RESERVED: u64 = 128;
 
-/// Connections to the two listeners.
+/// The maximum numbers of connections to the two listeners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connections {
-    /// To the API.
+    /// Connections to the API.
     pub(crate) http: usize,
-    /// Of Envoys.
+    /// Connections of Envoys.
     pub(crate) stream: usize,
 }
 
-/// Raises the limit to what the system allows: each node is a connection, and the limit that most
-/// systems begin with, 1,024, is only kept for programs that cannot deal with more.
+/// Raises the limit to the system's maximum, because each node is a connection. Most systems start
+/// with 1,024 only for programs that cannot handle more.
 pub(crate) fn raise_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(now, most)| {
         if now < most {
@@ -30,8 +31,8 @@ pub(crate) fn raise_limit() {
     }
 }
 
-/// Divides what the limit allows, so that one listener's connections can never take the files that
-/// the other and the database need.
+/// Divides the limit, so that one listener's connections never take the files that the other and
+/// the database need.
 pub(crate) fn divide(wanted: Connections) -> Connections {
     let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return wanted;
@@ -48,7 +49,7 @@ pub(crate) fn divide(wanted: Connections) -> Connections {
     allowed
 }
 
-/// The API gets a quarter at most, and nodes what is left.
+/// Gives the API at most a quarter, and nodes the rest.
 fn share(limit: u64, wanted: Connections) -> Connections {
     let all = usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(usize::MAX);
     let http = wanted.http.min(all / 4).max(1);

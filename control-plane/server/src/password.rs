@@ -1,5 +1,5 @@
-//! Password hashes: argon2id. A few are computed at once, in memory that is allocated once; the
-//! others wait in turns, those of each client behind each other.
+//! Password hashes: argon2id. A few are computed at a time, in memory that is allocated once.
+//! Further requests wait in turns, with a queue for each client.
 
 mod hashing;
 mod queue;
@@ -15,37 +15,38 @@ use hashing::Memory;
 pub(crate) use queue::Rank;
 use slots::Slots;
 
-/// Why a password could be neither hashed nor verified.
+/// The reason why a password could be neither hashed nor verified.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
     /// argon2 refused the parameters or a stored hash.
     #[error("argon2: {0}")]
     Hash(String),
-    /// No salt.
+    /// The salt could not be generated.
     #[error(transparent)]
     Random(#[from] NoRandomness),
-    /// Too many others wait.
+    /// Too many requests wait.
     #[error("too many passwords are being verified")]
     Busy,
-    /// The thread that computed it is gone.
+    /// The thread that computed it has ended.
     #[error("hashing was interrupted")]
     Interrupted,
 }
 
-/// Whose turn it is that a password is hashed or verified.
+/// The party that requests the hashing or verification of a password.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Party {
-    /// Somebody who logs in.
+    /// A client that logs in.
     Client(ClientNetwork),
-    /// A caller, by their id.
+    /// A caller, by the user's id.
     Caller(String),
 }
 
-/// Hashes and verifies, a bounded number at a time and away from the threads that serve requests.
+/// Hashes and verifies passwords, a limited number at a time and not on the threads that serve
+/// requests.
 #[derive(Clone)]
 pub(crate) struct Passwords {
     slots: Slots,
-    /// Verified against when there is no such user, so that the answer takes as long.
+    /// The hash that is verified if the user does not exist, so that the response takes as long.
     nobody: Arc<str>,
 }
 
@@ -70,7 +71,7 @@ impl Passwords {
             .await
     }
 
-    /// Returns whether `password` belongs to `stored`. Without a stored hash it does not, after the
+    /// Returns whether `password` matches `stored`. Without a stored hash it does not, after the
     /// same work.
     pub(crate) async fn verify(
         &self,
@@ -94,7 +95,7 @@ impl Passwords {
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let mut slot = self.slots.acquire(rank, party).await?;
-        // The slot goes along, so that a caller who leaves does not free it before the work is
+        // The task owns the slot, so that a caller who leaves does not free it before the work is
         // done.
         task::spawn_blocking(move || work(slot.memory()?))
             .await

@@ -1,10 +1,11 @@
-//! Refused log-ins: their entries in the audit.
+//! Audit entries about refused logins.
 //!
-//! They are written a moment later and by another task: a refusal must take as long for an email
-//! address that nobody has. Of a client and a user there is at most one entry a minute, which tells
-//! how many log-ins were refused since the one before. Entries of an account are bounded by the
-//! hour; beyond that one entry an hour has the sum. Counts of the last minute, and such a sum, are
-//! lost if the process dies; the log has each refused log-in, and a metric counts them.
+//! Another task writes them a moment later, because a refusal must take as long for an email
+//! address without a user. A client and a user have at most one entry a minute, which contains the
+//! number of refusals since the last entry. The number of entries of an account per hour is
+//! limited; beyond the limit, one entry an hour contains the sum. If the process dies, the counts
+//! of the last minute and such sums are lost. The log contains each refused login, and a metric
+//! counts them.
 
 use latchkey_model::client_network::ClientNetwork;
 use latchkey_model::clock::Clock;
@@ -18,40 +19,41 @@ use tracing::error;
 
 use crate::stop::Stop;
 
-/// How often entries are written.
+/// The interval between writes.
 const TICK: Duration = Duration::from_secs(1);
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * 60;
 
-/// Clients and users of which the counts are kept. What is beyond that goes into the account's sum.
+/// The maximum number of counted pairs of client and user. Further refusals are added to the
+/// account's sum.
 const CAPACITY: usize = 10_000;
 
-/// What is still to be written.
+/// The refused logins without an entry.
 #[derive(Default)]
 pub(crate) struct Collector(Mutex<Pending>);
 
 #[derive(Default)]
 struct Pending {
-    /// By user and client.
+    /// The counts by user and client.
     logins: HashMap<(String, ClientNetwork), Count>,
-    /// By account: the rest, and since when it is summed up.
+    /// The remaining refusals by account, with the time since which they are summed up.
     sums: HashMap<String, (Refusals, i64)>,
 }
 
-/// What is written.
+/// Selects the entries to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Which {
-    /// What is due.
+    /// Only due entries.
     Due,
-    /// That, and all that is not summed up.
+    /// All counts, but only due sums.
     Logins,
-    /// All, at the end.
+    /// Everything, when the process stops.
     All,
 }
 
 struct Count {
-    /// Since the last entry.
+    /// The refusals since the last entry.
     refused: RefusedLogins,
     written_at: Option<i64>,
 }
@@ -64,13 +66,13 @@ impl Count {
 }
 
 impl Collector {
-    /// Notes refused log-ins of a client.
+    /// Counts refused logins of a client.
     pub(crate) fn note(&self, client: ClientNetwork, refused: RefusedLogins, now: i64) {
         self.lock().note(client, refused, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        // Nobody panics while holding it.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,7 +133,7 @@ impl Pending {
         }
     }
 
-    /// Takes out what is due. Forgets clients that have done nothing for a minute.
+    /// Takes the selected entries. Forgets clients without refusals for a minute.
     #[expect(
         clippy::type_complexity,
         reason = "what is written, as the store takes it"
@@ -193,7 +195,7 @@ impl Pending {
     }
 }
 
-/// Writes entries until `stop`, and then the rest.
+/// Writes due entries until `stop`, and then the rest.
 pub(crate) async fn run(
     collector: Arc<Collector>,
     store: Store,
@@ -208,7 +210,7 @@ pub(crate) async fn run(
             () = stop.requested() => break,
         }
     }
-    // What is beyond a bound at first is in a sum then.
+    // The first write adds the entries beyond the limit to the sums, which the second one writes.
     collector.write(&store, clock.now(), Which::Logins).await;
     collector.write(&store, clock.now(), Which::All).await;
 }

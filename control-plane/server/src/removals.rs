@@ -1,4 +1,5 @@
-//! Removes the keys of deleted users and closed accounts, in steps between which others write.
+//! Removes the keys of deleted users and closed accounts, in steps. Other changes are written
+//! between the steps.
 
 use latchkey_model::clock::Clock;
 use latchkey_store::{Store, StoreError};
@@ -9,18 +10,18 @@ use tracing::error;
 
 use crate::stop::Stop;
 
-/// For how long a step keeps others from writing, about.
+/// The approximate time for which a step blocks other writers.
 const STEP: Duration = Duration::from_millis(25);
 
-/// Keys in one step. Fewer than the least take hardly less time, as the transaction itself takes
-/// most of it.
+/// The number of keys in one step. Below the minimum, a step takes hardly less time, because most
+/// of it is the transaction itself.
 const LEAST: u32 = 200;
 const MOST: u32 = 2_000;
 const FIRST: u32 = LEAST;
 
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Begins with it at once, and goes on until `stop`.
+/// Starts the removal task, which runs until `stop`.
 pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
     tokio::spawn(async move {
         tokio::select! {
@@ -30,7 +31,7 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
     });
 }
 
-/// A removal begins with a revision.
+/// Removes keys after each revision, because a removal begins with one.
 async fn follow(store: Store, clock: Arc<dyn Clock>) {
     let mut revisions = store.watch_head();
     loop {
@@ -46,7 +47,7 @@ async fn follow(store: Store, clock: Arc<dyn Clock>) {
     }
 }
 
-/// Removes all that is to be removed.
+/// Removes all keys of deleted users and closed accounts.
 async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
     let mut limit = FIRST;
     while store.has_removals().await? {
@@ -55,13 +56,14 @@ async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
             return Ok(());
         }
         limit = next_limit(limit, step.took);
-        // Whoever waits to write has been let in by now. Readers and nodes have to keep up as well.
+        // Waiting writers have had their turn by now. The pause also lets readers and nodes keep
+        // up.
         time::sleep(step.took).await;
     }
     Ok(())
 }
 
-/// The number of keys that a step of the same kind can have.
+/// Returns the maximum number of keys of the next step.
 fn next_limit(limit: u32, took: Duration) -> u32 {
     let took = took.as_micros().max(1_000);
     let in_time = u128::from(limit)

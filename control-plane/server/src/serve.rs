@@ -13,16 +13,16 @@ use crate::config::Config;
 use crate::open_files;
 use crate::start::{Running, StartError, start_with_clock};
 
-/// Runs until SIGINT or SIGTERM.
+/// Runs the control plane until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// When it cannot start, or a server ends on its own.
+/// Fails if the control plane cannot start, or if a server ends unexpectedly.
 pub async fn serve(config: Config, pages: Pages) -> Result<(), StartError> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let ready_file = config.ready_file.clone().map(ReadyFile);
     if let Some(file) = &ready_file {
-        // What an earlier run left behind would be taken for ours.
+        // A file of an earlier run would contain wrong addresses.
         file.remove()?;
     }
 
@@ -48,12 +48,12 @@ fn listen(kind: SignalKind) -> Result<Signal, StartError> {
     signal(kind).map_err(StartError::Signals)
 }
 
-/// Says where everything is: `{"http":"127.0.0.1:8080","stream":"127.0.0.1:8081"}`. There exactly
-/// while it is true.
+/// The file with the addresses: `{"http":"127.0.0.1:8080","stream":"127.0.0.1:8081"}`. It exists
+/// only while they are served.
 struct ReadyFile(PathBuf);
 
 impl ReadyFile {
-    /// Appears whole or not at all.
+    /// Writes the file atomically.
     fn write(&self, running: &Running) -> Result<(), StartError> {
         let addresses = serde_json::json!({
             "http": running.http_addr.to_string(),

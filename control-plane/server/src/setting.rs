@@ -9,6 +9,6 @@ pub struct InvalidSetting {
     pub flag: &'static str,
     /// The environment variable that sets it.
     pub variable: &'static str,
-    /// What is wrong with it.
+    /// The reason why the value cannot be used.
     pub reason: String,
 }

@@ -1,5 +1,5 @@
-//! Starting and stopping: listeners first, so that nothing is made when a port is taken; then the
-//! store and the first user; then both servers.
+//! Start and stop. The listeners come first, so that nothing is created if a port is taken. Then
+//! follow the store and the first user, and then both servers.
 
 use latchkey_model::clock::Clock;
 use latchkey_model::random::NoRandomness;
@@ -30,10 +30,10 @@ use crate::tls;
 use crate::usage;
 use crate::webhook;
 
-/// How long requests that are under way can take to end once it stops.
+/// The maximum time for requests in progress to end after the stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Why the control plane does not run.
+/// The reason why the control plane does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A setting cannot be used.
@@ -42,11 +42,11 @@ pub enum StartError {
     /// A listener could not be bound.
     #[error("cannot listen on {address} ({flag}): {}", reason(source))]
     Listen {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// The flag that says where.
+        /// The flag that sets the address.
         flag: &'static str,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// The store could not be opened.
@@ -58,10 +58,10 @@ pub enum StartError {
     /// The first user's password could not be hashed.
     #[error("cannot create the first user: {0}")]
     Password(#[from] PasswordError),
-    /// No password could be drawn.
+    /// No random bytes were available.
     #[error(transparent)]
     Random(#[from] NoRandomness),
-    /// Nothing could be sent to webhooks.
+    /// The client for webhooks could not be created.
     #[error("cannot create an HTTP client for webhooks: {0}")]
     Webhooks(#[source] reqwest::Error),
     /// The first user's password could not be shown.
@@ -70,9 +70,9 @@ pub enum StartError {
     /// The ready file could not be written.
     #[error("cannot write {} (--ready-file): {source}", path.display())]
     ReadyFile {
-        /// Which.
+        /// The path.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// The API's description could not be written.
@@ -81,7 +81,7 @@ pub enum StartError {
     /// Signals could not be listened to.
     #[error("cannot listen to signals: {0}")]
     Signals(#[source] io::Error),
-    /// A server ended although nobody told it to.
+    /// A server ended before the stop.
     #[error("a server ended unexpectedly")]
     Ended,
 }
@@ -93,21 +93,21 @@ fn reason(error: &io::Error) -> String {
     }
 }
 
-/// A control plane that answers.
+/// A running control plane.
 pub struct Running {
-    /// Where the API is.
+    /// The address of the API.
     pub http_addr: SocketAddr,
-    /// Where nodes connect.
+    /// The address of the stream.
     pub stream_addr: SocketAddr,
     store: Store,
     servers: JoinSet<()>,
     stopper: Stopper,
 }
 
-/// Starts the control plane with a clock of the caller's, and with `pages` for people.
+/// Starts the control plane with the caller's clock, and with `pages` for the console.
 ///
 /// # Errors
-/// When a setting cannot be used, or something that it needs cannot be opened.
+/// Fails if a setting cannot be used, or if a required resource cannot be opened.
 pub async fn start_with_clock(
     config: Config,
     clock: Arc<dyn Clock>,
@@ -238,17 +238,17 @@ pub async fn start_with_clock(
 }
 
 impl Running {
-    /// The store, for whoever embeds the control plane.
+    /// Returns the store, for programs that embed the control plane.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Resolves when a server ends on its own.
+    /// Resolves when a server ends unexpectedly.
     pub(crate) async fn ended(&mut self) {
         self.servers.join_next().await;
     }
 
-    /// Ends all streams at once, lets requests that are under way end, and closes the store.
+    /// Ends all streams at once, lets requests in progress end, and closes the store.
     pub async fn shutdown(mut self) {
         self.stopper.stop();
         let ended = async { while self.servers.join_next().await.is_some() {} };
@@ -281,8 +281,8 @@ fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, Sta
     })
 }
 
-/// Makes the first user, or another one where nobody is left who could make users, or where that is
-/// asked for.
+/// Creates the first user. Also creates one if no administrator exists or if the setting requests
+/// it.
 async fn first_user(
     store: &Store,
     passwords: &Passwords,
@@ -304,7 +304,8 @@ async fn first_user(
         Some(password) => password.clone(),
         None => {
             let password = Password::generate()?;
-            // Before the user is there: a password that nobody saw would lock everybody out.
+            // Shown before the user is created: a user with a password that nobody saw would lock
+            // everybody out.
             show(&config.email, &password).map_err(StartError::Stdout)?;
             password
         }
@@ -316,7 +317,7 @@ async fn first_user(
     Ok(())
 }
 
-/// Not in the log: this is the only place that ever shows it.
+/// Prints the password to stdout, the only place that ever shows it. It is not logged.
 fn show(email: &str, password: &Password) -> io::Result<()> {
     let mut stdout = io::stdout();
     writeln!(

@@ -1,15 +1,15 @@
-//! The signal that everything which runs on its own listens to.
+//! The signal that stops background tasks.
 
 use tokio::sync::watch;
 
-/// Told once; dropped, it tells as well.
+/// The sender. Dropping it also stops the tasks.
 pub(crate) struct Stopper(watch::Sender<bool>);
 
-/// Where it is heard.
+/// The receiver.
 #[derive(Clone)]
 pub(crate) struct Stop(watch::Receiver<bool>);
 
-/// A signal that was not given yet.
+/// Creates a signal that is not sent yet.
 pub(crate) fn channel() -> (Stopper, Stop) {
     let (sender, receiver) = watch::channel(false);
     (Stopper(sender), Stop(receiver))
@@ -22,9 +22,9 @@ impl Stopper {
 }
 
 impl Stop {
-    /// Waits for it; at once if it was given before.
+    /// Waits for the signal. Returns at once if it was sent before.
     pub(crate) async fn requested(&mut self) {
-        // Either way it is time.
+        // A dropped sender is a stop, too.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 }

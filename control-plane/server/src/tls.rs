@@ -1,7 +1,8 @@
-//! What TLS is done with, where this control plane or its commands are the client.
+//! The TLS implementation of all clients of this control plane and its commands.
 
-/// Has every client that is built from now on use ring. Once for the process; more is harmless.
+/// Makes every client that is built from now on use ring. Must be called once; further calls have
+/// no effect.
 pub fn init() {
-    // It fails only if there is a provider already.
+    // It fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -23,7 +23,7 @@ use super::openapi::texts;
 use super::page::Asked;
 use crate::enforcement::Enforcement;
 
-/// The default limit of an account's keys.
+/// The default maximum number of keys of an account.
 const MAX_KEYS: u32 = 1_000;
 
 #[derive(Deserialize, ToSchema)]

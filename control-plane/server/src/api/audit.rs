@@ -109,7 +109,7 @@ pub(super) async fn list(
     ))
 }
 
-/// A time and an entry's number.
+/// Parses a cursor: a time and an entry's number.
 fn position(cursor: &str) -> Result<Position, ApiError> {
     let number = |digits: &str| {
         digits

@@ -6,7 +6,7 @@ use latchkey_model::selection::Selection;
 use latchkey_policy::limit::Window;
 use latchkey_store::{Actor, Caller, Key, KeySettings, User};
 
-/// Returns somebody by whom nothing is bounded, for checks without a credential.
+/// Returns a caller without any restrictions, for checks without a credential.
 pub(super) fn anybody() -> Caller {
     Caller {
         actor: Actor::System,
@@ -21,9 +21,9 @@ pub(super) fn anybody() -> Caller {
     }
 }
 
-/// The rules for a caller, whose type is the store's.
+/// The permission rules for [`Caller`], a type of the store.
 pub(super) trait Rules {
-    /// The caller that they are about.
+    /// Returns the caller that the rules apply to.
     fn caller(&self) -> &Caller;
 
     /// Refuses a caller who does not hold `permission`.
@@ -35,7 +35,7 @@ pub(super) trait Rules {
         }
     }
 
-    /// Refuses a caller who does not hold all that `authority` gives.
+    /// Refuses a caller who does not hold everything that `authority` grants.
     fn may_grant(&self, authority: &Authority) -> Result<(), ApiError> {
         match authority.beyond(&self.caller().grants) {
             None => Ok(()),
@@ -53,7 +53,7 @@ pub(super) trait Rules {
     }
 
     /// Refuses subaccounts that do not exist or that the caller may not act on. Selecting all means
-    /// all that the owner of the new key or user may act on.
+    /// everything that the owner of the new key or user may act on.
     fn may_select(
         &self,
         field: &str,
@@ -75,8 +75,8 @@ pub(super) trait Rules {
         Ok(())
     }
 
-    /// Returns a new key of the caller with these settings. Refuses settings that the caller may
-    /// not give.
+    /// Returns the settings of a new key that the caller creates. Refuses settings that the caller
+    /// may not give.
     fn may_make(
         &self,
         mut settings: KeySettings,
@@ -89,7 +89,7 @@ pub(super) trait Rules {
             settings.subaccounts = self.caller().own_subaccounts();
         }
         if settings.subaccounts.listed().is_some_and(<[_]>::is_empty) {
-            // To people a key with an empty list is one that is good for all.
+            // In the API an empty list means all subaccounts, so a key without any is refused.
             return Err(ApiError::subaccount_denied("allowed_subaccounts"));
         }
         if let Some(own) = &self.caller().restrictions {
@@ -101,7 +101,7 @@ pub(super) trait Rules {
         Ok(settings)
     }
 
-    /// Refuses a selection for somebody else that exceeds the caller's own.
+    /// Refuses a selection for another user or key that exceeds the caller's own.
     fn may_hand_on(&self, field: &str, subaccounts: &Selection) -> Result<(), ApiError> {
         if self.caller().subaccounts.has_all(subaccounts) {
             Ok(())
@@ -117,7 +117,7 @@ pub(super) trait Rules {
             return Err(ApiError::key_has_more(name));
         }
         self.may_scope(&key.settings.scope)?;
-        // Both are kept to what their owner may act on.
+        // Both are restricted to what their owner may act on.
         let declared = self
             .caller()
             .restrictions
@@ -132,8 +132,8 @@ pub(super) trait Rules {
         }
     }
 
-    /// Refuses a caller who could not create `key` as it is or will be. A key's `issues` bound only
-    /// the keys that it creates, so its own attributes count here.
+    /// Refuses a caller who could not create `key` in its present or future form. A key's `issues`
+    /// bound only the keys that it creates, so its own attributes count here.
     fn may_have(&self, key: &Key) -> Result<(), ApiError> {
         self.may_widen(key)?;
         let exceeded = self
@@ -145,9 +145,9 @@ pub(super) trait Rules {
     }
 
     /// Refuses a caller who could not create `key` as it will be with a new secret. A key that lost
-    /// the response to its own call may repeat it with its old secret, which has an end by then,
-    /// but only with an overlap: that replaces at most an unused newest secret. From then on the
-    /// key follows the bounds of the calling key.
+    /// the response to its own call may repeat the call with its old secret, which has an end by
+    /// then, but only with an overlap: that replaces at most an unused newest secret. From then on
+    /// the key follows the bounds of the calling key.
     fn may_regenerate(&self, key: &mut Key, overlap: bool) -> Result<(), ApiError> {
         match &self.caller().restrictions {
             Some(own) if overlap && own.is_own(key) => {
@@ -194,8 +194,8 @@ pub(super) trait Rules {
         Ok(())
     }
 
-    /// Refuses a caller who does not hold all of `user`'s permissions, because whoever changes a
-    /// user can act as that user.
+    /// Refuses a caller who does not hold all of `user`'s permissions, because a caller who changes
+    /// a user can act as that user.
     fn may_change(&self, user: &User) -> Result<(), ApiError> {
         if let Some((_, name)) = user.authority.beyond(&self.caller().grants) {
             return Err(ApiError::holds_more(name));

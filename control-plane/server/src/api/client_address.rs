@@ -12,7 +12,7 @@ use crate::metrics::{ForwardedFor, Metrics};
 
 pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The shortest time between two warnings about a wrong setting.
+/// The minimum time between two warnings about a wrong setting.
 const PERIOD: Duration = Duration::from_secs(60 * 60);
 
 /// Returns the address that the outermost of `hops` trusted proxies saw: each appends it to
@@ -71,7 +71,7 @@ impl HopsCheck {
 }
 
 fn is_due(logged: &Mutex<Option<Instant>>, now: Instant) -> bool {
-    // Held for no longer than this, by nobody who panics.
+    // The lock is held only in this function, which does not panic.
     let mut logged = logged.lock().unwrap_or_else(PoisonError::into_inner);
     let due = logged.is_none_or(|logged| now.saturating_duration_since(logged) >= PERIOD);
     if due {
@@ -118,7 +118,7 @@ mod tests {
                 "{entry}"
             );
         }
-        // What a client puts before does not hide what the proxy says.
+        // An entry that the client adds does not hide the proxy's entry.
         headers.append(
             FORWARDED_FOR,
             HeaderValue::from_bytes(b"\xff, 203.0.113.9").unwrap(),

@@ -1,5 +1,5 @@
-//! `/docs`: a page to read the API's description, and to try the calls. It is Swagger UI as it was
-//! compiled in: the page loads nothing from anywhere else, and may not.
+//! `/docs`: a page to read the API's description and to try the calls. It is the compiled-in
+//! Swagger UI: the page loads nothing from other hosts, and its policy forbids that.
 
 use axum::Router;
 use axum::extract::Path;
@@ -12,7 +12,7 @@ use utoipa_swagger_ui::Config;
 use super::App;
 use super::error::ApiError;
 
-/// Swagger UI sets styles in elements, and has pictures in its style sheet.
+/// Swagger UI sets styles in elements, and its style sheet contains pictures.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -32,7 +32,8 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
 ];
 
-/// The page is in a directory of its own, as it names its files by relative paths.
+/// Returns the routes. The page has its own directory, because it refers to its files by relative
+/// paths.
 pub(super) fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/docs", get(async || Redirect::permanent("/docs/")))
@@ -44,7 +45,7 @@ pub(super) fn router() -> Router<Arc<App>> {
 }
 
 fn file(name: &str) -> Result<Response, ApiError> {
-    // No badge of a validator, which is somebody else's.
+    // Disables the badge of a validator, which is an external service.
     let config = Config::from("/openapi.json")
         .validator_url("none")
         .try_it_out_enabled(true);

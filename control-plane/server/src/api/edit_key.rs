@@ -1,5 +1,6 @@
-//! `PATCH /v1/keys/{id}`: what of a key may be edited, by whom, and that nothing else may. To
-//! narrow a key takes the permission alone; to widen it takes what it would take to make it.
+//! `PATCH /v1/keys/{id}`: the editable fields of a key and who may edit them. Narrowing a key
+//! requires only the permission. Widening it requires everything that creating it would. Other
+//! fields are refused.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};

@@ -12,7 +12,7 @@ use std::fmt::Display;
 
 pub(super) use answer::Body;
 
-/// The number of faults of one document that are reported at once.
+/// The maximum number of faults of one document that are reported.
 pub(super) const MAX_FAULTS: usize = 20;
 
 /// The reason why a request is refused.

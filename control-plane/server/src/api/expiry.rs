@@ -10,7 +10,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::error::ApiError;
 
-/// 9999-01-01T00:00:00Z: earlier times have a year of four digits.
+/// The first invalid expiry, 9999-01-01T00:00:00Z. Earlier times have a year of four digits.
 const BEFORE: i64 = 253_370_764_800;
 
 /// An expiry in Unix seconds, given as such or as RFC 3339. Fractions of a second are dropped.
@@ -66,7 +66,7 @@ impl Visitor<'_> for ExpiryVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, second: u64) -> Result<Expiry, E> {
-        // Whatever does not fit is far beyond the last year that is allowed.
+        // A value that does not fit is far beyond the last allowed year.
         Ok(Expiry(i64::try_from(second).unwrap_or(i64::MAX)))
     }
 
@@ -79,7 +79,8 @@ impl Visitor<'_> for ExpiryVisitor {
 
 /// Parses a time as RFC 3339 to Unix seconds.
 pub(super) fn from_rfc3339(text: &str) -> Option<i64> {
-    // jiff also reads shorter forms of ISO 8601, and time zones in brackets.
+    // The check is needed because jiff also reads shorter forms of ISO 8601, and time zones in
+    // brackets.
     let full = text
         .as_bytes()
         .get(10)

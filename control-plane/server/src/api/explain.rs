@@ -18,7 +18,7 @@ use super::openapi::texts;
 
 const MAX_METHOD_LEN: usize = 64;
 const MAX_HOST_LEN: usize = 512;
-/// Envoy refuses longer paths.
+/// The maximum length of a path, in bytes. Envoy refuses longer ones.
 const MAX_PATH_LEN: usize = 60 * 1024;
 
 /// A description of a request.

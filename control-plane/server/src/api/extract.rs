@@ -57,7 +57,7 @@ impl FromRequestParts<Arc<App>> for Session {
         let credential = credential(presented).ok_or(ApiError::Session)?;
         let now = app.clock.now();
         let caller = match app.store.caller(&credential, origin.address, now).await {
-            // What does not even begin as a key was most likely meant for a session.
+            // Does not resemble a key, so probably meant as a session token.
             Err(StoreError::KeyRefused(Code::InvalidKey))
                 if !app.key_format.resembles(presented.as_bytes()) =>
             {
@@ -171,7 +171,7 @@ impl FromRequestParts<Arc<App>> for CountedAs {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let peer = peer(&parts.extensions);
-        // Where proxies name no client, whoever has opened the connection.
+        // If no proxy reports a client, the peer of the connection counts.
         Ok(Self(ClientNetwork::of(
             client_address::of(&parts.headers, peer, app.trusted_hops).or(peer),
         )))

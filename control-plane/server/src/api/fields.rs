@@ -12,10 +12,10 @@ pub(super) const MAX_ENTRIES: usize = 256;
 
 pub(super) const MAX_WORD_LEN: usize = 64;
 
-/// Days until keys of a list expire, at most: a century.
+/// The maximum number of days until the keys of a list expire: a century.
 pub(super) const MAX_DAYS: u32 = 36_500;
 
-/// The words that sort a list of keys: each upwards, and with `-` before it downwards.
+/// The words that sort a list of keys, ascending by default and descending with a leading `-`.
 pub(super) const SORTS: [(&str, (KeySort, bool)); 8] = [
     ("created_at", (KeySort::CreatedAt, false)),
     ("-created_at", (KeySort::CreatedAt, true)),

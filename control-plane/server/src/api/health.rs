@@ -63,12 +63,12 @@ async fn check_readable(app: &App) -> Result<(), ApiError> {
         (status = 200, description = "All metrics.", body = String, content_type = "application/openmetrics-text")
     ))]
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, ApiError> {
-    // Before this very call reads.
+    // Read first, before this call itself uses a reader.
     let (readers_busy, list_readers_busy) =
         (app.store.readers_busy(), app.store.list_readers_busy());
     match app.store.webhook_backlog().await {
         Ok(backlog) => app.metrics.webhooks.set(backlog, app.clock.now()),
-        // What it was before is closer to the truth than nothing.
+        // The previous value is more accurate than none.
         Err(error) => warn!(%error, "cannot read the webhook outbox"),
     }
     let revision = app.store.revision();

@@ -33,7 +33,7 @@ const MAX_ROWS: usize = 1_000;
 /// calling key, so the body's size does not limit them.
 const MAX_ENTRIES: u64 = 1_000_000;
 
-/// The limit of a body, in bytes: 8 kB for each row.
+/// The maximum length of a body, in bytes: 8 kB for each row.
 const MAX_BODY_LEN: usize = 8 * 1024 * 1024;
 
 const MAX_PREFIX_LEN: usize = 40;
@@ -141,7 +141,7 @@ impl Row {
 /// Returns the key's masked form. No part of the digest is shown: 32 bits of it suffice to find a
 /// key of low entropy.
 fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiError> {
-    // An export has that of a key of which nobody said anything.
+    // Exports contain the default mask for keys that were imported without one.
     let Some(prefix) = key_prefix.filter(|prefix| prefix != IMPORTED) else {
         return Ok(IMPORTED.to_owned());
     };
@@ -335,7 +335,7 @@ pub(super) async fn import(
         reimport_unused,
     } = request;
     let rows = check_each(keys, now, &session.caller);
-    // What can be known without the store takes none of its time.
+    // Checks that need no store are made before the store is used.
     let rows = if dry_run {
         rows
     } else {
@@ -432,8 +432,7 @@ fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<C
 /// Checks a row without the store, like the rows of a request. Returns its digest and its
 /// normalized name.
 ///
-/// # Errors
-/// A sentence.
+/// Fails with a sentence.
 pub fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), String> {
     let row: Result<Object<Row>, ApiError> = json::read(json).map_err(ApiError::from);
     let checked = row.and_then(|Object(row)| row.check(now, &caller::anybody()));

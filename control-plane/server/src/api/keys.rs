@@ -43,7 +43,7 @@ pub(super) struct Generated {
 }
 
 impl Generated {
-    /// Returns a key with its new secret, once that is in force or after `patience`.
+    /// Returns a key with its new secret, once the secret is enforced or after `patience`.
     pub(super) async fn new(
         app: &App,
         outcome: Outcome<(Key, PlainKey, u64)>,

@@ -14,14 +14,14 @@ use super::App;
 use super::error::ApiError;
 use super::extract::Session;
 
-/// The maximum number of reads of a caller that run at a time.
+/// The maximum number of concurrent reads of a caller.
 const RUNNING: usize = 2;
 
 /// The maximum number of waiting reads of a caller.
 const WAITING: usize = 100;
 
-/// The time that a read waits for others of its caller. With the wait for a connection and the read
-/// itself it stays below the time that a request may take (`observe`).
+/// The maximum time that a read waits for others of its caller. Together with the wait for a
+/// connection and the read itself it stays below the time limit of a request (`observe`).
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The running and waiting reads, by caller. Callers without reads take no memory.
@@ -58,9 +58,8 @@ impl ListReads {
 
     /// Waits for the caller's turn.
     ///
-    /// # Errors
-    /// [`ApiError::TooManyReads`] if too many of the caller's reads wait, or this one has waited
-    /// for too long.
+    /// Fails with [`ApiError::TooManyReads`] if too many of the caller's reads wait, or if this one
+    /// has waited too long.
     pub(super) async fn take_turn(&self, caller: &str) -> Result<Turn, ApiError> {
         let (counted, turns) = self.count(caller).ok_or(ApiError::TooManyReads)?;
         match time::timeout(self.timeout, turns.acquire_owned()).await {
@@ -105,7 +104,7 @@ impl Drop for Counted {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nobody panics while holding it.
+    // No code panics while it holds the lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

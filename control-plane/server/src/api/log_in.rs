@@ -96,7 +96,7 @@ pub(super) async fn log_in(
     }
     let (verified, token) = (verified?, SessionToken::generate()?);
     let begun = match attempt.found.filter(|_| verified) {
-        // What was verified may not count any more by now.
+        // The user may have changed since the password was verified, so the store checks again.
         Some(user) => app
             .store
             .begin_session(&token.hash(), user, client, &attempt.origin, now)

@@ -1,16 +1,15 @@
-//! Limits of password attempts. They keep attackers from guessing a password without locking its
-//! owner out.
+//! Limits of password attempts. They prevent guessing of passwords without locking out the owner.
 //!
-//! | limit in a minute | of | holds |
+//! | limit in a minute | counted by | applies to |
 //! |---|---|---|
 //! | 10 | a client and a user | everybody |
 //! | 100 | a user, from clients that never logged in to it | clients that never logged in to it |
 //! | 60 | a client, whichever users it tries | clients that never logged in to the user |
 //! | 10 | a session, its user's own password | that session |
 //!
-//! So a client that has logged in before is held by its own wrong passwords alone, whatever others
-//! do. Which ones have is in the store ([`known_clients`](latchkey_store)), as several control planes
-//! share it.
+//! So a client that has logged in before is limited only by its own wrong passwords, regardless of
+//! other clients. The store records these clients ([`known_clients`](latchkey_store)), because
+//! several control planes share them.
 
 use latchkey_model::client_network::ClientNetwork;
 
@@ -58,9 +57,7 @@ impl LoginLimits {
     }
 
     /// Counts a login attempt.
-    ///
-    /// # Errors
-    /// The number of seconds to wait, if there were too many.
+    /// Fails with the number of seconds to wait, if there were too many attempts.
     pub(super) fn begin(&self, login: Login<'_>, now: i64) -> Result<LoginTry<'_>, u32> {
         let Login {
             user,
@@ -97,9 +94,7 @@ impl LoginLimits {
 
     /// Counts an attempt of the user's own password in a session, given by its digest. Other
     /// sessions and logins are unaffected.
-    ///
-    /// # Errors
-    /// The number of seconds to wait, if there were too many.
+    /// Fails with the number of seconds to wait, if there were too many attempts.
     pub(super) fn begin_in_session(&self, session: &str, now: i64) -> Result<Try<'_>, u32> {
         self.sessions.begin(session, now)
     }
@@ -135,7 +130,7 @@ mod tests {
         }
     }
 
-    /// How many of so many wrong passwords are tried.
+    /// Returns the number of accepted attempts among those with wrong passwords.
     fn tried(limits: &LoginLimits, logins: impl Iterator<Item = (String, u32)>) -> usize {
         logins
             .filter(|(user, n)| limits.begin(login(user, *n, false), 100).is_ok())

@@ -1,5 +1,5 @@
-//! The API: JSON over HTTP. Every handler reads top to bottom: who asks, what for, is it allowed,
-//! do it, answer.
+//! The API: JSON over HTTP. Every handler reads top to bottom: the caller, the request, the
+//! permission check, the action, the response.
 
 mod accounts;
 mod answer;
@@ -101,7 +101,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Returns the enforcement progress of `revision`, after `patience` at most.
+    /// Returns the enforcement progress of `revision`, after waiting for at most `patience`.
     async fn enforced(&self, revision: u64, patience: Duration) -> Enforcement {
         enforcement::wait(
             &self.registry,
@@ -114,13 +114,14 @@ impl App {
     }
 }
 
-/// Makes pages for people out of all calls, a function that takes from a page's request what the
-/// calls for it need to know, the clock, and the address where clients reach Envoy, if it is known.
+/// Builds the console's pages on top of all calls. The parameters are the calls, a function that
+/// copies the data that calls need from a page's request, the clock, and the address at which
+/// clients reach Envoy, if known.
 pub type Pages =
     fn(Router, fn(&Extensions) -> Extensions, Arc<dyn Clock>, Option<String>) -> Router;
 
-/// Takes from a request what calls on its behalf need to know: who has opened the connection, the
-/// connection's place, and the request's id.
+/// Copies the data from a request that calls on its behalf need: the connection's peer, its place,
+/// and the request's id.
 fn hand_on(from: &Extensions) -> Extensions {
     let mut extensions = Extensions::new();
     from.get::<Peer>().map(|peer| extensions.insert(*peer));
@@ -131,7 +132,8 @@ fn hand_on(from: &Extensions) -> Extensions {
     extensions
 }
 
-/// All calls, and the pages over them. It fails when their description cannot be written.
+/// Returns the router of all calls and of the pages on top of them. Fails if the description cannot
+/// be serialized.
 pub(crate) fn router(app: App, pages: Pages) -> Result<Router, serde_json::Error> {
     let app = Arc::new(app);
     let calls = OpenApiRouter::with_openapi(openapi::base())

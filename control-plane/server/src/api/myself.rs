@@ -174,7 +174,7 @@ pub(super) async fn change_password(
     let Credential::Session(token) = &session.credential else {
         return Err(ApiError::Session);
     };
-    // Whoever has got hold of a session must not find out the password by it.
+    // Limited, so that a stolen session cannot be used to guess the password.
     let tried = app
         .logins
         .begin_in_session(&hex::encode(token.as_bytes()), app.clock.now());

@@ -56,8 +56,8 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// With every part checked that can be without the store. Of what it leaves out it has the
-    /// account's tier, and of a calling key what that key has or can give.
+    /// Checks every field that can be checked without the store. An omitted field defaults to the
+    /// account's tier, or to what a calling key has or can give.
     pub(super) fn check(self, now: i64, caller: &Caller) -> Result<KeySettings, ApiError> {
         let own = caller.restrictions.as_ref();
         let environment = match self.environment {

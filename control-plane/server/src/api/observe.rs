@@ -35,7 +35,7 @@ pub(super) async fn observe(
         .as_ref()
         .map_or("unmatched", MatchedPath::as_str)
         .to_owned();
-    // Probes come past the proxies.
+    // Other routes are for probes, which bypass the proxies.
     if route.starts_with("/v1/") || route.starts_with("/console") {
         app.hops_check
             .check(request.headers(), app.trusted_hops, &app.metrics);
@@ -81,7 +81,7 @@ pub(super) async fn observe(
         .inc();
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
-    // An answer can hold a secret. Files that are the same for everybody say otherwise themselves.
+    // A response can contain a secret. Public files set their own `Cache-Control`.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
@@ -108,7 +108,7 @@ pub(super) struct Noted(Arc<OnceLock<Quota>>);
 
 impl Noted {
     pub(super) fn note(&self, quota: Option<Quota>) {
-        // A request has one caller, so it is noted once.
+        // A request has one caller, so this is set only once.
         if let Some(quota) = quota {
             let _ = self.0.set(quota);
         }
@@ -181,7 +181,7 @@ mod tests {
                 (StatusCode::SERVICE_UNAVAILABLE, code),
                 "{method}"
             );
-            // Whoever repeats a change without looking may make it twice.
+            // A client that repeats a change without checking may make it twice.
             let response = error.into_response();
             assert_eq!(
                 response.headers().contains_key(header::RETRY_AFTER),

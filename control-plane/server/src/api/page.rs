@@ -1,8 +1,8 @@
 //! Paging of lists: `limit`, `cursor` and `search`, the same for all lists.
 //!
-//! A cursor says where a page begins, and which list it is of: base64url of `[list, [value,
-//! number]]`, where `list` stands for the list with all that was asked of it. In another list it
-//! would mean something else, and is refused.
+//! A cursor contains the position at which a page begins and the list that it belongs to: base64url
+//! of `[list, [value, number]]`, where `list` identifies the list with its search and other
+//! parameters. A cursor of another list is refused, because it would mean something else there.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,8 +26,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Takes it from the query. `list` is the list's name, with all else that decides what is in it
-    /// and in which order.
+    /// Takes the parameters from the query. `list` is the list's name together with all other
+    /// parameters that determine its contents and order.
     pub(super) fn take(params: &mut Params, list: &str) -> Result<Self, ApiError> {
         let limit = params.limit()?;
         let search = params

@@ -3,8 +3,8 @@
 /// The shortest secret part: a key's. A session token's is longer.
 const SECRET_LEN: usize = 32;
 
-/// Returns `text` without anything that has the form of a key or a session token, whatever its
-/// prefix and checksum.
+/// Returns `text` without anything that has the form of a key or a session token, with any prefix
+/// and checksum.
 pub(super) fn redacted(text: &str) -> String {
     let of_a_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     let mut clean = String::with_capacity(text.len());

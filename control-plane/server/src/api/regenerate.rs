@@ -25,13 +25,14 @@ use super::keys::Generated;
 use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
 use super::repeatable::{self, Repeatable};
 
-/// The longest overlap, in seconds: 30 days.
+/// The maximum overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
 
 /// The time within which Envoys' usage reports reach the store: a worker reports once a second.
 const REPORTED: Duration = Duration::from_secs(2);
 
-/// The number of times a call waits for reports, if others replace the secret meanwhile.
+/// The maximum number of times that a call waits for reports, if others replace the secret in the
+/// meantime.
 const ROUNDS: usize = 4;
 
 /// A request for a new secret of a key.
@@ -123,8 +124,8 @@ pub(super) async fn regenerate(
             .repeatable(call.clone());
         match acting.regenerate_key(id.clone(), asked, new, data).await? {
             Regenerated::Done(outcome) => break *outcome,
-            // An Envoy that has no stream reports nothing meanwhile: what it has admitted is not
-            // known here.
+            // An Envoy without a stream sends no report in this time, so the requests that it has
+            // admitted are unknown here.
             Regenerated::ReportsPending(secret) if rounds.next().is_some() => {
                 time::sleep(REPORTED).await;
                 asked.reported = Reported::Secret(secret);

@@ -82,7 +82,7 @@ impl<V> Made<V> {
 
 /// Returns the recorded part of a response; `view` contains no secret.
 pub(super) fn recorded(view: &impl Serialize) -> Value {
-    // What can be shown is JSON.
+    // A view can always be serialized.
     serde_json::to_value(view).unwrap_or_default()
 }
 

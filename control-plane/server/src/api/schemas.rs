@@ -1,6 +1,6 @@
-//! Declares schemas by a name each.
+//! A macro that declares named schemas.
 
-/// Declares schemas by a name each, for fields whose Rust type says less than there is to say:
+/// Declares named schemas, for fields whose Rust type does not describe all their bounds:
 /// `#[schema(value_type = Name)]`.
 macro_rules! schemas {
     ($($(#[doc = $doc:literal])+ $name:ident = $schema:expr;)+) => {$(

@@ -44,7 +44,7 @@ impl Throttle {
         }
     }
 
-    /// Counts a call of `who`, unless there were too many. Returns `None` without a limit.
+    /// Counts a call of `who`, unless there were too many. Returns `None` if there is no limit.
     pub(super) fn take(&self, who: &str, now: i64) -> Option<Quota> {
         if self.limit == 0 {
             return None;
@@ -64,9 +64,7 @@ impl Throttle {
 
     /// Counts an attempt before its outcome is known, so that concurrent attempts cannot exceed the
     /// limit.
-    ///
-    /// # Errors
-    /// The number of seconds to wait, if there were too many.
+    /// Fails with the number of seconds to wait, if there were too many attempts.
     pub(super) fn begin(&self, who: &str, now: i64) -> Result<Try<'_>, u32> {
         let who = digest(who);
         let mut windows = self.lock();
@@ -78,7 +76,7 @@ impl Throttle {
         }
     }
 
-    /// Counts an attempt, whatever the limit.
+    /// Counts an attempt, even beyond the limit.
     pub(super) fn count(&self, who: &str, now: i64) -> Try<'_> {
         self.counted(&mut self.lock(), digest(who), now)
     }
@@ -93,7 +91,8 @@ impl Throttle {
         }
     }
 
-    /// Returns the current window of `who`; removes others if necessary.
+    /// Returns the current window of `who`. At capacity, removes ended windows and if necessary the
+    /// oldest one.
     fn window(windows: &mut HashMap<Digest, Window>, who: Digest, now: i64) -> &mut Window {
         if windows.len() >= CAPACITY {
             windows.retain(|_, window| window.lasts(now));
@@ -119,7 +118,7 @@ impl Throttle {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Window>> {
-        // Nobody panics while holding it, and every window is whole at all times.
+        // No code panics while it holds the lock, and every window is consistent at all times.
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,7 +132,7 @@ pub(super) struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// Uncounts the attempt: it was right, or was not made.
+    /// Uncounts the attempt: it was successful, or was not made.
     pub(super) fn withdraw(self) {
         let mut windows = self.throttle.lock();
         if let Some(window) = windows
@@ -147,14 +146,14 @@ impl Try<'_> {
         }
     }
 
-    /// Uncounts this attempt and all earlier ones: it was right.
+    /// Uncounts this attempt and all earlier ones, after a successful attempt.
     pub(super) fn forgive(self) {
         self.throttle.lock().remove(&self.who);
     }
 }
 
 impl Window {
-    /// Whether the window is current. It also ends if the clock was set back.
+    /// Returns whether the window is current. It also ends if the clock was set back.
     fn lasts(&self, now: i64) -> bool {
         (0..WINDOW_SECONDS).contains(&now.saturating_sub(self.began))
     }
@@ -183,7 +182,7 @@ mod tests {
         }
     }
 
-    /// How long a try has to wait, which is then withdrawn.
+    /// Returns the wait of an attempt in seconds, and withdraws the attempt.
     fn wait(throttle: &Throttle, who: &str, now: i64) -> Option<u32> {
         throttle.begin(who, now).map(Try::withdraw).err()
     }

@@ -327,7 +327,7 @@ fn times(
     resolution: Resolution,
     now: i64,
 ) -> Result<Range<i64>, ApiError> {
-    // Up to and with the present second.
+    // The default includes the present second.
     let to = to.unwrap_or(now.saturating_add(1));
     let from = from.unwrap_or(to.saturating_sub(DEFAULT_SPAN).max(0));
     if from >= to {

@@ -280,7 +280,7 @@ pub(super) async fn edit(
             ));
         }
         if let Some(subaccounts) = request.subaccounts {
-            // What they have stays, also once it is deleted.
+            // Subaccounts that the user has remain, even deleted ones.
             let known = [there_are, user.subaccounts.listed().unwrap_or_default()].concat();
             caller.may_select("subaccounts", &subaccounts, &known)?;
             caller.may_hand_on("subaccounts", &subaccounts)?;

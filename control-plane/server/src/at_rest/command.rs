@@ -22,15 +22,15 @@ enum Action {
     },
 }
 
-/// Why there is no key.
+/// An error while a key is generated.
 #[derive(Debug, thiserror::Error)]
 pub enum AtRestKeyError {
-    /// The file could not be made.
+    /// The file could not be created.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
     /// The key could not be printed.
@@ -39,10 +39,10 @@ pub enum AtRestKeyError {
 }
 
 impl AtRestKeyCommand {
-    /// Generates a key, and writes it where it is wanted.
+    /// Generates a key, and writes it to the file or prints it.
     ///
     /// # Errors
-    /// When it cannot be written. Nothing is overwritten.
+    /// Fails if the key cannot be written. An existing file is never overwritten.
     pub fn run(self) -> Result<(), AtRestKeyError> {
         let Action::Generate { file } = self.action;
         let mut stdout = io::stdout();

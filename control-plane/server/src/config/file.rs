@@ -16,7 +16,8 @@ const SERVE: &str = "serve";
 /// The setting that names the file, and so the only one that is not in it.
 const FILE: &str = "config";
 
-/// A file of settings that cannot be used. No value is ever told: it may be a secret.
+/// A file of settings that cannot be used. Errors never contain a value, because it may be a
+/// secret.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {fault}", path.display())]
 pub struct InvalidFile {
@@ -40,13 +41,13 @@ enum Fault {
     Exposed { key: String, exposure: Exposure },
 }
 
-/// Reads the process' arguments, and for `serve` the file that they or the environment name. Ends
-/// the process where clap does: with help, or with an error of the arguments themselves.
+/// Parses the process' arguments, and for `serve` the file that the arguments or the environment
+/// name. Exits where clap does: after help, or with an error in the arguments themselves.
 ///
 /// # Errors
-/// When the file cannot be used.
+/// Fails if the file cannot be used.
 pub fn parse<C: Parser>() -> Result<C, InvalidFile> {
-    // What is required may be in the file. Anything else that is wrong without the file is wrong
+    // The file may contain required settings. Any other error without the file is also an error
     // with it.
     let lenient = C::command().mut_subcommand(SERVE, |serve| {
         serve.mut_args(|setting| setting.required(false))
@@ -68,7 +69,7 @@ pub fn parse<C: Parser>() -> Result<C, InvalidFile> {
     Ok(C::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit()))
 }
 
-/// The command, with the file's settings as its arguments' defaults.
+/// Returns the command, with the file's settings as defaults of its arguments.
 fn with_file(command: Command, path: &Path) -> Result<Command, InvalidFile> {
     apply(command, path).map_err(|fault| InvalidFile {
         path: path.to_owned(),
@@ -101,7 +102,7 @@ fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
     Ok(command)
 }
 
-/// The parser's own account of an error shows the line, and with it a value.
+/// Parses the file. The parser's own error text would show the line, and with it a value.
 fn table(text: &str) -> Result<Table, Fault> {
     text.parse().map_err(|error: toml::de::Error| {
         let before = error
@@ -116,7 +117,7 @@ fn table(text: &str) -> Result<Table, Fault> {
     })
 }
 
-/// A setting is a secret if help does not show what the environment says of it.
+/// Returns whether a setting is a secret: help does not show its environment variable's value.
 fn is_secret(setting: &Arg) -> bool {
     setting.is_hide_env_values_set()
 }
@@ -137,7 +138,7 @@ fn is_number(setting: &Arg) -> bool {
     .any(|id| parsed == *id)
 }
 
-/// The value as a flag would have it.
+/// Returns the value in the form of a flag's argument.
 fn text_of(setting: &Arg, key: &str, value: Value) -> Result<String, Fault> {
     let expected = match value {
         Value::Boolean(value) if is_switch(setting) => return Ok(value.to_string()),
@@ -153,7 +154,7 @@ fn text_of(setting: &Arg, key: &str, value: Value) -> Result<String, Fault> {
     })
 }
 
-/// Has the flag's own parser look at it.
+/// Checks the text with the flag's own parser.
 fn check(setting: &Arg, key: &str, text: &str) -> Result<(), Fault> {
     if is_switch(setting) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Requests on a connection with a place: the place is told how far they are.
+//! Requests on a connection with a place, which is notified of their progress.
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{Request, Response};
@@ -13,7 +13,7 @@ use tower::{Service, ServiceExt as _};
 use super::Peer;
 use super::places::Place;
 
-/// The router, for one connection.
+/// The router of one connection.
 #[derive(Clone)]
 pub(super) struct Placed {
     pub(super) router: Router,
@@ -53,7 +53,7 @@ where
     }
 }
 
-/// A body whose end the place is told.
+/// A body that notifies the place of its end.
 pub(super) struct Tracked<B> {
     body: B,
     end: Option<End>,
@@ -61,7 +61,7 @@ pub(super) struct Tracked<B> {
 
 impl<B: HttpBody> Tracked<B> {
     fn new(body: B, place: Place, tell: fn(&Place)) -> Self {
-        // An empty body is dropped here.
+        // For an empty body the place is notified here.
         let end = Some(End { place, tell }).filter(|_| !body.is_end_stream());
         Self { body, end }
     }
@@ -91,7 +91,8 @@ impl<B: HttpBody + Unpin> HttpBody for Tracked<B> {
     }
 }
 
-/// The end of a body, or of the interest in it.
+/// Notifies the place when it is dropped: at the end of a body, or when the body is no longer
+/// wanted.
 struct End {
     place: Place,
     tell: fn(&Place),

@@ -1,11 +1,11 @@
-//! Places for connections. Whoever holds one without having shown a credential can lose it to
-//! somebody who comes later.
+//! Places for connections. A connection on which nobody has shown a credential can lose its place
+//! to a later one.
 //!
-//! A connection **waits** while its client has to do something: send a request, or take an answer.
-//! A connection that waits is closed if its place is needed, the one that has waited longest first.
-//! It does not wait while its request is worked on, and from the moment in which the request turns
-//! out to be a caller's it is **vouched for** until its answer is taken. One client has only a part
-//! of the places for connections that nobody vouches for, so it takes them from itself.
+//! A connection **waits** while its client has to act: send a request, or read a response. If a
+//! place is needed, the connection that has waited longest is closed. A connection does not wait
+//! while its request is processed. Once the request is authenticated as a caller's, the connection
+//! is **vouched for** until the response is read. One client can hold only a part of the places
+//! without being vouched for, so further connections replace its own.
 
 use latchkey_model::client_network::ClientNetwork;
 use std::collections::{BTreeSet, HashMap};
@@ -16,16 +16,16 @@ use tokio::time::Instant;
 
 use super::Limits;
 
-/// How long a connection may wait before it can lose its place: for what is on its way already.
+/// The wait after which a connection can lose its place, so that data in transit can arrive.
 pub(super) const GRACE: Duration = Duration::from_millis(100);
 
-/// All places of a listener.
+/// All places of a listener. Clones share them.
 #[derive(Clone)]
 pub(super) struct Places(Arc<Shared>);
 
 struct Shared {
     table: Mutex<Table>,
-    /// A place is free.
+    /// Notified when a place is free.
     freed: Notify,
 }
 
@@ -41,36 +41,36 @@ struct Connection {
     client: ClientNetwork,
     phase: Phase,
     vouched: bool,
-    /// Tells it that it has lost its place.
+    /// Notified when the connection has lost its place.
     lost: Arc<Notify>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// For a request or the rest of one, since then.
+    /// Waiting since this time for a request or the rest of one.
     Reads(Instant),
-    /// The request is there, and is worked on.
+    /// The request is complete and is being processed.
     Works,
-    /// For the answer to be taken, or for the next request, since then.
+    /// Waiting since this time for the client to read the response, or for the next request.
     Writes(Instant),
 }
 
 #[derive(Default)]
 struct Client {
     connections: usize,
-    /// Those that nobody vouches for.
+    /// The number of connections that are not vouched for.
     unvouched: usize,
-    /// Those that can lose their places, by the time since when they wait.
+    /// The connections that can lose their places, by the start of their wait.
     waiting: BTreeSet<(Instant, u64)>,
 }
 
-/// What becomes of a new connection.
+/// The decision on a new connection.
 pub(super) enum Admission {
-    /// It has a place.
+    /// The connection has a place.
     Admitted(Place),
-    /// It has none yet: others have to be given so much time, unless a place is free before.
+    /// No place is available yet. Other connections keep theirs for at most this time.
     Later(Duration),
-    /// Its client has as many as it can have.
+    /// The client has reached its maximum number of connections.
     Refused,
 }
 
@@ -95,7 +95,7 @@ impl Places {
         }))
     }
 
-    /// Finds a place for a connection of `client`, if need be another connection's.
+    /// Admits a connection of `client`. If necessary, takes another connection's place.
     pub(super) fn admit(&self, client: ClientNetwork, now: Instant) -> Admission {
         match self.lock().admit(client, now) {
             Ok((id, lost)) => Admission::Admitted(Place(Arc::new(Held {
@@ -114,7 +114,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        // Nobody panics while holding it.
+        // No code panics while it holds the lock.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,7 +125,7 @@ impl Table {
         client: ClientNetwork,
         now: Instant,
     ) -> Result<(u64, Arc<Notify>), Option<Duration>> {
-        /// When nobody waits: until it is asked again.
+        /// The time after which a connection is considered again if no other connection waits.
         const PAUSE: Duration = Duration::from_secs(1);
         if self
             .clients
@@ -158,8 +158,8 @@ impl Table {
         Ok((id, lost))
     }
 
-    /// Takes its place from the connection of `client` that has waited longest. Fails with the time
-    /// that it still has, or without one if none waits.
+    /// Takes the place of the connection of `client` that has waited longest. Fails with the time
+    /// that it still keeps its place, or with `None` if none waits.
     fn evict(&mut self, client: ClientNetwork, now: Instant) -> Result<(), Option<Duration>> {
         let first = self
             .clients
@@ -193,8 +193,8 @@ impl Table {
         Some(connection)
     }
 
-    /// Lets a connection enter a phase. From then on it waits, unless it is vouched for or its
-    /// request is worked on.
+    /// Moves a connection to a phase. From then on the connection waits, unless it is vouched for
+    /// or its request is being processed.
     fn enter(&mut self, id: u64, phase: Phase) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -238,8 +238,8 @@ impl Client {
     }
 }
 
-/// The place of a connection, and of the request on it. Clones are of the same place, which is free
-/// once all are dropped.
+/// The place of a connection, and of the request on it. Clones share the place, which is free once
+/// all are dropped.
 #[derive(Clone)]
 pub(crate) struct Place(Arc<Held>);
 
@@ -250,27 +250,27 @@ struct Held {
 }
 
 impl Place {
-    /// A caller's request is on it: it keeps its place until the answer is taken.
+    /// Vouches for the connection of a caller's request, until the response is read.
     pub(crate) fn vouch(&self) {
         self.0.places.lock().vouch(self.0.id, true);
     }
 
-    /// Waits until it is lost to another connection.
+    /// Waits until the place is lost to another connection.
     pub(super) async fn lost(&self) {
         self.0.lost.notified().await;
     }
 
-    /// A request's headers are there, and its body will come.
+    /// Notes that a request's headers have arrived and its body follows.
     pub(super) fn reads(&self, now: Instant) {
         let mut table = self.0.places.lock();
         table.vouch(self.0.id, false);
         table.enter(self.0.id, Phase::Reads(now));
     }
 
-    /// All of the request is there, or nobody wants the rest.
+    /// Notes that the whole request has arrived, or that the rest is not wanted.
     pub(super) fn works(&self) {
         let mut table = self.0.places.lock();
-        // The answer may be there by now.
+        // The response may have started by now.
         if table
             .connections
             .get(&self.0.id)
@@ -280,12 +280,12 @@ impl Place {
         }
     }
 
-    /// The answer is there.
+    /// Notes that the response is ready.
     pub(super) fn writes(&self, now: Instant) {
         self.0.places.lock().enter(self.0.id, Phase::Writes(now));
     }
 
-    /// The answer was taken.
+    /// Notes that the client has read the response.
     pub(super) fn rests(&self, now: Instant) {
         let mut table = self.0.places.lock();
         table.vouch(self.0.id, false);
@@ -323,7 +323,7 @@ mod tests {
         }
     }
 
-    /// Which of them have lost their places since the last time.
+    /// Returns the indices of those that have lost their places since the last call.
     async fn lost(held: &[Place]) -> Vec<usize> {
         let mut lost = Vec::new();
         for (index, place) in held.iter().enumerate() {
@@ -380,7 +380,7 @@ mod tests {
         newer.reads(now + GRACE);
         newer.works();
         assert!(admit(&places, 3, now + GRACE * 9).is_none(), "nobody waits");
-        // An answer has to be taken, unless it is a caller's.
+        // A client must read the response in time, unless the connection is vouched for.
         held[0].writes(now + GRACE * 9);
         held[0].works();
         held[1].works();

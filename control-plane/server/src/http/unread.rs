@@ -1,4 +1,4 @@
-//! A connection whose client has to take what it is sent.
+//! A connection whose client must read the data that it is sent.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// Fails once nothing could be written for as long as `patience`.
+/// A stream that fails after no write made progress for `patience`.
 pub(super) struct Unread<S> {
     stream: S,
     patience: Duration,
-    /// Since a write has to wait.
+    /// The timeout of the pending write.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 

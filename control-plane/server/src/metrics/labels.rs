@@ -2,7 +2,7 @@
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-/// The route is the pattern, never the path: a path can hold anything.
+/// The labels of a request. The route is the pattern, never the path, which can contain anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Request {
     pub(crate) route: String,
@@ -10,14 +10,14 @@ pub(crate) struct Request {
     pub(crate) status: u16,
 }
 
-/// What was asked for.
+/// The endpoint of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Endpoint {
     pub(crate) route: String,
     pub(crate) method: &'static str,
 }
 
-/// How a stream began.
+/// The kind of a stream's start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Snapshot {
     kind: &'static str,
@@ -43,20 +43,21 @@ impl CredentialKind {
     };
 }
 
-/// Why a stream's credential was refused.
+/// The reason why a stream's credential was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct RefusedCredential {
     reason: &'static str,
 }
 
 impl RefusedCredential {
-    /// There is no valid token.
+    /// The stream has no valid token.
     pub(crate) const TOKEN: Self = Self { reason: "token" };
     /// The token is not valid for the `node.id`.
     pub(crate) const NODE_ID: Self = Self { reason: "node_id" };
 }
 
-/// What became of a log-in. Whether there is such a user is not told: everybody may read metrics.
+/// The outcome of a login. It does not reveal whether the user exists, because everybody can read
+/// the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct LoginOutcome {
     outcome: &'static str,
@@ -66,9 +67,9 @@ impl LoginOutcome {
     pub(crate) const ACCEPTED: Self = Self {
         outcome: "accepted",
     };
-    /// Email address or password was wrong.
+    /// The email address or the password was wrong.
     pub(crate) const REFUSED: Self = Self { outcome: "refused" };
-    /// There had been too many wrong ones.
+    /// There were too many wrong passwords before.
     pub(crate) const THROTTLED: Self = Self {
         outcome: "throttled",
     };
@@ -80,15 +81,15 @@ impl LoginOutcome {
     }
 }
 
-/// What is wrong with `X-Forwarded-For`, given the setting `trusted-hops`.
+/// A mismatch between `X-Forwarded-For` and the setting `trusted-hops`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ForwardedFor {
     problem: &'static str,
 }
 
 impl ForwardedFor {
-    /// It is there, and the setting is 0.
+    /// The header is present, and the setting is 0.
     pub(crate) const IGNORED: Self = Self { problem: "ignored" };
-    /// It does not have the client's address.
+    /// The header does not contain the client's address.
     pub(crate) const MISSING: Self = Self { problem: "missing" };
 }

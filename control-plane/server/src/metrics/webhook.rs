@@ -1,4 +1,4 @@
-//! What `/metrics` tells of webhooks.
+//! The metrics of webhooks.
 
 use latchkey_store::Backlog;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// What came of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Outcome {
     outcome: &'static str,
@@ -17,15 +17,15 @@ impl Outcome {
     pub(crate) const DELIVERED: Self = Self {
         outcome: "delivered",
     };
-    /// It failed, and comes again.
+    /// The attempt failed and will be repeated.
     pub(crate) const RETRIED: Self = Self { outcome: "retried" };
-    /// It failed for the last time.
+    /// The last attempt failed.
     pub(crate) const FAILED: Self = Self { outcome: "failed" };
-    /// The receiver wants nothing any more.
+    /// The receiver wants no more deliveries.
     pub(crate) const GONE: Self = Self { outcome: "gone" };
 }
 
-/// Attempts count on their own; the gauges are set when they are read.
+/// The metrics. The worker updates the counters; the gauges are set at each read.
 #[derive(Default)]
 pub(crate) struct WebhookMetrics {
     deliveries: Family<Outcome, Counter>,
@@ -42,7 +42,7 @@ impl WebhookMetrics {
             Outcome::FAILED,
             Outcome::GONE,
         ] {
-            // Zero is told as zero, not as absent.
+            // Exports zero as 0, not as absent.
             drop(metrics.deliveries.get_or_create(&outcome));
         }
         let help = "Attempts to deliver to webhooks, by outcome";

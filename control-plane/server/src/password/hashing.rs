@@ -8,20 +8,21 @@ use subtle::ConstantTimeEq as _;
 
 use super::PasswordError;
 
-/// 19 MiB, two passes, one lane: what OWASP's password storage cheat sheet recommends.
+/// The parameters that OWASP's password storage cheat sheet recommends: 19 MiB, two passes, one
+/// lane.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// What a stored hash may ask for that was made with other parameters. RFC 9106 recommends 64 MiB,
-/// three passes and four lanes where 2 GiB are too much.
+/// The maximum parameters of a stored hash. RFC 9106 recommends 64 MiB, three passes and four lanes
+/// where 2 GiB are too much.
 const MOST_MEMORY_KIB: u32 = 64 * 1024;
 const MOST_PASSES: u32 = 16;
 const MOST_LANES: u32 = 16;
 
 const SALT_LEN: usize = 16;
 
-/// The memory that one hash is computed in.
+/// The memory for the computation of one hash.
 pub(super) struct Memory(Vec<Block>);
 
 impl Memory {
@@ -51,8 +52,7 @@ impl Memory {
         Ok(hash.to_string())
     }
 
-    /// Returns whether `password` belongs to the PHC string `stored`, by whose parameters it is
-    /// hashed.
+    /// Returns whether `password` matches the PHC string `stored`, with the parameters in `stored`.
     pub(super) fn verify(
         &mut self,
         password: &Password,
@@ -100,7 +100,8 @@ impl Memory {
     ) -> Result<(), PasswordError> {
         let blocks = argon2.params().block_count();
         if blocks > self.0.len() {
-            // For good: it is bounded, and what is freed and allocated again may not be given back.
+            // The memory is kept permanently: its size is bounded, and freed memory may not return
+            // to the system.
             self.0.resize(blocks, Block::new());
         }
         let computed = argon2.hash_password_into_with_memory(
@@ -139,7 +140,7 @@ mod tests {
             memory.hash(&password("correct horse")).unwrap(),
             "each has a salt of its own"
         );
-        // As the crate itself does it, in memory of its own.
+        // The crate itself verifies the hash, too, in its own memory.
         assert!(
             Argon2::default()
                 .verify_password(b"correct horse", &PasswordHash::new(&stored).unwrap())

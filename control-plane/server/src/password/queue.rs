@@ -1,33 +1,33 @@
-//! Who is next. Everybody who asks has a line of their own, and lines take turns: whoever asks for
-//! much waits behind themselves, not in front of others.
+//! A fair queue. Every party has its own line, and lines take turns. A party with many requests
+//! delays only itself.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-/// How many of one party wait at most.
+/// The maximum number of waiting requests of one party.
 pub(super) const PER_PARTY: usize = 16;
 
-/// How many wait at most in each rank.
+/// The maximum number of waiting requests of each rank.
 pub(super) const PER_RANK: usize = 512;
 
-/// While both ranks wait, the second has one of so many turns.
+/// While both ranks wait, one of this number of turns goes to the second.
 const TURNS: u32 = 4;
 
-/// Which of two groups of parties somebody belongs to.
+/// The priority of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rank {
-    /// Callers who have shown a credential, and clients that have logged in before to the same
-    /// user. They come first.
+    /// Callers who have shown a credential, and clients that have logged in to the same user
+    /// before. They have priority.
     Known,
     /// All other clients.
     Unknown,
 }
 
-/// Two ranks of parties that wait.
+/// A queue with two ranks.
 pub(super) struct Queue<P, T> {
     known: Lines<P, T>,
     unknown: Lines<P, T>,
-    /// Turns while both ranks waited.
+    /// The number of turns at which both ranks waited.
     contested: u32,
     next_id: u64,
 }
@@ -42,16 +42,16 @@ impl<P: Clone + Eq + Hash, T> Queue<P, T> {
         }
     }
 
-    /// Lets somebody wait, and returns by which number [`remove`](Self::remove) finds them. If all
-    /// places are taken, the party that has the most gives up its last one, unless it has no more
-    /// than the one who comes: then there is no place.
+    /// Adds a waiting request, and returns the number with which [`remove`](Self::remove) finds it.
+    /// If the rank is full, the party with the most requests loses its last one. If that party
+    /// would then have fewer than `party`, the new request is refused with `None`.
     pub(super) fn push(&mut self, rank: Rank, party: &P, waiting: T) -> Option<u64> {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         self.lines(rank).push(party, id, waiting).then_some(id)
     }
 
-    /// Takes out who is next.
+    /// Removes and returns the next request.
     pub(super) fn pop(&mut self) -> Option<T> {
         let both = self.known.len > 0 && self.unknown.len > 0;
         self.contested = self.contested.wrapping_add(u32::from(both));
@@ -62,7 +62,7 @@ impl<P: Clone + Eq + Hash, T> Queue<P, T> {
         ranks.into_iter().find_map(|rank| self.lines(rank).pop())
     }
 
-    /// Takes out somebody who does not wait any longer.
+    /// Removes a request that no longer waits.
     pub(super) fn remove(&mut self, rank: Rank, party: &P, id: u64) {
         self.lines(rank).remove(party, id);
     }
@@ -77,7 +77,7 @@ impl<P: Clone + Eq + Hash, T> Queue<P, T> {
 
 /// The lines of one rank.
 struct Lines<P, T> {
-    /// Whose line is next.
+    /// The parties in the order of their turns.
     turns: VecDeque<P>,
     waiting: HashMap<P, VecDeque<(u64, T)>>,
     len: usize,
@@ -108,8 +108,8 @@ impl<P: Clone + Eq + Hash, T> Lines<P, T> {
         true
     }
 
-    /// Takes the last one out of the longest line, if that is longer than one of `own` and one more
-    /// would be.
+    /// Removes the last request of the longest line, if that line is longer than one with `own`
+    /// requests and the new one.
     fn make_room(&mut self, own: usize) -> bool {
         let longest = self.waiting.values_mut().max_by_key(|line| line.len());
         let Some(line) = longest.filter(|line| line.len() > own.saturating_add(1)) else {

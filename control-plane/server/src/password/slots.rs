@@ -1,4 +1,4 @@
-//! The slots that passwords are hashed in, each with its memory, lent in turns.
+//! The slots in which passwords are hashed, each with its memory. They are lent in turns.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::hashing::Memory;
 use super::queue::{Queue, Rank};
 use super::{Party, PasswordError};
 
-/// How long somebody waits for a slot at most.
+/// The maximum wait for a slot.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// All slots; clones share them.
@@ -21,18 +21,19 @@ pub(super) struct Slots {
 
 struct State {
     free: Vec<Memory>,
-    /// Nobody waits while a slot is free.
+    /// The waiting requests. The queue is empty while a slot is free.
     queue: Queue<Party, oneshot::Sender<Slot>>,
 }
 
-/// A slot that is lent, and given to the next one when it is dropped.
+/// A lent slot. Dropping it gives it to the next request.
 pub(super) struct Slot {
     memory: Option<Memory>,
     slots: Slots,
 }
 
 impl Slots {
-    /// A slot for each of `memories`: so many hashes are computed at once, each on a core.
+    /// Creates a slot for each of `memories`: their number limits concurrent hashes, each on one
+    /// core.
     pub(super) fn new(memories: impl Into<Vec<Memory>>) -> Self {
         Self::with_patience(memories, PATIENCE)
     }
@@ -51,7 +52,7 @@ impl Slots {
     /// Waits for a slot.
     ///
     /// # Errors
-    /// [`PasswordError::Busy`] if too many wait.
+    /// Fails with [`PasswordError::Busy`] if too many wait, or after the maximum wait.
     pub(super) async fn acquire(&self, rank: Rank, party: &Party) -> Result<Slot, PasswordError> {
         let (sender, receiver) = oneshot::channel();
         let id = {
@@ -73,7 +74,7 @@ impl Slots {
             party,
             id,
         };
-        // It ends early for somebody whose place went to another.
+        // The wait ends early if another party took this request's place in the queue.
         match time::timeout(self.patience, receiver).await {
             Ok(Ok(slot)) => Ok(slot),
             _ => Err(PasswordError::Busy),
@@ -94,7 +95,7 @@ impl Slots {
                 slots: self.clone(),
             }) {
                 Ok(()) => return,
-                // Who was next has left at this moment.
+                // The next request has just been given up.
                 Err(mut slot) => match slot.memory.take() {
                     Some(returned) => memory = returned,
                     None => return,
@@ -104,7 +105,7 @@ impl Slots {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nobody panics while holding it.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,7 +151,7 @@ mod tests {
         Party::Client(ClientNetwork::of(Some([192, 0, 2, last].into())))
     }
 
-    /// What `future` resolves to, if it is ready.
+    /// Returns the result of `future`, if it is ready.
     async fn at_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
         tokio::select! {
             biased;

@@ -136,8 +136,8 @@ fn common(path: &str, operation: &Map<String, Value>) -> Vec<&'static str> {
         .get("security")
         .and_then(|security| security.pointer("/0/credential"));
     if permissions.is_some() {
-        // Where no permission is taken, there are API keys that are not for this service, or not
-        // for that address.
+        // Calls without a required permission still refuse API keys for another service or another
+        // address.
         statuses.extend(["401", "403"]);
     }
     if path.contains('{') {

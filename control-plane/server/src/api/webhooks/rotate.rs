@@ -21,7 +21,7 @@ use crate::api::repeatable::{self, Made, Repeatable};
 /// The default overlap, in seconds: a day.
 const DEFAULT_OVERLAP: u32 = 24 * 60 * 60;
 
-/// The longest overlap, in seconds: 30 days.
+/// The maximum overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
 
 fn default_overlap() -> Whole {

@@ -1,4 +1,4 @@
-//! Files of settings: what is read of them, and what is refused.
+//! Files of settings: accepted and refused contents.
 
 use super::*;
 use crate::Config;
@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 const SECRET: &str = "a-secret-of-the-file";
 
-/// What `serve` makes of a file with that text and mode, and of flags.
+/// Returns the configuration of `serve` with a file of that text and mode, and with flags.
 fn read(text: &str, mode: u32, flags: &[&str]) -> Result<Config, String> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("latchkey.toml");
