@@ -13,35 +13,35 @@ use super::{Actor, Store, StoreError, expired};
 
 pub use change::{AccountChange, NewAccount};
 
-/// The tier of an account that was given no other.
+/// The tier of an account that is created without one.
 const DEFAULT_TIER: &str = "basic";
 
-/// An organisation, as it is told of.
+/// An account, as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Account {
     /// `acc_…`
     pub id: String,
-    /// As the operator calls it.
+    /// The name that the operator gave it.
     pub name: String,
-    /// No key of it is above, unless it is the operator's.
+    /// The highest tier that its keys may have. It does not bind the operator's account.
     pub tier: String,
-    /// The number of keys that it may have, not counting expired ones, or any number.
+    /// The number of keys that it may have, not counting expired ones. `None`: any number.
     pub max_keys: Option<u32>,
-    /// Its users and keys may not act at present.
+    /// Its users and keys are refused at present.
     pub disabled: bool,
-    /// Its users decide about what all accounts share.
+    /// It is the operator's account: its users decide about what all accounts share.
     pub operator: bool,
     /// Unix seconds.
     pub created_at: i64,
-    /// Unix seconds, once it was.
+    /// The time of closing, in Unix seconds. `None` while the account is open.
     pub closed_at: Option<i64>,
     /// The number of keys that count towards `max_keys`: neither revoked nor expired.
     pub keys: i64,
-    /// That were not deleted.
+    /// The number of its users, not counting deleted ones.
     pub users: i64,
 }
 
-/// What an [`Account`] is read from.
+/// The columns that an [`Account`] is read from.
 macro_rules! columns {
     () => {
         concat!(
@@ -60,25 +60,25 @@ const ACCOUNTS: List = List {
     searched: &["name", "id"],
 };
 
-/// Who logs in, and what their password is verified against.
+/// The login of a user, and the hash that their password is verified against.
 #[derive(Debug, FromRow)]
 pub struct Credentials {
     /// `usr_…`
     pub user_id: String,
     /// `acc_…`
     pub account_id: String,
-    /// In lower case.
+    /// The email address, in lower case.
     pub email: String,
     /// A PHC string.
     pub password_hash: String,
 }
 
 impl Store {
-    /// The user with that email address, in whatever case.
+    /// Returns the login of the user with that email address. Case is ignored.
     pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
         const QUERY: &str = "SELECT id AS user_id, account_id, email, password_hash FROM users WHERE email = ? \
              AND deleted_at IS NULL";
-        // As it was given first: a user whose address collides in NFC keeps it as it was.
+        // The given form comes first: a user whose address collides in NFC keeps it as it was.
         for email in [email.trim().to_lowercase(), text::normalized_email(email)] {
             let found = sqlx::query_as(QUERY)
                 .bind(email)
@@ -91,7 +91,7 @@ impl Store {
         Ok(None)
     }
 
-    /// Whether [`add_admin`](Self::add_admin) would add one.
+    /// Returns whether [`add_admin`](Self::add_admin) would add an administrator.
     pub async fn lacks_admin(&self) -> Result<bool, StoreError> {
         let mut transaction = self.0.readers.begin().await?;
         match operators_account(&mut transaction).await? {
@@ -100,9 +100,9 @@ impl Store {
         }
     }
 
-    /// Adds an administrator to the operator's account, and that account if there is none yet,
-    /// unless it has one who is not disabled, and this is no `recovery`: whether it has is decided
-    /// in the same transaction.
+    /// Adds an administrator to the operator's account, and creates that account if there is none.
+    /// If the account has an administrator who is not disabled, it adds none, except for a
+    /// `recovery`. The check is made in the same transaction.
     pub async fn add_admin(
         &self,
         email: &str,
@@ -150,7 +150,7 @@ impl Store {
 }
 
 impl Store {
-    /// A page of the accounts that are not closed, the oldest first.
+    /// Returns a page of the accounts that are not closed, the oldest first.
     pub async fn accounts(&self, page: &PageQuery, now: i64) -> Result<Paged<Account>, StoreError> {
         let open = |select: &mut QueryBuilder<Sqlite>| _ = select.push("closed_at IS NULL");
         let mut found: Paged<Account> = ACCOUNTS
@@ -163,14 +163,14 @@ impl Store {
         Ok(found)
     }
 
-    /// One account, closed or not.
+    /// Returns one account, closed or not.
     pub async fn account(&self, id: &str, now: i64) -> Result<Account, StoreError> {
         find(&mut *self.0.readers.begin().await?, id, now).await
     }
 }
 
 impl Account {
-    /// Makes `keys` the number of those in the snapshot that have not expired.
+    /// Subtracts the expired keys from `keys`, which counts all keys in the snapshot.
     async fn leave_out_expired(
         &mut self,
         from: &mut SqliteConnection,
@@ -193,7 +193,7 @@ async fn find(from: &mut SqliteConnection, id: &str, now: i64) -> Result<Account
     Ok(account)
 }
 
-/// The operator's account's id, which is the first one's.
+/// Returns the id of the operator's account, which is the first account.
 async fn operators_account(from: &mut SqliteConnection) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar("SELECT id FROM accounts WHERE operator")
         .fetch_optional(from)

@@ -1,9 +1,9 @@
-//! Changes that somebody who has presented a credential asks for.
+//! Changes that are made on behalf of a caller with a credential.
 //!
-//! **Invariant: such a change is made only if, in its own transaction, the credential is good and
-//! whoever it stands for holds what the change takes; and it is committed only with its entry in
-//! the audit.** What a handler saw before the request's body was there, or before a password was
-//! hashed, can be over by then. The functions of [`Acting`] have their transaction and the caller
+//! **Invariant: such a change is made only if, in its own transaction, the credential is valid and
+//! its holder has the permission that the change needs; and it is committed only with its audit
+//! entry.** What a handler checked earlier can be outdated, because reading the request's body and
+//! hashing a password take time. The functions of [`Acting`] get their transaction and the caller
 //! from [`Acting::begin`] or [`Acting::begin_unseen`], and from nowhere else.
 
 use latchkey_model::entity_tag::{IfMatch, Tagged};
@@ -15,7 +15,7 @@ use super::change::Change;
 use super::repeatable::{self, Outcome, Recorded, RepeatableCall};
 use super::{Caller, Credential, Lasting, Store, StoreError, callers};
 
-/// The store in the hands of somebody, for one change.
+/// The store, used by the holder of one credential for one change.
 pub struct Acting {
     store: Store,
     pub(super) credential: Credential,
@@ -29,7 +29,7 @@ pub struct Acting {
 }
 
 impl Store {
-    /// For a change that takes `permission`, if it takes one.
+    /// Returns the store for a change that needs `permission`, or none.
     pub fn acting(
         &self,
         credential: Credential,
@@ -50,23 +50,24 @@ impl Store {
     }
 }
 
-/// A change that somebody is making. Dropped, it leaves everything as it was.
+/// A change that a caller is making. Dropping it rolls everything back.
 pub(super) struct Deed<T> {
-    /// Where it is made.
+    /// The transaction in which the change is made.
     pub(super) on: T,
-    /// On whose behalf.
+    /// The caller on whose behalf it is made.
     pub(super) caller: Caller,
     pub(super) origin: Origin,
-    /// What the caller means to change. None once that was compared.
+    /// The `If-Match` condition of the caller. `None` once it was compared.
     if_match: Option<IfMatch>,
-    /// As it is stored.
+    /// The repeatable call, in the form in which it is stored.
     call: Option<RepeatableCall>,
     /// Unix seconds.
     pub(super) now: i64,
 }
 
 impl Acting {
-    /// For a change that makes or edits something that lasts without what restricts a calling key.
+    /// Marks the change as one that creates or edits something lasting, to which the restrictions
+    /// of a calling key would not apply.
     pub fn lasting(self, lasting: Lasting) -> Self {
         Self {
             lasting: Some(lasting),
@@ -74,12 +75,12 @@ impl Acting {
         }
     }
 
-    /// The same, for what the caller means by `If-Match` alone.
+    /// Makes the change conditional on `If-Match`.
     pub fn conditional(self, if_match: Option<IfMatch>) -> Self {
         Self { if_match, ..self }
     }
 
-    /// The same, for a call that has no second effect if it is repeated.
+    /// Marks the call as repeatable: repeating it has no second effect.
     pub fn repeatable(self, call: Option<RepeatableCall>) -> Self {
         Self { call, ..self }
     }
@@ -88,14 +89,14 @@ impl Acting {
         &self.store
     }
 
-    /// For a change that nodes decide by.
+    /// Begins a change that nodes decide by, which advances the revision.
     pub(super) async fn begin(&self) -> Result<Deed<Change>, StoreError> {
         let mut change = Change::begin(&self.store).await?;
         let caller = self.caller(change.connection()).await?;
         Ok(self.deed(change, caller))
     }
 
-    /// For a change that nodes have nothing to do with.
+    /// Begins a change that does not concern nodes, which keeps the revision.
     pub(super) async fn begin_unseen(
         &self,
     ) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
@@ -177,7 +178,8 @@ impl Acting {
 }
 
 impl<T> Deed<T> {
-    /// Refuses to change something else than the caller means.
+    /// Compares `before`, the present resource, with the caller's `If-Match`, and refuses the
+    /// change if they differ.
     ///
     /// # Errors
     /// [`StoreError::PreconditionFailed`].
@@ -190,8 +192,8 @@ impl<T> Deed<T> {
         }
     }
 
-    /// Refuses to commit a change of something that has no tag, as no tag of the caller's matches
-    /// it.
+    /// Refuses to commit a change of a resource without an entity tag if the caller's `If-Match`
+    /// names tags, because none of them can match.
     fn ensure_compared(&self) -> Result<(), StoreError> {
         match self.if_match {
             Some(IfMatch::Tags(_)) => Err(StoreError::PreconditionFailed),
@@ -201,7 +203,7 @@ impl<T> Deed<T> {
 }
 
 impl Deed<Change> {
-    /// Records what came of a repeatable call: `data` of its answer, without secrets.
+    /// Records the result of a repeatable call: `data` of its response, without secrets.
     pub(super) async fn record(&mut self, data: impl FnOnce() -> Value) -> Result<(), StoreError> {
         let Some(call) = &self.call else {
             return Ok(());
@@ -220,13 +222,13 @@ impl Deed<Change> {
         .await
     }
 
-    /// The revision that is in force while this is not committed. No other change is under way.
+    /// Returns the revision that is in force until this is committed. No other change is under way.
     pub(super) fn revision_before(&self) -> u64 {
         self.on.revision().cast_unsigned().saturating_sub(1)
     }
 
-    /// Writes some of the entries of what is changed, where they are too many to be held until the
-    /// end.
+    /// Writes some of the change's audit entries, for changes with too many of them to keep in
+    /// memory until the end.
     pub(super) async fn tell(&mut self, events: &[Event]) -> Result<(), StoreError> {
         let Self {
             on,
@@ -246,7 +248,7 @@ impl Deed<Change> {
         .await
     }
 
-    /// Returns the revision that is now in force.
+    /// Writes the audit entries, commits, and returns the revision that is now in force.
     pub(super) async fn commit(mut self, events: &[Event]) -> Result<u64, StoreError> {
         self.ensure_compared()?;
         self.tell(events).await?;
@@ -255,7 +257,7 @@ impl Deed<Change> {
 }
 
 impl Deed<Transaction<'static, Sqlite>> {
-    /// Records what came of a repeatable call: `data` of its answer, without secrets.
+    /// Records the result of a repeatable call: `data` of its response, without secrets.
     pub(super) async fn record(&mut self, data: impl FnOnce() -> Value) -> Result<(), StoreError> {
         let Some(call) = &self.call else {
             return Ok(());

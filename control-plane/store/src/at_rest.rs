@@ -1,15 +1,16 @@
-//! Digests of imported keys as the database has them.
+//! The form in which the database stores the digests of imported keys.
 //!
-//! A key of ours has 154 random bits, so its SHA-256 gives nothing away. A key that was made
-//! elsewhere can be one of a million: then whoever has its SHA-256 has the key. **So no row and no
-//! page of the database has the digest of an imported key, or anything else by which a guess can be
-//! confirmed without the at-rest key**: in place of the digest stands its HMAC, by which it is
-//! found and is unique, and beside it, in `sealed`, the digest encrypted, since nodes are sent it.
-//! A tombstone has the HMAC alone. The hash of a repeatable call's body is keyed as well.
+//! A key that Latchkey generates has 154 random bits, so its SHA-256 gives nothing away. A key that
+//! was made elsewhere may be one of a million: then its SHA-256 is enough to find the key. **So no
+//! row and no page of the database has the digest of an imported key, or anything else by which a
+//! guess can be confirmed without the at-rest key**. The column `digest` has the digest's HMAC
+//! instead, by which the key is found and is unique. The column `sealed` has the encrypted digest,
+//! because nodes need it. A tombstone has only the HMAC. The hash of a repeatable call's body is
+//! keyed as well.
 //!
-//! The keys of both are derived from a data key, which is random, made once for each database, and
-//! in `meta` encrypted with the operator's key. So replacing the operator's key rewrites one row,
-//! and tombstones stay what they are.
+//! The keys for the HMAC and the encryption are derived from a data key. The data key is random,
+//! made once for each database, and stored in `meta`, encrypted with the operator's key. So
+//! replacing the operator's key rewrites one row, and tombstones stay valid.
 
 mod convert;
 mod key;
@@ -29,7 +30,7 @@ pub use key::{AtRestKey, AtRestKeys, HOW_TO};
 
 const DATA_KEY_LEN: usize = 32;
 
-/// What encrypts digests, if there is an at-rest key.
+/// The keys that encrypt digests, or none if there is no at-rest key.
 pub(super) struct AtRest(Option<DataKey>);
 
 impl fmt::Debug for AtRest {
@@ -49,11 +50,11 @@ struct DataKey {
     calls: hmac::Key,
 }
 
-/// A digest as the database has it.
+/// A digest in the form that is stored.
 pub(super) struct StoredDigest {
-    /// What it is found by: of an imported key the digest's HMAC.
+    /// The value that the key is found by: for an imported key, the digest's HMAC.
     pub(super) digest: [u8; KeyDigest::LEN],
-    /// Of an imported key: the digest, encrypted.
+    /// The encrypted digest, for an imported key.
     pub(super) sealed: Option<Vec<u8>>,
 }
 
@@ -64,7 +65,7 @@ struct Meta {
 }
 
 impl AtRest {
-    /// Opens the database's data key, or makes one if nothing depends on the one that there is.
+    /// Opens the database's data key, or creates a new one if nothing depends on the present one.
     pub(super) async fn open(
         on: &mut SqliteConnection,
         keys: &AtRestKeys,
@@ -102,13 +103,13 @@ impl AtRest {
         Ok(Self(Some(DataKey::derive(&data_key).map_err(failed)?)))
     }
 
-    /// Whether there is a key.
+    /// Returns whether there is an at-rest key.
     pub(super) fn is_available(&self) -> bool {
         self.0.is_some()
     }
 
-    /// What a digest can be found by: as that of a key of ours, and as that of an imported one.
-    /// Without a key both are the digest itself.
+    /// Returns the values that a digest may be stored as: that for a generated key, and that for an
+    /// imported key. Without an at-rest key both are the digest itself.
     pub(super) fn forms(&self, digest: &KeyDigest) -> [[u8; KeyDigest::LEN]; 2] {
         [
             digest.0,
@@ -130,7 +131,7 @@ impl AtRest {
         })
     }
 
-    /// The digest that the database has as `digest` and `sealed`, of the key `id`.
+    /// Returns the digest of the key `id` that is stored as `digest` and `sealed`.
     ///
     /// # Errors
     /// [`StoreError::Damaged`].
@@ -152,7 +153,7 @@ impl AtRest {
             .ok_or(damaged)
     }
 
-    /// What is stored of the hash of a call's body.
+    /// Returns the stored form of the hash of a call's body.
     pub(super) fn body_hash(&self, hash: &[u8; 32]) -> [u8; 32] {
         self.0.as_ref().map_or(*hash, |key| mac(&key.calls, hash))
     }
@@ -172,7 +173,7 @@ impl DataKey {
     }
 }
 
-/// Records that the database has what only the at-rest key opens.
+/// Records that the database has data that only the at-rest key can decrypt.
 pub(super) async fn record_use(on: &mut SqliteConnection) -> Result<(), StoreError> {
     sqlx::query("UPDATE meta SET at_rest_used = TRUE WHERE NOT at_rest_used")
         .execute(on)
@@ -188,7 +189,7 @@ async fn write(on: &mut SqliteConnection, wrapped: &[u8]) -> Result<(), StoreErr
     Ok(())
 }
 
-/// What a digest's ciphertext belongs to: no row can have another one's.
+/// Returns the associated data of a digest's ciphertext, so that it cannot be moved to another row.
 fn identity(index: &[u8], id: &str) -> Vec<u8> {
     [index, id.as_bytes()].concat()
 }
@@ -206,7 +207,7 @@ fn unwrap(key: &AtRestKey, wrapped: &[u8]) -> Option<[u8; DATA_KEY_LEN]> {
     decrypt(&cipher(key.expose(), b"data key").ok()?, wrapped, &[])
 }
 
-/// A nonce, the ciphertext and the tag.
+/// Encrypts `plain`. Returns the nonce, the ciphertext and the tag.
 fn encrypt(key: &LessSafeKey, plain: &[u8; 32], identity: &[u8]) -> Result<Vec<u8>, StoreError> {
     // Random: a data key would have to encrypt billions of digests until two were likely to have
     // the same.

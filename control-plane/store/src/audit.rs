@@ -1,10 +1,10 @@
-//! The audit: who changed what, when and from where. An entry is written in the transaction of what
-//! it tells of, and is never changed. Only an operator's command removes entries, once they are
-//! exported ([`cut`]): the database refuses anything else.
+//! The audit: the record of each change, its actor, its time and the address it came from. An entry
+//! is written in the transaction of its change, and is never modified. Only an operator's command
+//! removes entries, once they are exported ([`cut`]): the database refuses anything else.
 //!
-//! **Invariant: no change that somebody asks for is committed without its entry**; a
-//! [`Deed`](super::acting::Deed) asks for one. Entries hold no secret: they are made from what is
-//! shown of things, and of a secret nothing is.
+//! **Invariant: no change that a caller requests is committed without its entry**; a
+//! [`Deed`](super::acting::Deed) requires one. Entries hold no secret: they are built from the
+//! public view of a resource, which never contains one.
 
 pub mod cut;
 mod read;
@@ -19,22 +19,22 @@ use super::{Actor, StoreError, to_json};
 pub use read::{AuditEntry, AuditQuery};
 pub use told::{Target, Told};
 
-/// Bytes of one side of an entry that are kept. Of what is longer only the length is told.
+/// The maximum length of one side of an entry, in bytes. Of a longer one only the length is kept.
 const MAX_LEN: usize = 64 * 1024;
 
-/// Entries in one statement.
+/// The maximum number of entries in one statement.
 const ROWS: usize = 500;
 
-/// Where a request came from, and what the log calls it.
+/// The origin of a request, and its id in the log.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
     /// The client's address, as far as it can be trusted.
     pub address: Option<IpAddr>,
-    /// What the answer's `x-request-id` says.
+    /// The response's `x-request-id`.
     pub request_id: Option<String>,
 }
 
-/// One change.
+/// One change, for its audit entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     action: &'static str,
@@ -44,7 +44,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Something was done to `target` of which there is nothing more to say.
+    /// Returns the event that an action was done to `target`, without details.
     pub fn done(action: &'static str, target: Target) -> Self {
         Self {
             action,
@@ -54,7 +54,7 @@ impl Event {
         }
     }
 
-    /// It is there since.
+    /// Returns the event that `thing` was created.
     pub fn created(action: &'static str, thing: &impl Told) -> Self {
         Self {
             action,
@@ -64,7 +64,7 @@ impl Event {
         }
     }
 
-    /// It is no more.
+    /// Returns the event that `thing` was deleted.
     pub fn deleted(action: &'static str, thing: &impl Told) -> Self {
         Self {
             action,
@@ -74,7 +74,7 @@ impl Event {
         }
     }
 
-    /// It is different; told of are the fields that are.
+    /// Returns the event that something was edited, with the fields that differ.
     pub fn edited<T: Told>(action: &'static str, before: &T, after: &T) -> Self {
         let (was, is) = differing(before.told(), after.told());
         Self {
@@ -85,7 +85,7 @@ impl Event {
         }
     }
 
-    /// Something happened to `target`, of which `details` tell more.
+    /// Returns the event that an action was done to `target`, with `details`.
     pub fn noted(action: &'static str, target: Target, details: Value) -> Self {
         Self {
             action,
@@ -95,7 +95,7 @@ impl Event {
         }
     }
 
-    /// The same, with one thing more to say of how it was done.
+    /// Adds a field with details about how it was done.
     #[must_use]
     pub fn with(mut self, field: &str, value: Value) -> Self {
         if let Value::Object(fields) = self.after.get_or_insert_with(|| json!({})) {
@@ -104,7 +104,7 @@ impl Event {
         self
     }
 
-    /// The same, with `field` said to be another, though not which.
+    /// Records that `field` changed, without its values.
     #[must_use]
     pub fn with_other(mut self, field: &str) -> Self {
         for side in [&mut self.before, &mut self.after] {
@@ -116,7 +116,7 @@ impl Event {
     }
 }
 
-/// What of two objects is not the same in both.
+/// Returns the fields of two objects that differ.
 fn differing(was: Value, is: Value) -> (Value, Value) {
     let (Value::Object(was), Value::Object(is)) = (was, is) else {
         return (Value::Null, Value::Null);
@@ -134,7 +134,7 @@ fn differing(was: Value, is: Value) -> (Value, Value) {
     (only(&was, &is), only(&is, &was))
 }
 
-/// Writes an entry for each event.
+/// Writes an audit entry for each event.
 pub(super) async fn write(
     to: &mut SqliteConnection,
     account_id: &str,

@@ -1,8 +1,8 @@
-//! Copies of the database: a backup, which is made while a control plane may be at work, and what
-//! is restored from one.
+//! Copies of the database: making a backup, also while a control plane is running, and restoring
+//! one.
 //!
-//! A copy is written under a name of its own in the directory where it belongs. It gets its name
-//! once it is whole, verified and on the disk.
+//! A copy is written under a temporary name in its final directory. It gets its final name once it
+//! is complete, verified and synced to the disk.
 
 use latchkey_model::random::{self, NoRandomness};
 use sqlx::migrate::MigrateError;
@@ -17,59 +17,59 @@ use super::at_rest::AtRest;
 use super::{Epoch, LOG, LOG_INDEX, MIGRATIONS, OpenError, PATIENCE, beside, former, life, lock};
 use crate::AtRestKeys;
 
-/// Why there is no copy.
+/// The reason why no copy was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Nothing is ever written over.
+    /// The file exists, and is never overwritten.
     #[error("{} exists already", .0.display())]
     Exists(PathBuf),
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// What should be copied is not a database, or not one of ours.
+    /// The file to copy is not a database, or not one of Latchkey.
     #[error("{} is not a database of Latchkey", .0.display())]
     Foreign(PathBuf),
-    /// What was copied cannot be trusted.
+    /// The copied database is damaged.
     #[error("{} is damaged: {told}", path.display())]
     Damaged {
-        /// Which.
+        /// The database's path.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's message.
         told: String,
     },
-    /// What should be restored has a schema that this version does not know.
+    /// The backup has a schema that is newer than this version.
     #[error("{} is from a newer version of Latchkey: it has migration {migration}", path.display())]
     Newer {
-        /// Which.
+        /// The backup's path.
         path: PathBuf,
-        /// The first migration that is not known.
+        /// The first unknown migration.
         migration: i64,
     },
-    /// The backup has what another at-rest key encrypted.
+    /// The backup has data that is encrypted with another at-rest key.
     #[error("{}: {source}", path.display())]
     AtRest {
-        /// Which backup.
+        /// The backup's path.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: OpenError,
     },
-    /// The database's lock could not be had.
+    /// The database's lock could not be taken.
     #[error(transparent)]
     Lock(#[from] OpenError),
-    /// The schema of what should be restored could not be brought up to date.
+    /// The schema of the backup could not be brought up to date.
     #[error("migration: {0}")]
     Migration(#[source] MigrateError),
     /// SQLite failed.
     #[error("{}: {source}", path.display())]
     Database {
-        /// Which database.
+        /// The database's path.
         path: PathBuf,
-        /// Why.
+        /// SQLite's error.
         source: sqlx::Error,
     },
     /// No epoch could be drawn.
@@ -77,30 +77,31 @@ pub enum BackupError {
     Random(#[from] NoRandomness),
 }
 
-/// A backup that was made.
+/// A completed backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backup {
     /// The newest revision in it.
     pub revision: u64,
-    /// Its size.
+    /// The size in bytes.
     pub bytes: u64,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     /// The newest revision in it.
     pub revision: u64,
-    /// Its live keys.
+    /// The number of its live keys.
     pub keys: u64,
-    /// Where the database is that was there before.
+    /// The path to which the replaced database was moved.
     pub former: Option<PathBuf>,
-    /// Whether that is a later state of the same database. Otherwise nobody knows which Envoys came
-    /// and which node tokens were revoked since the backup.
+    /// Whether the replaced database is a later state of the same database. Otherwise the Envoys
+    /// that connected after the backup, and the node tokens that were revoked after it, are
+    /// unknown.
     pub replaces_later: bool,
 }
 
-/// Copies `database` to `file`, as it is at one moment. Nobody who uses the database waits for it.
+/// Copies `database` to `file`, as of one moment. Users of the database do not wait for it.
 pub async fn backup(database: &Path, file: &Path) -> Result<Backup, BackupError> {
     if there_is(file)? {
         return Err(BackupError::Exists(file.to_owned()));
@@ -110,7 +111,7 @@ pub async fn backup(database: &Path, file: &Path) -> Result<Backup, BackupError>
     Ok(Backup { revision, bytes })
 }
 
-/// Does what [`restore_with`] does, without an at-rest key.
+/// Restores as [`restore_with`] does, without an at-rest key.
 pub async fn restore(
     file: &Path,
     database: &Path,
@@ -120,10 +121,10 @@ pub async fn restore(
     restore_with(file, database, &AtRestKeys::default(), force, now).await
 }
 
-/// Puts a copy of the backup `file` in the place of `database`, as the beginning of another
-/// history: what nodes hold is not compared with it, and nobody is logged in. A database that is
-/// there is kept beside it under another name, if `force` says that it should go; `now`, in Unix
-/// seconds, is part of that name.
+/// Replaces `database` by a copy of the backup `file`. The copy begins a new history: the state of
+/// nodes is not compared with it, and all sessions are ended. An existing database is kept in the
+/// same directory under another name, if `force` allows replacing it; `now`, in Unix seconds, is
+/// part of that name.
 pub async fn restore_with(
     file: &Path,
     database: &Path,
@@ -142,11 +143,11 @@ pub async fn restore_with(
         .await?;
     let former = beside(database, &format!(".before-restore-{now}"));
     if replaces {
-        // At no moment is there no database: a control plane that starts would make an empty one.
+        // A database exists at every moment: a control plane that starts would make an empty one.
         fs::hard_link(database, &former).map_err(failed(&former))?;
     }
     for log in [LOG, LOG_INDEX] {
-        // A log that stayed would be played into the new database.
+        // A log that stayed would be applied to the new database.
         set_aside(&beside(database, log), &beside(&former, log))?;
     }
     copy.keep(database)?;
@@ -159,7 +160,7 @@ pub async fn restore_with(
     })
 }
 
-/// A copy of `database` that is to become `file`, verified, and the newest revision in it.
+/// Makes a verified copy of `database` for `file`. Returns it with its newest revision.
 async fn copy(database: &Path, file: &Path) -> Result<(Copy, u64), BackupError> {
     fs::metadata(database).map_err(failed(database))?;
     let copy = Copy::begin(file)?;
@@ -248,11 +249,11 @@ fn refused(path: &Path) -> impl Fn(sqlx::Error) -> BackupError {
     }
 }
 
-/// A copy in the making; dropped, it is gone.
+/// A copy that is being made. Dropping it removes its file.
 struct Copy(PathBuf);
 
 impl Copy {
-    /// An empty file in the directory of `file`, for its owner's eyes only.
+    /// Creates an empty file in the directory of `file`, readable only by its owner.
     fn begin(file: &Path) -> Result<Self, BackupError> {
         // Absolute, so that SQLite takes no name for a URI.
         let file = std::path::absolute(file).map_err(failed(file))?;
@@ -273,9 +274,9 @@ impl Copy {
             .ok_or_else(|| failed(&self.0)(io::Error::new(io::ErrorKind::InvalidInput, told)))
     }
 
-    /// Brings the copy of the backup `file` up to date, and makes another history of it, which goes
-    /// on from that of `replaced`. Returns how many live keys it has, and whether `replaced` is a
-    /// later state of it.
+    /// Migrates the copy of the backup `file` to the present schema, and begins a new history in
+    /// it, which continues that of `replaced`. Returns the number of live keys, and whether
+    /// `replaced` is a later state of the backup.
     async fn begin_history(
         &self,
         file: &Path,
@@ -308,8 +309,8 @@ impl Copy {
                 .bind(&epoch[..])
                 .execute(&mut connection)
                 .await?;
-            // Nodes count anew in another history; what they counted before stays in the sums, as
-            // if others had.
+            // Nodes restart their counts in a new history. Earlier counts stay in the sums, as if
+            // they came from other nodes.
             for gone in ["DELETE FROM sessions", "DELETE FROM node_usage"] {
                 sqlx::query(gone).execute(&mut connection).await?;
             }
@@ -322,7 +323,7 @@ impl Copy {
         change.await.map_err(refused(&self.0))
     }
 
-    /// Gives it its name, in the place of whatever has it. Returns its size.
+    /// Renames the copy to its final name, replacing any file there. Returns its size.
     fn keep(self, file: &Path) -> Result<u64, BackupError> {
         let keep = || {
             let copy = File::open(&self.0)?;
@@ -338,7 +339,7 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
-        // Under this name it is there only if it was not kept.
+        // The file has this name only if it was not kept.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -1,5 +1,5 @@
-//! What an account may have: a number of keys, scopes of its own services, and no key above its
-//! tier. The operator's account is bound by no tier.
+//! The limits of an account: its number of keys, scopes of its own services only, and no key above
+//! its tier. The operator's account is bound by no tier.
 
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::tier::{Tier, Tiers};
@@ -11,7 +11,7 @@ use super::change::Change;
 use super::expired::KeyNumbers;
 use super::{Key, NewKey, StoreError, services, tiers};
 
-/// Of all accounts that have been asked for, as of one change.
+/// The limits of the accounts that one change has read so far.
 pub(super) struct Bounds {
     tiers: Tiers,
     accounts: HashMap<String, Account>,
@@ -22,7 +22,7 @@ pub(super) struct Bounds {
 struct Account {
     keys: KeyNumbers,
     services: HashSet<String>,
-    /// Where its tier is among the tiers, unless it is bound by none.
+    /// The position of its tier among the tiers. `None` if no tier binds it.
     tier: Option<usize>,
 }
 
@@ -41,7 +41,7 @@ impl Bounds {
         })
     }
 
-    /// Lets a new key in, and returns the limits that it has.
+    /// Admits a new key, and returns its limits.
     pub(super) async fn admit(
         &mut self,
         change: &mut Change,
@@ -100,7 +100,7 @@ impl Bounds {
         Ok(tier.limits.bound(limits))
     }
 
-    /// The number of keys that an account may have besides those that it has, if that is bounded.
+    /// Returns the number of keys that an account may still create, if that is bounded.
     pub(super) async fn room(
         &mut self,
         change: &mut Change,
@@ -113,8 +113,7 @@ impl Bounds {
             .await
     }
 
-    /// Refuses an edit by which a limit of the key's own would be above the account's tier, and
-    /// above what it was.
+    /// Refuses an edit that raises one of the key's own limits above the account's tier.
     pub(super) async fn admit_edit(
         change: &mut Change,
         account_id: &str,
@@ -146,7 +145,7 @@ impl Bounds {
         self.accounts.get_mut(id).ok_or(StoreError::AccountNotFound)
     }
 
-    /// The tier that bounds an account, and where it is.
+    /// Returns the tier that bounds an account, and its position.
     fn tier_of(&self, account_id: &str) -> Option<(usize, &Tier)> {
         let place = self.accounts.get(account_id)?.tier?;
         Some((place, self.tiers.current().get(place)?))
@@ -178,7 +177,7 @@ impl Account {
     }
 }
 
-/// The same, about the tier that a key issues.
+/// Changes the error to one about the tier of the keys that a key issues.
 fn of_issues(error: StoreError) -> StoreError {
     match error {
         StoreError::TierNotFound { there_are, .. } => StoreError::TierNotFound {
@@ -189,7 +188,8 @@ fn of_issues(error: StoreError) -> StoreError {
     }
 }
 
-/// Refuses limits of a key's own that are above those of the account's tier, where that has one.
+/// Refuses own limits of a key that are above those of the account's tier, for windows that the
+/// tier limits.
 fn within(
     tier: &Tier,
     field: &str,

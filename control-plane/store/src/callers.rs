@@ -1,4 +1,4 @@
-//! Who calls: what a credential stands for, in whichever transaction that is asked.
+//! Callers: resolves a credential to its holder, within any transaction.
 
 use latchkey_model::authority::{Authority, Grants};
 use latchkey_model::secret::TokenHash;
@@ -14,10 +14,10 @@ use super::lasting::Lasting;
 use super::restrictions::KeyRestrictions;
 use super::{Store, StoreError, sessions, tiers, users};
 
-/// The service that the management API is to a key's scope.
+/// The service that a key's scope must contain for the management API.
 pub const SERVICE: &str = "latchkey";
 
-/// What a request presents, as far as it is kept.
+/// The credential of a request, in the form that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
     /// The token of a session.
@@ -26,7 +26,7 @@ pub enum Credential {
     Key(KeyDigest),
 }
 
-/// Who did something.
+/// The actor of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A user, in a session.
@@ -40,7 +40,7 @@ pub enum Actor {
     Key {
         /// `key_…`
         id: String,
-        /// As people call it.
+        /// The name that people know it by.
         name: String,
     },
     /// The control plane itself.
@@ -59,7 +59,7 @@ impl Actor {
         }
     }
 
-    /// What it is found by.
+    /// Returns the actor's id.
     pub fn id(&self) -> Option<&str> {
         match self {
             Self::User { id, .. } | Self::Key { id, .. } => Some(id),
@@ -75,40 +75,41 @@ impl Actor {
     }
 }
 
-/// On whose behalf a request is made.
+/// The caller on whose behalf a request is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Who it is.
+    /// The caller as an actor.
     pub actor: Actor,
     /// `acc_…`
     pub account_id: String,
     /// The user themselves, or the owner of the key: `usr_…`
     pub user_id: String,
-    /// The account's, and so that of a key which names none.
+    /// The account's tier, which is also that of a key without its own.
     pub tier: String,
     /// Whether the account is the operator's.
     pub operator: bool,
-    /// What they may do.
+    /// The permissions that they hold.
     pub grants: Grants,
     /// The subaccounts that they may act on.
     pub subaccounts: Selection,
     /// The services that they may act on: of a key, its scope.
     pub scope: Selection,
-    /// What else restricts a key.
+    /// The further restrictions of a key.
     pub restrictions: Option<KeyRestrictions>,
 }
 
-/// Permissions of this group are about what all accounts share.
+/// The prefix of the permissions that are about what all accounts share.
 const OPERATORS_GROUP: &str = "gateway:";
 
 impl Caller {
-    /// Whether they hold `permission`. What all accounts share is for the operator's account alone.
+    /// Returns whether the caller holds `permission`. Permissions about what all accounts share
+    /// count only for the operator's account.
     pub fn holds(&self, permission: &str) -> bool {
         (self.operator || !permission.starts_with(OPERATORS_GROUP)) && self.grants.hold(permission)
     }
 
-    /// The subaccounts of a key that they make and say nothing about: all that its owner may act
-    /// on, and of a key that is kept to some, those.
+    /// Returns the subaccounts of a key that they create without listing any: all that its owner
+    /// may act on, or those that the calling key is restricted to.
     pub fn own_subaccounts(&self) -> Selection {
         match &self.restrictions {
             Some(KeyRestrictions {
@@ -119,15 +120,15 @@ impl Caller {
         }
     }
 
-    /// What they are kept to, if they are a key that is, and `lasting` would not be.
+    /// Returns the restriction of the calling key that would not apply to `lasting`, if any.
     pub fn kept_to(&self, lasting: Lasting) -> Option<&'static str> {
         self.restrictions.as_ref()?.kept_to(&self.scope, lasting)
     }
 }
 
 impl Store {
-    /// Who a credential stands for; this is also a use of it. Fails with
-    /// [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if that is nobody.
+    /// Resolves a credential to its caller, and records the use. Fails with
+    /// [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if the credential is not valid.
     pub async fn caller(
         &self,
         credential: &Credential,
@@ -150,7 +151,7 @@ impl Store {
     }
 }
 
-/// What an account and a user have to say about who calls.
+/// The columns of an account and a user that describe a caller.
 #[derive(sqlx::FromRow)]
 struct AccountRow {
     tier: String,
@@ -159,10 +160,10 @@ struct AccountRow {
     closed: bool,
 }
 
-/// Who a credential stands for.
+/// Resolves a credential to its caller.
 ///
-/// # Errors
-/// [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if it stands for nobody.
+/// # Errors [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if the credential is not
+/// valid.
 pub(super) async fn find(
     from: &mut SqliteConnection,
     at_rest: &AtRest,
@@ -179,7 +180,7 @@ pub(super) async fn find(
     }
 }
 
-/// What a key may do, by the rules that the filter decides by.
+/// Resolves a key to its caller, by the same rules as the filter.
 async fn key(
     from: &mut SqliteConnection,
     at_rest: &AtRest,
@@ -201,7 +202,7 @@ async fn key(
         .bind(&account_id)
         .fetch_one(&mut *from)
         .await?;
-    // The key of somebody who no longer exists is revoked, also while its row says nothing of it.
+    // The key of a deleted owner is revoked, even before its row says so.
     if account.closed || key.revoked_at.is_some() {
         return refused(Code::InvalidKey);
     }

@@ -1,5 +1,5 @@
-//! A transaction that changes what nodes decide by: it advances the revision, and tells of it once
-//! it is committed.
+//! A transaction that changes data that nodes decide by: it advances the revision, and announces it
+//! once it is committed.
 
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use tracing::Instrument as _;
 use super::at_rest::AtRest;
 use super::{Head, Shared, Store, StoreError, history, secrets};
 
-/// Dropped, it leaves everything as it was.
+/// A change under way. Dropping it rolls everything back.
 pub(super) struct Change {
     transaction: Transaction<'static, Sqlite>,
-    /// What every changed row is stamped with, and what vouches for it.
+    /// The new revision, which every changed row is stamped with, and its tag.
     head: Head,
-    /// Since then nobody else can write.
+    /// The time since which other writers wait.
     began: Instant,
     store: Arc<Shared>,
 }
@@ -36,7 +36,7 @@ impl Change {
         self.head.revision.cast_signed()
     }
 
-    /// What encrypts digests of imported keys.
+    /// Returns the keys that encrypt digests of imported keys.
     pub(super) fn at_rest(&self) -> &AtRest {
         &self.store.at_rest
     }
@@ -45,14 +45,14 @@ impl Change {
         &mut self.transaction
     }
 
-    /// Returns the revision that is now in force. What follows from the keys that have changed is
-    /// part of the change, whatever changed them.
+    /// Commits, and returns the revision that is now in force. The consequences for the secrets of
+    /// changed keys are part of the same change.
     pub(super) async fn commit(mut self) -> Result<u64, StoreError> {
         secrets::follow_keys(&mut self).await?;
         secrets::tell_of_imported(&mut self).await?;
         let committed = match self.store.file.check() {
             Ok(()) => self.transaction.commit().await.map_err(StoreError::from),
-            // Nobody would find it.
+            // The file at the path is another one, so the change would be lost.
             Err(error) => Err(error),
         };
         if let Err(error) = committed {
@@ -75,8 +75,8 @@ impl Change {
     }
 }
 
-/// Runs a write to its end, even if the caller stops waiting: what is committed is always told of.
-/// What it logs belongs to the caller's request.
+/// Runs a write to completion, even if the caller stops waiting, so that what is committed is
+/// always announced. Its log lines belong to the caller's request.
 pub(super) async fn to_its_end<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     write: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, E> {

@@ -1,7 +1,7 @@
-//! Encoded records in runs of bounded length, none of them cut.
+//! Encoded records in runs of bounded length. No record is split.
 
-/// Bytes in a run at most, unless a single record is longer: what a worker of Envoy applies in
-/// about a millisecond.
+/// The maximum length of a run in bytes, unless a single record is longer: a worker of Envoy
+/// applies a run of this length in about a millisecond.
 pub const CHUNK_LEN: usize = 128 * 1024;
 
 /// Concatenated records.
@@ -9,7 +9,7 @@ pub const CHUNK_LEN: usize = 128 * 1024;
 pub struct Chunks(Vec<Vec<u8>>);
 
 impl Chunks {
-    /// Appends what `encode` writes as one record.
+    /// Appends one record, which `encode` writes.
     pub(super) fn push<E>(
         &mut self,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -24,19 +24,19 @@ impl Chunks {
         encode(run)?;
         if run.len() > CHUNK_LEN && before > 0 {
             let record = run.split_off(before);
-            // It may be kept for long, and nothing is added to it any more.
+            // The run may be kept for a long time, and nothing is added to it from now on.
             run.shrink_to_fit();
             self.0.push(record);
         }
         Ok(())
     }
 
-    /// Bytes in all runs.
+    /// Returns the number of bytes in all runs.
     pub fn len(&self) -> usize {
         self.0.iter().map(Vec::len).sum()
     }
 
-    /// Whether there is no record.
+    /// Returns whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -46,7 +46,7 @@ impl IntoIterator for Chunks {
     type Item = Vec<u8>;
     type IntoIter = std::vec::IntoIter<Vec<u8>>;
 
-    /// The runs in order.
+    /// Returns the runs in order.
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }

@@ -1,8 +1,9 @@
-//! Conditions of queries that are put together at run time. All texts are ours, values are bound.
+//! Conditions of queries that are built at run time. All SQL texts are constants, and values are
+//! bound.
 
 use sqlx::{QueryBuilder, Sqlite};
 
-/// What rows have to be like. The empty one holds for all.
+/// A condition on rows. The empty one holds for all.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Condition(Vec<Part>);
 
@@ -14,36 +15,36 @@ enum Part {
 }
 
 impl Condition {
-    /// Holds where `sql` does.
+    /// Returns the condition `sql`.
     pub(super) fn new(sql: &'static str) -> Self {
         Self(vec![Part::Sql(sql)])
     }
 
-    /// Continues with `sql`.
+    /// Appends `sql`.
     pub(super) fn sql(mut self, sql: &'static str) -> Self {
         self.0.push(Part::Sql(sql));
         self
     }
 
-    /// Continues with a value.
+    /// Appends a text value.
     pub(super) fn text(mut self, value: impl Into<String>) -> Self {
         self.0.push(Part::Text(value.into()));
         self
     }
 
-    /// Continues with a value.
+    /// Appends a number.
     pub(super) fn number(mut self, value: i64) -> Self {
         self.0.push(Part::Number(value));
         self
     }
 
-    /// Continues with another one.
+    /// Appends another condition.
     pub(super) fn then(mut self, other: &Self) -> Self {
         self.0.extend(other.0.iter().cloned());
         self
     }
 
-    /// Holds where both do.
+    /// Returns the condition that holds where both do.
     pub(super) fn and(self, other: &Self) -> Self {
         let both = !self.is_empty() && !other.is_empty();
         let joined = if both { self.sql(" AND ") } else { self };

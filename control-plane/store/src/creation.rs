@@ -1,4 +1,4 @@
-//! Making keys. A batch is one transaction and one revision, all or nothing.
+//! Creating keys. A batch is one transaction and one revision, all or nothing.
 
 use latchkey_model::authority::Authority;
 use latchkey_model::ceilings::Ceilings;
@@ -20,32 +20,32 @@ use super::webhooks::outbox;
 use super::{Acting, Caller, Key, KeySettings, Outcome, Secret, Store, StoreError};
 use super::{expired, listed_to_json, secrets, slots, subaccounts, to_json};
 
-/// Rows in one statement.
+/// The maximum number of rows in one statement.
 const ROWS: usize = 200;
 
-/// Names in one statement.
+/// The maximum number of names in one statement.
 const NAMES: usize = 5_000;
 
-/// A key that is to be made.
+/// A key to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
-    /// Whose it is: `acc_…`
+    /// The account: `acc_…`
     pub account_id: String,
     /// The owner: `usr_…`
     pub user_id: String,
-    /// All that is kept of the key itself.
+    /// The digest, which is all that is kept of the secret.
     pub digest: KeyDigest,
-    /// For people to recognise it by.
+    /// The masked form, by which people recognise the key.
     pub masked: String,
-    /// It was made elsewhere, so that nothing is known of its form.
+    /// The key was made elsewhere, so that its format is unknown.
     pub imported: bool,
-    /// All that its owner can say about it.
+    /// The attributes that its owner sets.
     pub settings: KeySettings,
 }
 
 impl NewKey {
-    /// A key for `secret` that says nothing but this: good for everything that asks for a valid key
-    /// and nothing more.
+    /// Returns a key for `secret` without further attributes: it is admitted where any valid key is
+    /// enough.
     pub fn new(
         account_id: &str,
         user_id: &str,
@@ -80,16 +80,16 @@ impl NewKey {
     }
 }
 
-/// What came of creating keys.
+/// The keys that were created.
 #[derive(Debug)]
 pub struct Created {
-    /// From this revision on nodes know them.
+    /// The revision from which on nodes know the keys.
     pub revision: u64,
-    /// In the order in which they were given.
+    /// The keys, in the order of the request.
     pub keys: Vec<Key>,
 }
 
-/// A key with all that it gets from the store.
+/// A key with the values that the store assigns.
 struct Row {
     id: String,
     policy_id: i64,
@@ -99,10 +99,10 @@ struct Row {
 }
 
 impl Store {
-    /// Makes all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that there is
-    /// not, with [`StoreError::ServiceUnknown`] if one names a service that its account has not,
-    /// and with [`StoreError::TierExceeded`] and [`StoreError::KeyLimit`] beyond what their account
-    /// may have.
+    /// Creates all of `keys`. Fails with [`StoreError::TierNotFound`] if one has a tier that does
+    /// not exist, with [`StoreError::ServiceUnknown`] if one names a service that its account does
+    /// not have, and with [`StoreError::TierExceeded`] and [`StoreError::KeyLimit`] beyond the
+    /// account's limits.
     pub async fn create_keys(&self, keys: &[NewKey], now: i64) -> Result<Created, StoreError> {
         let (store, keys) = (self.clone(), keys.to_vec());
         to_its_end(async move {
@@ -120,10 +120,10 @@ impl Store {
 }
 
 impl Acting {
-    /// Makes the key that `new` says, which sees the caller and the ids of the account's
-    /// subaccounts, and makes none if that fails. Returns it with the revision from which on nodes
-    /// know it. A repeatable call is recorded with what `data` says of the key. Fails as
-    /// [`create_keys`](Store::create_keys) does.
+    /// Creates the key that `new` returns. `new` gets the caller and the ids of the account's
+    /// subaccounts; if it fails, no key is created. Returns the key with the revision from which on
+    /// nodes know it. A repeatable call is recorded with the value that `data` returns for the key.
+    /// Fails as [`create_keys`](Store::create_keys) does.
     pub async fn create_key<E: From<StoreError> + Send + 'static>(
         self,
         new: impl FnOnce(&Caller, &[String]) -> Result<NewKey, E> + Send + 'static,
@@ -151,8 +151,9 @@ impl Acting {
     }
 }
 
-/// Fails with [`StoreError::Row`] about one of them, for [`StoreError::NameTaken`] or
-/// [`StoreError::SecretTaken`] also by another one of them.
+/// Creates `keys` within `change`. Fails with [`StoreError::Row`] about one of them.
+/// [`StoreError::NameTaken`] and [`StoreError::SecretTaken`] can also be due to another one of
+/// `keys`.
 pub(super) async fn create(
     change: &mut Change,
     keys: Vec<NewKey>,
@@ -235,7 +236,7 @@ pub(super) async fn create(
     Ok(rows.into_iter().zip(limits).map(created).collect())
 }
 
-/// Refuses keys whose name another key has, or whose secret is that of a key or was.
+/// Refuses keys with a name that another key has, or with a secret that a key has or had.
 async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(), StoreError> {
     let mut of_accounts = BTreeMap::<_, Vec<_>>::new();
     for key in keys {
@@ -274,8 +275,8 @@ async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(
     Ok(())
 }
 
-/// Refuses keys of owners who no longer exist. Whoever makes keys for themselves exists; these can
-/// be for somebody else.
+/// Refuses keys of owners who no longer exist. Callers who create keys for themselves do exist, but
+/// these keys can be for another user.
 async fn require_owners(change: &mut Change, keys: &[NewKey]) -> Result<(), StoreError> {
     const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users u JOIN accounts a ON a.id = u.account_id \
          WHERE u.id = ? AND a.id = ? AND u.deleted_at IS NULL AND a.closed_at IS NULL)";

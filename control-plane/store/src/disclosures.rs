@@ -1,28 +1,27 @@
-//! Refusals that show what other accounts have: that an email address is a user's, or that a digest
-//! is a key's.
+//! Refusals that disclose data of other accounts: that a user has an email address, or that a key
+//! has a digest.
 //!
-//! They cannot be avoided, as email addresses and digests are unique among all accounts. So how
-//! many there are is bounded, by user, whichever session or key of theirs is used, and by account,
-//! as whoever may add users has as many of them as they like. Beyond that calls are refused before
-//! anything is looked up. Each is in the audit.
+//! They cannot be avoided, because email addresses and digests are unique among all accounts. So
+//! their number is bounded by user, over all of the user's sessions and keys, and by account,
+//! because a caller who may add users can have any number of them. Beyond that, calls are refused
+//! before anything is looked up. Each refusal is in the audit.
 
 use sqlx::SqliteConnection;
 
 use super::audit::{Event, Target};
 use super::{Caller, StoreError, users};
 
-/// Refusals in an hour.
+/// The maximum number of refusals in an hour.
 const PER_USER: u32 = 20;
 const PER_ACCOUNT: u32 = 100;
 
 const HOUR: i64 = 60 * 60;
 
-/// Returns whether a user of any account has the email address: then the refusal is recorded, and
-/// is to be committed with the event. Users of closed accounts, whose rows are still to be removed,
-/// have none.
+/// Returns whether a user of any account has the email address. If so, the refusal is recorded, and
+/// must be committed with the event. Users of closed accounts, whose rows are still to be removed,
+/// do not count.
 ///
-/// # Errors
-/// [`StoreError::TooManyDisclosures`], whether a user has it or not.
+/// # Errors [`StoreError::TooManyDisclosures`], whether or not a user has the address.
 pub(super) async fn of_email(
     on: &mut SqliteConnection,
     caller: &Caller,
@@ -43,9 +42,8 @@ pub(super) async fn of_email(
     )))
 }
 
-/// Records refusals that show that other accounts have the keys which were to have these names.
-/// Returns the events that are to be committed, and the error if there are more than the caller may
-/// be shown.
+/// Records refusals that disclose that other accounts have the keys that were to get these names.
+/// Returns the events to commit, and the error if there are more refusals than the caller may get.
 pub(super) async fn of_keys(
     on: &mut SqliteConnection,
     caller: &Caller,
@@ -64,8 +62,8 @@ pub(super) async fn of_keys(
     Ok((events, None))
 }
 
-/// Fails with [`StoreError::TooManyDisclosures`] if the caller has had as many refusals as they may
-/// have.
+/// Fails with [`StoreError::TooManyDisclosures`] if the caller has reached the maximum number of
+/// refusals.
 pub(super) async fn ensure_allowed(
     on: &mut SqliteConnection,
     caller: &Caller,

@@ -1,4 +1,4 @@
-//! Editing keys: what may be edited. Anything else takes another key.
+//! Editing keys: the attributes that can be changed. Other attributes need a new key.
 
 use latchkey_model::ip_list::IpList;
 use latchkey_model::limits::{DeclaredLimits, LimitsChange};
@@ -11,27 +11,27 @@ use super::expired::Held;
 use super::policies::{self, Content};
 use super::{Acting, Caller, Key, StoreError, keys, to_json};
 
-/// Parts of a key that are to be different.
+/// The fields of a key to change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyChange {
-    /// Another name.
+    /// The new name.
     pub name: Option<String>,
-    /// Another description, or none.
+    /// The new description. `Some(None)` removes it.
     pub description: Option<Option<String>>,
-    /// Another expiry, or none.
+    /// The new expiry. `Some(None)` removes it.
     pub expires_at: Option<Option<i64>>,
-    /// Other addresses from where it may be used.
+    /// The new list of addresses from which it may be used.
     pub allowed_ips: Option<IpList>,
-    /// Other addresses from where it may not be used.
+    /// The new list of addresses from which it may not be used.
     pub denied_ips: Option<IpList>,
-    /// Switches it off, or on again.
+    /// Whether the key is disabled.
     pub disabled: Option<bool>,
-    /// Limits of its own for some windows, or none at all.
+    /// The new own limits for some windows. `Some(None)` removes all of them.
     pub limits: Option<Option<LimitsChange>>,
 }
 
 impl KeyChange {
-    /// The windows whose limits it sets or removes.
+    /// Returns the windows whose limits it sets or removes.
     pub fn limited_windows(&self) -> Vec<Window> {
         match self.limits {
             None => Vec::new(),
@@ -40,7 +40,7 @@ impl KeyChange {
         }
     }
 
-    /// Makes `key` what it will be, other than for its limits with the tier's.
+    /// Applies the change to `key`, except for its effective limits with those of the tier.
     pub fn apply(self, key: &mut Key) {
         let settings = &mut key.settings;
         replace(&mut settings.name, self.name);
@@ -64,11 +64,11 @@ fn replace<T>(place: &mut T, value: Option<T>) {
 }
 
 impl Acting {
-    /// Edits one of the account's keys as `edit` says, which sees the caller and the key as they
-    /// are, and changes nothing if that fails. Returns it with the revision from which on nodes go
-    /// by it. If the edit makes no difference nothing changes, and the revision is that of the
-    /// key's last change. Fails with [`StoreError::KeyRevoked`], [`StoreError::NameTaken`],
-    /// [`StoreError::TierExceeded`], and for a key that had expired and no longer has with
+    /// Edits one of the account's keys. `edit` gets the caller and the present key; if it fails,
+    /// nothing changes. Returns the key with the revision from which on nodes decide by the edit.
+    /// If the edit makes no difference, nothing changes, and the revision is that of the key's last
+    /// change. Fails with [`StoreError::KeyRevoked`], [`StoreError::NameTaken`],
+    /// [`StoreError::TierExceeded`], and for an expired key that gets a later expiry with
     /// [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
     pub async fn edit_key<E: From<StoreError> + Send + 'static>(
         self,

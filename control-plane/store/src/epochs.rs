@@ -1,5 +1,5 @@
-//! Former histories whose nodes this database serves: recorded by a restore, or accepted by an
-//! operator.
+//! The epochs of former histories whose nodes this database serves. A restore records them, or an
+//! operator accepts them.
 
 use sqlx::SqliteExecutor;
 use std::collections::BTreeSet;
@@ -10,12 +10,13 @@ use super::change::to_its_end;
 use super::{Acting, Epoch, Store, StoreError};
 
 impl Store {
-    /// Whether nodes of this epoch are served: it is this database's own, or an accepted one.
+    /// Returns whether nodes of this epoch are served: it is the database's own, or an accepted
+    /// one.
     pub fn accepts(&self, epoch: &Epoch) -> bool {
         self.0.epoch == *epoch || self.0.accepted.borrow().contains(epoch)
     }
 
-    /// Wakes when an epoch is accepted.
+    /// Returns a receiver that wakes when an epoch is accepted.
     pub fn watch_accepted(&self) -> watch::Receiver<BTreeSet<Epoch>> {
         self.0.accepted.subscribe()
     }
@@ -51,7 +52,7 @@ impl Acting {
     }
 }
 
-/// Records one.
+/// Records an accepted epoch.
 pub(super) async fn accept(
     to: impl SqliteExecutor<'_>,
     epoch: &[u8],
@@ -64,7 +65,7 @@ pub(super) async fn accept(
     Ok(())
 }
 
-/// All of them.
+/// Returns all accepted epochs.
 pub(super) async fn accepted(from: impl SqliteExecutor<'_>) -> Result<BTreeSet<Epoch>, StoreError> {
     let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT epoch FROM accepted_epochs")
         .fetch_all(from)

@@ -28,12 +28,12 @@ pub enum OpenError {
     /// The database's file or its lock could not be created or opened.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// Imported keys are encrypted, and there is no key.
+    /// Imported keys are encrypted, and no at-rest key is set.
     #[error(
         "the database has imported keys that are encrypted with an at-rest key, but none is set. \
          Set --at-rest-key-file \
@@ -52,7 +52,7 @@ pub enum OpenError {
     /// The schema could not be brought up to date.
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// Anything after that.
+    /// Any later error.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -63,38 +63,39 @@ pub enum StoreError {
     /// The session that asked for the change has ended.
     #[error("the session has ended")]
     SessionEnded,
-    /// The API key that asked for the change is good for nothing, or is not from where it was used.
+    /// The API key that asked for the change is not valid, or may not be used from that address.
     #[error("the API key is refused: {}", .0.as_str())]
     KeyRefused(Code),
-    /// Its user does not hold this permission, or does not any more.
+    /// Its user does not hold this permission, or no longer does.
     #[error("the caller lacks the permission {0}")]
     PermissionMissing(&'static str),
-    /// The API key that asked for the change is restricted, and what it would make would not be.
+    /// The API key that asked for the change is restricted, and what the change creates would not
+    /// be.
     #[error("the calling API key is restricted to {what}, and {} would not be", lasting.as_str())]
     KeyRestricted {
-        /// What restricts it.
+        /// The restriction of the calling key.
         what: &'static str,
-        /// What it would make.
+        /// What the change would create.
         lasting: Lasting,
     },
-    /// A field would raise what the calling API key has.
+    /// A field would exceed what the calling API key has.
     #[error("{} {}", .0.field, .0.reason)]
     KeyExceeded(Exceeded),
     /// Another live key of the account has the name.
     #[error("a live key of that name exists")]
     NameTaken,
-    /// The secret is a key's, or was.
+    /// A key has the secret, or had it.
     #[error("a key with that secret exists or existed")]
     SecretTaken,
-    /// There is no at-rest key, without which no key is imported.
+    /// No at-rest key is set, which importing keys needs.
     #[error("no at-rest key is set")]
     AtRestKeyMissing,
     /// One of several rows is invalid.
     #[error("row {index}: {error}")]
     Row {
-        /// Which, from 0.
+        /// The number of the row, from 0.
         index: usize,
-        /// What for.
+        /// The row's error.
         error: Box<StoreError>,
     },
     /// The account has no API key with this id.
@@ -103,17 +104,17 @@ pub enum StoreError {
     /// The account does not exist.
     #[error("no such account")]
     AccountNotFound,
-    /// The account is closed, which is for good.
+    /// The account is closed, which is permanent.
     #[error("the account is closed")]
     AccountClosed,
     /// The operator's own account can be neither disabled nor closed.
     #[error("it is the operator's account")]
     OperatorsAccount,
-    /// The account has as many keys that have not expired as it may: so many.
+    /// The account has reached this maximum number of keys that have not expired.
     #[error("the account may have {0} keys")]
     KeyLimit(u32),
-    /// With keys that have expired lately, the account has twice as many keys as it may have: so
-    /// many.
+    /// With recently expired keys, the account has twice the number of keys that it may have, which
+    /// is given.
     #[error("the account may have {0} keys, and has twice as many with expired ones")]
     HeldKeyLimit(u32),
     /// A key would be above its account's tier.
@@ -127,7 +128,7 @@ pub enum StoreError {
     /// A key's scope names a service that its account does not have.
     #[error("scope[{index}] is no service of the account")]
     ServiceUnknown {
-        /// Which of the scope's.
+        /// The index in the scope.
         index: usize,
     },
     /// The account has no service of this name.
@@ -148,16 +149,16 @@ pub enum StoreError {
     /// Another user has the email address.
     #[error("a user of that email address exists")]
     EmailTaken,
-    /// The caller was shown often enough what other accounts have.
+    /// The caller has caused too many conflicts with data of other accounts.
     #[error("too many conflicts with other accounts; wait {seconds} seconds")]
     TooManyDisclosures {
-        /// Until there may be another.
+        /// The number of seconds to wait.
         seconds: u32,
     },
-    /// Whoever asks to delete a user is that user.
+    /// A user asked to delete themselves.
     #[error("nobody can delete themselves")]
     DeletesThemselves,
-    /// Nobody of the account could undo the change.
+    /// The change would leave the account without an administrator who could undo it.
     #[error("the account needs an administrator")]
     LastAdministrator,
     /// The account has no subaccount with this id.
@@ -178,10 +179,10 @@ pub enum StoreError {
     /// The account has reached the maximum number of webhooks.
     #[error("the account has too many webhooks")]
     WebhookLimit,
-    /// Too many deliveries of the webhook were asked for in this minute.
+    /// Too many deliveries of the webhook were requested in this minute.
     #[error("too many deliveries of the webhook were requested")]
     WebhookBusy {
-        /// Until more can be asked for.
+        /// The number of seconds to wait.
         seconds: u32,
     },
     /// The delivery does not exist or is no longer kept.
@@ -199,10 +200,10 @@ pub enum StoreError {
     /// The maximum number of valid node tokens is reached.
     #[error("too many node tokens exist")]
     NodeTokenLimit,
-    /// There is no such tier.
+    /// The tier does not exist.
     #[error("no such tier")]
     TierNotFound {
-        /// What names it.
+        /// The field that names the tier.
         field: &'static str,
         /// The names of all tiers.
         there_are: Vec<String>,
@@ -213,22 +214,22 @@ pub enum StoreError {
     /// The key has expired, and the request sets no later expiry.
     #[error("the key has expired")]
     KeyExpired,
-    /// An old secret of the key is still good, and the newest one is not to be replaced.
+    /// An old secret of the key is still valid, and the newest one is not to be replaced.
     #[error("an overlap is running")]
     OverlapRunning,
-    /// Changes after a revision were asked for that are no longer kept.
+    /// The changes after a revision are no longer kept.
     #[error("changes since that revision are no longer kept")]
     Pruned,
-    /// What there is has none of the entity tags that the caller means.
+    /// The present resource has none of the entity tags in the caller's `If-Match`.
     #[error("the resource has changed")]
     PreconditionFailed,
-    /// A call with the same `Idempotency-Key` asked for something else.
+    /// A call with the same `Idempotency-Key` had another body.
     #[error("the idempotency key was used with another body")]
     IdempotencyConflict,
-    /// The account has too many calls recorded, or too long answers.
+    /// The account has too many recorded calls, or their responses are too long.
     #[error("too many repeatable calls are recorded")]
     IdempotencyLimit,
-    /// The key is revoked, which is for good.
+    /// The key is revoked, which is permanent.
     #[error("the key is revoked")]
     KeyRevoked,
     /// The open file is no longer the one at the database's path, so what is written would be lost.
@@ -236,36 +237,36 @@ pub enum StoreError {
     #[error("{} {how} while the control plane was running: put the file back, or restore a backup \
     and restart", path.display())]
     FileReplaced {
-        /// The database's or its log's.
+        /// The path of the database or its log.
         path: PathBuf,
-        /// What happened to it.
+        /// The change of the file that was found.
         how: &'static str,
     },
-    /// It does not answer now. Nothing was changed; later it may be.
+    /// The database does not answer at present. Nothing was changed; a retry can succeed.
     #[error("the database does not answer: {0}")]
     Unavailable(#[source] sqlx::Error),
     /// A list or a report took longer than its time budget.
     #[error("the read timed out")]
     ReadTooLong,
-    /// The database refused.
+    /// The database failed.
     #[error("database: {0}")]
     Database(#[source] sqlx::Error),
     /// A row holds what this version cannot have written.
     #[error("{0} in the database is invalid")]
     Damaged(&'static str),
-    /// A value that passed the API has no place in a record.
+    /// A value that passed the API does not fit into a record.
     #[error(transparent)]
     Record(#[from] TooLong),
-    /// No identifier could be drawn.
+    /// The operating system gave no random bytes for an identifier.
     #[error(transparent)]
     Random(#[from] NoRandomness),
-    /// The task that wrote it died. Whether it committed is not known.
+    /// The task that ran the write died. It may have committed.
     #[error("a write was interrupted")]
     Interrupted,
 }
 
 impl StoreError {
-    /// The same, of the row `index` of several.
+    /// Returns the same error for the row `index` of several.
     pub(super) fn of_row(self, index: usize) -> Self {
         Self::Row {
             index,
@@ -273,7 +274,7 @@ impl StoreError {
         }
     }
 
-    /// The same, whichever row it is about.
+    /// Returns the same error without its row.
     pub(super) fn of_any_row(self) -> Self {
         match self {
             Self::Row { error, .. } => *error,
@@ -305,7 +306,8 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// SQLite names the columns of a violated index, and nothing else about it.
+/// Returns the error for a violated unique index. SQLite names the index's columns, and nothing
+/// else about it.
 fn taken(error: &sqlx::Error) -> Option<StoreError> {
     let unique = error
         .as_database_error()
@@ -328,8 +330,8 @@ fn taken(error: &sqlx::Error) -> Option<StoreError> {
     }
 }
 
-/// Counts reports of damage by SQLite in this process. An error says nothing of its database, so
-/// whoever has one checks its own when this has grown.
+/// The number of reports of damage by SQLite in this process. An error does not name its database,
+/// so each store checks its own when this has grown.
 static DAMAGE_REPORTS: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn damage_reports() -> u64 {
@@ -339,13 +341,13 @@ pub(super) fn damage_reports() -> u64 {
 /// SQLITE_INTERRUPT. Only lists and reports are interrupted ([`super::reading`]).
 const INTERRUPT: i32 = 9;
 
-/// SQLITE_CORRUPT and NOTADB.
+/// Returns whether the error is SQLITE_CORRUPT or NOTADB.
 fn is_damage(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(11 | 26))
 }
 
-/// SQLITE_BUSY and LOCKED, READONLY, IOERR, FULL and CANTOPEN: what ends without a change to the
-/// database or to us. They are in the low byte of the extended code:
+/// Returns whether the error is SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL or CANTOPEN: these can
+/// end without a change to the database or to us. They are in the low byte of the extended code:
 /// <https://sqlite.org/rescode.html>.
 fn passing(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6 | 8 | 10 | 13 | 14))

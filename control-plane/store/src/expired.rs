@@ -1,9 +1,9 @@
-//! Expired keys. They neither count towards the account's keys nor hold their name, from the very
-//! second of their expiry, so that no index can say whose a name is: writers ask, in their
+//! Expired keys. From the very second of their expiry they neither count towards the account's keys
+//! nor hold their name. So no unique index can enforce the names: writers check them in their
 //! transaction. (Writers exclude each other. In a database in which they do not, they have to lock
-//! the account's row first.) A day later they leave the snapshot, in steps.
+//! the account's row first.) A day later the keys leave the snapshot, in steps.
 //!
-//! What has left stays editable, and comes back to the snapshot with a later expiry.
+//! A key that has left the snapshot can still be edited, and returns to it with a later expiry.
 
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use super::{Key, Store, StoreError, policies, to_json, usage};
 /// `expired_key`.
 const KEPT: i64 = 24 * 60 * 60;
 
-/// Keys that leave or come back in one change.
+/// The maximum number of keys that leave or return in one change.
 const STEP: u32 = 1_000;
 
 const TAKEN_NAMES: &str = concat!(
@@ -37,14 +37,14 @@ const EXPIRED: &str = concat!(
 );
 
 impl Key {
-    /// Whether it is past its expiry.
+    /// Returns whether the key is past its expiry.
     pub fn has_expired(&self, now: i64) -> bool {
         self.settings.expires_at.is_some_and(|second| second <= now)
     }
 }
 
 /// Returns those of `names` that a key of the account has at `now`, other than the key `except`.
-/// Each name costs the same, however many expired keys had it.
+/// The cost of a name does not depend on the number of expired keys that had it.
 pub(super) async fn taken_names(
     from: &mut SqliteConnection,
     account_id: &str,
@@ -73,14 +73,15 @@ pub(super) async fn count(
         .await?)
 }
 
-/// The numbers of an account's keys, in so far as they are bounded.
+/// The numbers of an account's keys, as far as they are bounded.
 #[derive(Debug, Clone)]
 pub(super) struct KeyNumbers {
     account_id: String,
     max_keys: Option<u32>,
-    /// Keys in the snapshot, with those that have expired.
+    /// The number of keys in the snapshot, including expired ones.
     held: i64,
-    /// Those of them that have expired. They are counted only if there is no room without that.
+    /// The number of expired keys among them. They are counted only if the account's limit is
+    /// reached without that.
     expired: Option<i64>,
     /// Unix seconds.
     now: i64,
@@ -112,11 +113,10 @@ impl KeyNumbers {
         })
     }
 
-    /// Admits one more key that has not expired. `held`: it is in the snapshot already.
+    /// Admits one more key that has not expired. `held` means that it is in the snapshot already.
     ///
-    /// # Errors
-    /// [`StoreError::KeyLimit`] if the account has as many as it may, and
-    /// [`StoreError::HeldKeyLimit`] if it has twice as many with those that have expired lately.
+    /// # Errors [`StoreError::KeyLimit`] if the account has reached its maximum, and
+    /// [`StoreError::HeldKeyLimit`] if it has twice that number with recently expired keys.
     pub(super) async fn add(&mut self, change: &mut Change, held: bool) -> Result<(), StoreError> {
         let Some(most) = self.max_keys else {
             return Ok(());
@@ -134,7 +134,7 @@ impl KeyNumbers {
         Ok(())
     }
 
-    /// The number of keys that [`add`](Self::add) would admit, if that is bounded.
+    /// Returns the number of keys that [`add`](Self::add) would admit, if that is bounded.
     pub(super) async fn room(&mut self, change: &mut Change) -> Result<Option<u64>, StoreError> {
         let Some(most) = self.max_keys.map(i64::from) else {
             return Ok(None);
@@ -144,7 +144,7 @@ impl KeyNumbers {
         Ok(Some(u64::try_from(room.min(held)).unwrap_or_default()))
     }
 
-    /// The number of keys that have not expired.
+    /// Returns the number of keys that have not expired.
     async fn live(&mut self, change: &mut Change) -> Result<i64, StoreError> {
         let expired = match self.expired {
             Some(expired) => expired,
@@ -175,9 +175,9 @@ impl Held {
         Ok(query.fetch_one(change.connection()).await?)
     }
 
-    /// Admits `after` in the place of `before`, if it has another name or another expiry: it must
-    /// have a name of its own while it has not expired, and if `before` had expired the account
-    /// must have room for it.
+    /// Admits `after` as a replacement of `before`, if its name or expiry differs: its name must be
+    /// unique while it has not expired, and if `before` had expired, the account must have room for
+    /// it.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`], [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
@@ -215,7 +215,7 @@ impl Held {
         Ok(())
     }
 
-    /// Brings a key that has left the snapshot back to it, unless it has still expired.
+    /// Returns a key that has left the snapshot to it, unless the key is still expired.
     pub(super) async fn return_to_snapshot(
         self,
         change: &mut Change,
@@ -231,8 +231,8 @@ impl Held {
     }
 }
 
-/// Has a key's old secret end with the expiry that the key had: it stays refused although the key
-/// no longer is.
+/// Ends a key's old secret at the key's previous expiry: it stays refused although the key is valid
+/// again.
 async fn end_old_secret(
     change: &mut Change,
     seq: i64,
@@ -248,11 +248,11 @@ async fn end_old_secret(
 }
 
 impl Store {
-    /// Takes keys out of the snapshot that expired a day ago, and puts keys back that have left it
-    /// and have not expired, as after a clock that was wrong. Each step is a change of its own.
+    /// Removes keys from the snapshot that expired a day ago, and returns keys to it that have left
+    /// it and have not expired, as after a wrong clock. Each step is a separate change.
     pub async fn sweep_expired_keys(&self, now: i64) -> Result<(), StoreError> {
-        // A clock that is ahead must not take keys from nodes. One that is believed is ahead by
-        // less than a day.
+        // A wrong clock that is ahead must not remove keys from nodes. A clock that is trusted is
+        // ahead by less than a day.
         if usage::trusts(&self.0.readers, now).await? {
             while self.leaving(now).await? {
                 self.step(now, Step::Out).await?;

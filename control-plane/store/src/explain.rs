@@ -1,4 +1,4 @@
-//! What a verdict on one request is decided by, as of one moment.
+//! The data that a verdict on one request depends on, as of one moment.
 
 use latchkey_model::explain::{Facts, KeyFacts};
 use latchkey_policy::key::KeyDigest;
@@ -9,7 +9,7 @@ use sqlx::{Sqlite, Transaction};
 use super::{Store, StoreError, export, routes, usage};
 
 impl Store {
-    /// The digest of the current secret of one of the account's keys, revoked or not.
+    /// Returns the digest of the current secret of one of the account's keys, revoked or not.
     pub async fn key_digest(&self, account_id: &str, id: &str) -> Result<KeyDigest, StoreError> {
         let query =
             sqlx::query_as("SELECT digest, sealed FROM keys WHERE account_id = ? AND id = ?");
@@ -22,8 +22,8 @@ impl Store {
         self.0.at_rest.open_digest(&digest, sealed.as_deref(), id)
     }
 
-    /// What is decided by on a request with the keys of these digests. Another account's key is
-    /// none: who asks learns nothing of it.
+    /// Returns the data for a verdict on a request with the keys of these digests. A key of another
+    /// account is treated as unknown, so that the caller learns nothing about it.
     pub async fn facts(
         &self,
         account_id: &str,

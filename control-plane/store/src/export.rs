@@ -1,4 +1,4 @@
-//! What the stream sends: the snapshot page by page, and the changes since a revision.
+//! The data that the stream sends: the snapshot page by page, and the changes since a revision.
 
 mod policies;
 
@@ -12,29 +12,30 @@ use super::{Chunks, Store, StoreError, Tag, history, removals, routes};
 use policies::{changed_policies, live_policies, policy};
 pub use whole::{Page, Place};
 
-/// All that changed after one revision and up to another.
+/// All changes after one revision and up to another.
 #[derive(Debug)]
 pub struct Changes {
-    /// Applied to a snapshot of the first, this makes one of `to`.
+    /// The later revision: a snapshot of the first one becomes one of `to` when the changes are
+    /// applied.
     pub to: u64,
-    /// What vouches for `to`.
+    /// The tag of `to`.
     pub tag: Tag,
-    /// The route rules' one record, if they have changed.
+    /// The single record of the route rules, if they have changed.
     pub routes: Option<routes::RouteRecords>,
-    /// Policies that are new or have changed.
+    /// The policies that are new or have changed.
     pub policies: Chunks,
-    /// Keys that are new or have changed.
+    /// The keys that are new or have changed.
     pub keys: Chunks,
-    /// Digests of keys that were revoked or expired a day ago, and of secrets that are no more.
+    /// The digests of keys that were revoked or that expired a day ago, and of secrets that were
+    /// removed.
     pub removed: Chunks,
-    /// Ids of policies that no live key has any more, little-endian.
+    /// The ids of policies that no live key has any longer, little-endian.
     pub removed_policies: Chunks,
-    /// Since which revision keys are refused that are not all removed at `to`, as their owners have
-    /// ended.
+    /// The revision since which keys of ended owners are refused that are not all removed at `to`.
     pub ended_since: Option<u64>,
 }
 
-/// Keys by their current secrets, those for which the rest holds.
+/// Selects keys by their current secrets, with `$rest` as the condition.
 macro_rules! current {
     ($rest:literal) => {
         concat!(
@@ -45,7 +46,7 @@ macro_rules! current {
     };
 }
 
-/// The same by their old ones: `o` is the secret, and `k` its key.
+/// Selects keys by their old secrets: `o` is the secret, and `k` its key.
 macro_rules! old {
     ($rest:literal) => {
         concat!(
@@ -57,10 +58,10 @@ macro_rules! old {
     };
 }
 
-// It uses the macro.
+// The module uses the macros.
 mod whole;
 
-/// A secret, with its key.
+/// A key with one of its secrets.
 #[derive(FromRow)]
 struct KeyRow {
     seq: i64,
@@ -68,7 +69,7 @@ struct KeyRow {
     id: String,
     policy_id: i64,
     digest: Vec<u8>,
-    /// Of an imported secret that is not opened yet.
+    /// The encrypted digest of an imported secret, until it is decrypted.
     sealed: Option<Vec<u8>>,
     secret: u32,
     name: String,
@@ -78,7 +79,7 @@ struct KeyRow {
 }
 
 impl KeyRow {
-    /// Puts the digest itself in the place of what the database has.
+    /// Decrypts the digest of an imported secret.
     fn open(mut self, at_rest: &AtRest) -> Result<Self, StoreError> {
         if let Some(sealed) = self.sealed.take() {
             self.digest = at_rest
@@ -91,7 +92,7 @@ impl KeyRow {
 }
 
 impl Store {
-    /// About how many keys, by each of their secrets, a snapshot holds.
+    /// Returns the approximate number of keys in a snapshot, counting each of their secrets.
     pub async fn live_keys(&self) -> Result<u64, StoreError> {
         const QUERY: &str = "SELECT (SELECT COUNT(*) FROM keys WHERE slot IS NOT NULL) \
              + (SELECT COUNT(*) FROM old_secrets WHERE NOT removed)";
@@ -99,13 +100,13 @@ impl Store {
         Ok(count.cast_unsigned())
     }
 
-    /// Every policy that a live key has, at the newest revision.
+    /// Returns every policy that a live key has, at the newest revision.
     pub async fn policies(&self) -> Result<Chunks, StoreError> {
         live_policies(&self.0.readers).await
     }
 
-    /// Whether fewer than `bound` secrets, or keys, have changed after `revision`, and all that
-    /// were removed are known.
+    /// Returns whether fewer than `bound` secrets, or keys, have changed after `revision`, and all
+    /// removals since then are known.
     pub async fn few_changes(&self, revision: u64, bound: u32) -> Result<bool, StoreError> {
         const QUERY: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM keys WHERE revision > ?1 \
              UNION ALL SELECT 1 FROM old_secrets WHERE revision > ?1 LIMIT ?2)";
@@ -121,8 +122,8 @@ impl Store {
         Ok(changed < bound)
     }
 
-    /// All changes after `revision`, as of one moment. Fails with [`StoreError::Pruned`] if
-    /// removals after it are no longer kept.
+    /// Returns all changes after `revision`, as of one moment. Fails with [`StoreError::Pruned`] if
+    /// the removals after it are no longer kept.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
         const QUERY: &str = concat!(
             current!("revision > ?1"),
@@ -170,16 +171,16 @@ impl Store {
     }
 }
 
-/// One live key by one of its secrets, as nodes get it.
+/// A live key with one of its secrets, as nodes receive it.
 pub(super) struct LiveKey {
     /// The key's number.
     pub(super) number: u64,
-    /// Encoded.
+    /// The encoded record.
     pub(super) record: Vec<u8>,
     pub(super) policy: PolicyRecord,
 }
 
-/// The account's live key of this digest.
+/// Returns the account's live key of this digest.
 pub(super) async fn live_key(
     transaction: &mut SqliteConnection,
     at_rest: &AtRest,

@@ -1,5 +1,5 @@
-//! The database's file: whether there is a database to open, and whether the open file is still the
-//! one at its path.
+//! The database's file: checks whether it has a database to open, and whether the open file is
+//! still the one at its path.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -9,31 +9,31 @@ use std::sync::{Mutex, PoisonError};
 
 use super::{LOCK, LOG, OpenError, StoreError, beside};
 
-/// What [`Store::open`](super::Store::open) does if there is no database.
+/// The behaviour of [`Store::open`](super::Store::open) if there is no database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenMode {
     /// Fails: an empty database is not the one that nodes know.
     Existing,
-    /// Creates one.
+    /// Creates a database.
     CreateIfMissing,
-    /// Creates one, and fails if there is one.
+    /// Creates a database, and fails if one exists.
     Create,
 }
 
-/// A device and an inode.
+/// The device and inode of a file.
 type Identity = (u64, u64);
 
-/// The files that are open.
+/// The open files of the database.
 pub(super) struct OpenFile {
     path: PathBuf,
     database: Identity,
-    /// The write-ahead log's, which SQLite replaces when it closes the last connection. `None`
-    /// before it is known.
+    /// The identity of the write-ahead log, which SQLite replaces when it closes the last
+    /// connection. `None` before it is known.
     log: Mutex<Option<Identity>>,
 }
 
 impl OpenFile {
-    /// The file at `path`, which nothing has opened yet.
+    /// Identifies the file at `path`, which nothing has opened yet.
     pub(super) fn identify(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError::File {
             path: path.to_owned(),
@@ -56,8 +56,8 @@ impl OpenFile {
         *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
     }
 
-    /// Checks that what is open is what is at the path: otherwise changes would be lost with the
-    /// last descriptor.
+    /// Checks that the open files are the ones at the path: otherwise changes would be lost when
+    /// the last descriptor is closed.
     ///
     /// # Errors
     /// [`StoreError::FileReplaced`].
@@ -67,8 +67,7 @@ impl OpenFile {
         log.map_or(Ok(()), |log| check(&beside(&self.path, LOG), log))
     }
 
-    /// Checks that what a connection that is being opened reads is the database, and not another
-    /// file at its path.
+    /// Checks that the file at the path, which a new connection reads, is the database.
     pub(super) fn check_database(&self) -> Result<(), StoreError> {
         check(&self.path, self.database)
     }
@@ -93,10 +92,9 @@ fn check(path: &Path, expected: Identity) -> Result<(), StoreError> {
     }
 }
 
-/// Returns whether the file can have a database in it: an empty file is none.
+/// Returns whether the file can contain a database: an empty file does not.
 ///
-/// # Errors
-/// [`OpenError::Missing`] if there has to be one.
+/// # Errors [`OpenError::Missing`] if a database must exist.
 pub(super) fn ensure_openable(path: &Path, mode: OpenMode) -> Result<bool, OpenError> {
     let exists = match fs::metadata(path) {
         Ok(file) => file.len() > 0,
@@ -115,14 +113,14 @@ pub(super) fn ensure_openable(path: &Path, mode: OpenMode) -> Result<bool, OpenE
     }
 }
 
-/// Makes sure that there is a file to open, and returns whether it can have a database in it.
+/// Creates the file if needed, and returns whether it can contain a database.
 pub(super) fn prepare(path: &Path, mode: OpenMode) -> Result<bool, OpenError> {
     let exists = ensure_openable(path, mode)?;
     private(path)?;
     Ok(exists)
 }
 
-/// A database is for one control plane at a time.
+/// Locks the database for this control plane.
 pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let beside = beside(path, LOCK);
     let lock = private(&beside)?;
@@ -136,7 +134,7 @@ pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Opens a file for its owner's eyes only; creates it if there is none.
+/// Opens a file that only its owner can read, and creates it if needed.
 fn private(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o600);
@@ -159,7 +157,7 @@ mod tests {
         fs::write(beside(&path, LOG), "").unwrap();
         open.identify_log();
         open.check().unwrap();
-        // Both are there, so that no inode is given again.
+        // Both files exist at once, so that no inode is reused.
         let elsewhere = directory.path().join("elsewhere");
         for (file, kept) in [(path.clone(), "database"), (beside(&path, LOG), "log")] {
             fs::rename(&file, &elsewhere).unwrap();

@@ -1,10 +1,10 @@
-//! What a restored database takes over from the one that it replaces: its epochs, the nodes that
-//! may still serve what it had, and its revoked node tokens. Nodes that came after the backup are
-//! in no backup.
+//! The data that a restored database takes over from the one that it replaces: its epochs, the
+//! nodes that may still serve its keys, and its revoked node tokens. A backup does not have the
+//! nodes that connected after it.
 //!
-//! **Only a later state of the restored database knows all of its nodes.** It has the same epoch,
-//! and the backup's revision with the same tag. After any other database the past is unknown, and
-//! nodes that nobody knows count for a time.
+//! **Only a later state of the restored database knows all of its nodes.** Such a state has the
+//! same epoch, and the backup's revision with the same tag. After any other database the past is
+//! unknown, and for a time unknown nodes are assumed to exist.
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, FromRow};
@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::{FOREVER, NodeRow, PATIENCE, epochs, life, nodes};
 
-/// What another database knew.
+/// The data of the replaced database.
 struct Former {
     epochs: Vec<Vec<u8>>,
     nodes: Vec<NodeRow>,
@@ -22,8 +22,8 @@ struct Former {
     noted_at: Option<i64>,
     unknown_until: Option<i64>,
     longest_limit: i64,
-    /// Whether it is a later state of the database that is restored: then it knows every node that
-    /// may serve.
+    /// Whether it is a later state of the restored database: then it knows every node that may
+    /// serve.
     is_later: bool,
 }
 
@@ -48,8 +48,8 @@ struct RevokedToken {
     revoked_at: i64,
 }
 
-/// Reads it from `database`, of whatever version. None if that is impossible: then the past is
-/// unknown.
+/// Reads the replaced database, of any version. Returns `None` if that is impossible: then the past
+/// is unknown.
 async fn read(database: &Path, own: &Own) -> Option<Former> {
     let options = SqliteConnectOptions::new()
         .filename(database)
@@ -128,7 +128,7 @@ async fn read_from(connection: &mut SqliteConnection, own: &Own) -> Result<Forme
 }
 
 impl Former {
-    /// Nobody knows what came after the backup.
+    /// Returns the data for an unknown past: what came after the backup is not known.
     fn unknown() -> Self {
         Self {
             epochs: Vec::new(),
@@ -157,9 +157,9 @@ fn of_version_0_1((node_id, instance, version): (String, String, String)) -> Nod
     }
 }
 
-/// Writes what `replaced` knew to the restored database, whose own epoch becomes a former one too.
-/// Its own nodes may serve as well, from now on, unless `replaced` is a later state of it. Returns
-/// whether it is.
+/// Writes the data of `replaced` to the restored database, whose own epoch becomes a former one
+/// too. Its own nodes may serve as well, from now on, unless `replaced` is a later state of it.
+/// Returns whether it is.
 pub(super) async fn take_over(
     to: &mut SqliteConnection,
     replaced: Option<&Path>,
@@ -175,10 +175,10 @@ pub(super) async fn take_over(
     let mut former = former.unwrap_or_else(Former::unknown);
     life::name_instances(to).await?;
     if former.is_later {
-        // What it does not have is gone.
+        // Nodes that the later state does not have no longer exist.
         sqlx::query("DELETE FROM nodes").execute(&mut *to).await?;
     } else {
-        // It says nothing of nodes that this database served after the backup.
+        // It does not know the nodes that this database served after the backup.
         former.noted_at = Some(0);
         let own_until = own.unknown_until.map(|until| match until {
             FOREVER => FOREVER,
@@ -201,7 +201,7 @@ pub(super) async fn take_over(
     for token in &former.revoked_tokens {
         revoke(&mut *to, token, former.is_later).await?;
     }
-    // Times at which nodes were lost are of the former database's uptime.
+    // Times at which nodes were lost are measured in the former database's uptime.
     let query = sqlx::query("UPDATE meta SET uptime_seconds = ?, noted_at = ?, unknown_until = ?");
     query
         .bind(former.uptime)
@@ -212,8 +212,8 @@ pub(super) async fn take_over(
     Ok(former.is_later)
 }
 
-/// Revokes a token that is in the restored database. One that was created after the backup is kept
-/// as a revoked one, if the former database is `later`.
+/// Revokes a token that is in the restored database. A token that was created after the backup is
+/// added as a revoked one, if the former database is `later`.
 async fn revoke(
     to: &mut SqliteConnection,
     token: &RevokedToken,

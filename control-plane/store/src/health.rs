@@ -1,5 +1,5 @@
-//! Whether the database can be written: the control plane notes each second that it runs, and what
-//! became of that answers probes from outside, which so cost nothing.
+//! Whether the database can be written. The control plane writes a note each second that it runs,
+//! and the result of that answers health probes, which so cost nothing.
 
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnection;
@@ -12,47 +12,48 @@ use tracing::{error, info};
 use super::error::damage_reports;
 use super::{Store, StoreError};
 
-/// How soon damage that was reported is looked for.
+/// The interval at which new reports of damage are looked for.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two checks of a damaged database, each of which reads all of it.
+/// The interval between two checks of a damaged database, each of which reads all of it.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long the last note may be ago, if the database did nothing since: one that hangs reports no
-/// error.
+/// The maximum age of the last note if the database did nothing since: a database that hangs
+/// reports no error.
 const NOTED_WITHIN: Duration = Duration::from_secs(7);
 
-/// Instructions of SQLite after which a statement that writes counts as making progress.
+/// The number of SQLite instructions after which a statement that writes counts as making progress.
 const INSTRUCTIONS: i32 = 1_000;
 
-/// What the last write, and the last check of the database, have shown.
+/// The results of the last write and the last check of the database.
 #[derive(Default)]
 pub(super) struct Health {
     state: Mutex<State>,
-    /// When a statement that writes made progress last.
+    /// The last time at which a statement that writes made progress.
     progress: Arc<Mutex<Option<Instant>>>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Why the last write failed, if it did.
+    /// The error of the last write, if it failed.
     failure: Option<String>,
-    /// The reports of damage, from anywhere, before the last check that passed.
+    /// The number of reports of damage, of any kind, before the last check that passed.
     checked: u64,
-    /// What the last check found.
+    /// The damage that the last check found.
     damage: Option<String>,
     last_check: Option<Instant>,
-    /// When it was noted last that the control plane runs. `None` before it runs.
+    /// The time of the last note that the control plane runs. `None` before it runs.
     noted: Option<Instant>,
 }
 
 impl Health {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        // Nobody panics while holding it.
+        // No holder of the lock panics.
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has a connection that writes tell when its statements make progress.
+    /// Registers a handler on a connection that writes, which records when its statements make
+    /// progress.
     pub(super) async fn observe(
         progress: Arc<Mutex<Option<Instant>>>,
         connection: &mut SqliteConnection,
@@ -67,18 +68,19 @@ impl Health {
         Ok(())
     }
 
-    /// Where the progress is to be recorded.
+    /// Returns the place where progress is recorded.
     pub(super) fn progress(&self) -> Arc<Mutex<Option<Instant>>> {
         self.progress.clone()
     }
 
-    /// Records that the control plane was noted to run.
+    /// Records that the note was written.
     pub(super) fn noted(&self) {
         self.record(None);
         self.change(|state| state.noted = Some(Instant::now()));
     }
 
-    /// Returns whether neither a note nor a statement that writes has got anywhere for too long.
+    /// Returns whether for too long neither a note was written nor a statement that writes made
+    /// progress.
     fn hangs(&self) -> bool {
         let Some(noted) = self.change(|state| state.noted) else {
             return false;
@@ -90,8 +92,8 @@ impl Health {
             > NOTED_WITHIN
     }
 
-    /// Records how a write ended. One that waited in vain for another one to end says nothing of
-    /// the database.
+    /// Records the result of a write. A write that timed out waiting for another one is no evidence
+    /// about the database.
     pub(super) fn record(&self, failure: Option<&StoreError>) {
         if let Some(StoreError::Unavailable(sqlx::Error::PoolTimedOut)) = failure {
             return;
@@ -109,7 +111,7 @@ impl Health {
 }
 
 impl Store {
-    /// Begins to check the database whenever damage is reported, until `stop`.
+    /// Starts to check the database whenever damage is reported, until `stop`.
     pub fn start_checks(&self, stop: impl Future<Output = ()> + Send + 'static) {
         // Damage that was reported before concerns another database of this process, if any.
         self.0
@@ -181,7 +183,7 @@ impl Store {
         });
     }
 
-    /// On a connection of its own, which has no pages in memory.
+    /// Runs SQLite's quick check on a separate connection, which has no pages in memory.
     async fn quick_check(&self) -> Result<(), String> {
         let told: Result<String, sqlx::Error> = async {
             let mut connection = self
@@ -236,7 +238,7 @@ mod tests {
     #[tokio::test]
     async fn database_that_hangs_is_not_ready() {
         let (store, _directory) = running().await;
-        // The connection is taken, and nothing happens on it.
+        // The connection is taken, and not used.
         let hung = store.0.writer.acquire().await.unwrap();
         assert!(
             note(&store)

@@ -1,18 +1,17 @@
-//! What vouches for revisions: each has a random tag, and only a node that names both goes on from
-//! there.
+//! The tags of revisions: each revision has a random tag, and a node continues from a revision only
+//! if it names both.
 //!
-//! A database that was put back to an earlier state gives the same revisions again, with other
-//! tags.
+//! A database that was reset to an earlier state uses the same revisions again, with other tags.
 
 use latchkey_model::random;
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::{Epoch, Store, StoreError};
 
-/// What tells a revision from another one of the same number.
+/// The random tag that distinguishes a revision from another one with the same number.
 pub type Tag = [u8; 16];
 
-/// Revisions whose tags are kept.
+/// The number of revisions whose tags are kept.
 const KEPT: i64 = 100_000;
 
 /// A revision with its tag.
@@ -20,23 +19,23 @@ const KEPT: i64 = 100_000;
 pub struct Head {
     /// The number.
     pub revision: u64,
-    /// What vouches for it.
+    /// The revision's tag.
     pub tag: Tag,
 }
 
-/// The history's answer about a revision and a tag that a node names.
+/// The result of looking up a revision and a tag that a node names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vouched {
     /// The revision is part of this history.
     Known,
     /// It is older than what is kept.
     Pruned,
-    /// It is of another history, or of a part of this one that was lost.
+    /// It belongs to another history, or to a lost part of this one.
     Unknown,
 }
 
 impl Store {
-    /// Looks a revision and its tag up.
+    /// Looks up a revision and its tag.
     pub async fn vouches(&self, revision: u64, tag: &Tag) -> Result<Vouched, StoreError> {
         const QUERY: &str = "SELECT (SELECT tag FROM history WHERE revision = ?1), (SELECT MIN(revision) FROM history)";
         let revision = i64::try_from(revision).unwrap_or(i64::MAX);
@@ -60,7 +59,7 @@ pub(super) async fn advance(on: &mut SqliteConnection) -> Result<Head, StoreErro
             .await?;
     let mut tag = Tag::default();
     random::fill(&mut tag)?;
-    // One that is there was left by a database that lost its newest revisions.
+    // An existing row was left by a database that lost its newest revisions.
     sqlx::query("INSERT OR REPLACE INTO history (revision, tag) VALUES (?, ?)")
         .bind(revision)
         .bind(&tag[..])
@@ -75,8 +74,8 @@ pub(super) async fn advance(on: &mut SqliteConnection) -> Result<Head, StoreErro
     })
 }
 
-/// Whether `revision` is older than all that are kept. Whoever holds nothing, which is 0, has
-/// nothing to forget.
+/// Returns whether `revision` is older than all that are kept. Revision 0, of a node without data,
+/// is not pruned, because such a node has nothing to forget.
 pub(super) async fn is_pruned(
     from: impl SqliteExecutor<'_>,
     revision: i64,
@@ -86,7 +85,7 @@ pub(super) async fn is_pruned(
     Ok(query.fetch_one(from).await?)
 }
 
-/// The newest revision with its tag. It must have one.
+/// Returns the newest revision with its tag. It must have one.
 pub(super) async fn newest(from: impl SqliteExecutor<'_>) -> Result<Head, StoreError> {
     const QUERY: &str =
         "SELECT m.revision, h.tag FROM meta m JOIN history h ON h.revision = m.revision";
@@ -101,8 +100,8 @@ pub(super) async fn newest(from: impl SqliteExecutor<'_>) -> Result<Head, StoreE
     })
 }
 
-/// Makes sure of the database's identity: its epoch, its first revision and the newest one's tag.
-/// Returns the epoch, the newest revision, and whether the database was empty before.
+/// Ensures that the database has an identity: its epoch, its first revision and the newest one's
+/// tag. Returns the epoch, the newest revision, and whether the database was empty before.
 pub(super) async fn identity(on: &mut SqliteConnection) -> Result<(Epoch, Head, bool), StoreError> {
     const META: &str =
         "INSERT INTO meta (id, epoch, revision) VALUES (1, ?, 1) ON CONFLICT (id) DO NOTHING";

@@ -1,5 +1,5 @@
-//! Changes of accounts, by the operator. An account is closed for good; its row stays for what
-//! refers to it.
+//! Changes of accounts, by the operator. Closing an account is permanent; its row stays, because
+//! other rows refer to it.
 
 use latchkey_model::random;
 use latchkey_model::role::Role;
@@ -11,7 +11,7 @@ use crate::policies::{self, Of};
 use crate::users::{self, NewUser, User, Whose};
 use crate::{Acting, StoreError, disclosures, tiers};
 
-/// An account that is to be added, with its first administrator.
+/// An account to create, with its first administrator.
 pub struct NewAccount {
     /// The account's name.
     pub name: String,
@@ -19,22 +19,22 @@ pub struct NewAccount {
     pub tier: String,
     /// `None`: any number.
     pub max_keys: Option<u32>,
-    /// In lower case.
+    /// The administrator's email address, in lower case.
     pub email: String,
     /// A PHC string.
     pub password_hash: String,
 }
 
-/// Parts of an account that are to be different.
+/// The fields of an account to change.
 #[derive(Debug, Default)]
 pub struct AccountChange {
     /// The name.
     pub name: Option<String>,
     /// The name of the tier.
     pub tier: Option<String>,
-    /// The greatest number of keys, or none.
+    /// The maximum number of keys. `Some(None)` removes the maximum.
     pub max_keys: Option<Option<u32>>,
-    /// Whether its keys are refused.
+    /// Whether the account is disabled, so that its keys are refused.
     pub disabled: Option<bool>,
 }
 
@@ -58,7 +58,7 @@ impl Acting {
         to_its_end(async move {
             let NewAccount { name, tier, max_keys, email, password_hash } = new;
             let mut deed = self.begin_unseen().await?;
-            // The administrator can do everything.
+            // The administrator holds every permission.
             if !deed.caller.grants.cover_role(Role::ADMIN) {
                 return Err(StoreError::PermissionMissing("*"));
             }
@@ -86,10 +86,10 @@ impl Acting {
         .await
     }
 
-    /// Changes an account, and returns it with the revision from which on its keys go by it. Who is
-    /// in a disabled one is logged out. Fails with [`StoreError::AccountNotFound`],
+    /// Changes an account. Returns it with the revision from which on its keys are decided by the
+    /// change. Disabling an account logs its users out. Fails with [`StoreError::AccountNotFound`],
     /// [`StoreError::AccountClosed`], [`StoreError::TierNotFound`], and with
-    /// [`StoreError::OperatorsAccount`] if it would disable that one.
+    /// [`StoreError::OperatorsAccount`] if it would disable the operator's account.
     pub async fn edit_account(
         self,
         id: String,

@@ -1,5 +1,5 @@
-//! Imported keys of before there was an at-rest key: their digests are encrypted once, at the first
-//! start with one.
+//! Encrypts the digests of keys that were imported before there was an at-rest key: once, at the
+//! first start with one.
 
 use latchkey_policy::key::KeyDigest;
 use sqlx::FromRow;
@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::record_use;
 use crate::{Store, StoreError};
 
-/// Rows in one transaction.
+/// The number of rows in one transaction.
 const STEP: u32 = 5_000;
 
 /// An imported secret whose digest is not encrypted.
@@ -19,9 +19,9 @@ struct PlainRow {
     digest: Vec<u8>,
 }
 
-/// Encrypts the digests of all imported keys, if that was not done before, and rewrites the
-/// database's file, so that no page keeps a digest that is no longer in use. What was done before
-/// an interruption stays done.
+/// Encrypts the digests of all imported keys, unless that is done, and rewrites the database's
+/// file, so that no page keeps a digest that is no longer in use. If it is interrupted, the next
+/// start continues with the rest.
 pub(crate) async fn encrypt_earlier_imports(store: &Store) -> Result<(), StoreError> {
     const DONE: &str = "SELECT imports_sealed FROM meta";
     const PLAIN: &str = "SELECT EXISTS (SELECT 1 FROM keys WHERE imported = TRUE AND sealed IS NULL) \
@@ -107,7 +107,8 @@ impl Store {
         }
     }
 
-    /// Keys all tombstones: which of them are of imported keys nobody knows.
+    /// Replaces the digests of all tombstones by their HMACs, because it is not known which of them
+    /// belong to imported keys.
     async fn key_tombstones(&self) -> Result<usize, StoreError> {
         const FIND: &str =
             "SELECT digest FROM tombstones WHERE NOT keyed AND digest > ? ORDER BY digest LIMIT ?";
@@ -146,8 +147,7 @@ impl Store {
         }
     }
 
-    /// Writes the database's file again, without pages that are no longer in use, and empties the
-    /// write-ahead log.
+    /// Rewrites the database's file without unused pages, and empties the write-ahead log.
     async fn rewrite_file(&self) -> Result<(), StoreError> {
         let mut writer = self.0.writer()?.acquire().await?;
         sqlx::query("VACUUM").execute(&mut *writer).await?;

@@ -1,10 +1,10 @@
 //! The at-rest key: it encrypts the digests of imported keys in the database. It is kept outside
-//! the database, so that a copy of the database alone confirms no guess of an imported key.
+//! the database, so that a copy of just the database cannot confirm a guess of an imported key.
 
 use latchkey_model::random::{self, NoRandomness};
 use std::fmt;
 
-/// What an operator has to do to get a key, after a reason.
+/// The instructions for operators on how to set an at-rest key; they follow a reason.
 pub const HOW_TO: &str = "create an at-rest key with `latchkey at-rest-key generate FILE`, keep \
 it outside the database and its backups, and set --at-rest-key-file (LATCHKEY_AT_REST_KEY_FILE), \
 or LATCHKEY_AT_REST_KEY";
@@ -26,7 +26,7 @@ impl AtRestKey {
         Ok(Self(key))
     }
 
-    /// Reads what [`to_hex`](Self::to_hex) has written.
+    /// Parses the output of [`to_hex`](Self::to_hex). Returns `None` for anything else.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut key = [0; Self::LEN];
         hex::decode_to_slice(text, &mut key).ok()?;
@@ -38,7 +38,7 @@ impl AtRestKey {
         hex::encode(self.0)
     }
 
-    /// The key itself, to derive others from.
+    /// Returns the key's bytes, to derive other keys from.
     pub(super) fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -55,6 +55,6 @@ impl fmt::Debug for AtRestKey {
 pub struct AtRestKeys {
     /// The key in use.
     pub current: Option<AtRestKey>,
-    /// The key before it, which may have encrypted what is in the database.
+    /// The key before it, which may have encrypted data in the database.
     pub old: Option<AtRestKey>,
 }

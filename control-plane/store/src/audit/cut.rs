@@ -1,10 +1,10 @@
-//! Cutting the audit: entries are removed once they are exported, and no others.
+//! Cutting the audit: removes entries once they are exported, and no others.
 //!
-//! **Nothing is removed that the file has not, and that is not recorded.** The entries are written
-//! to a file, which is on the disk and read again before anything else happens. Then the cut is
-//! recorded, in the audit too. Only then entries are removed, in steps: the database refuses to
-//! remove any that no recorded cut is about, or that is younger than 90 days. A control plane can
-//! run meanwhile.
+//! **An entry is removed only if the file has it, and only if the cut is recorded.** First the
+//! entries are written to a file, which is synced to the disk and read back. Then the cut is
+//! recorded, in the audit too. Only then entries are removed, in steps. The database refuses to
+//! remove an entry that is not part of a recorded cut, or that is younger than 90 days. A control
+//! plane can run at the same time.
 
 use latchkey_model::clock::rfc3339;
 use serde_json::{Value, json};
@@ -21,46 +21,47 @@ use tokio::time;
 use super::{Event, Origin, Target, write};
 use crate::{Actor, PATIENCE, StoreError};
 
-/// Entries must be so many seconds old.
+/// The minimum age of an entry that may be removed, in seconds.
 pub const KEPT: i64 = 90 * 24 * 60 * 60;
 
-/// Entries that are read, and removed, at a time.
+/// The number of entries that are read, and removed, at a time.
 const STEP: i64 = 1_000;
 
-/// Why the audit was not cut.
+/// The reason why the audit was not cut.
 #[derive(Debug, thiserror::Error)]
 pub enum CutError {
-    /// Younger entries stay.
+    /// The time is too recent: younger entries stay. Holds the latest possible time, in Unix
+    /// seconds.
     #[error("--before must be at least 90 days ago: {} at the latest", rfc3339(*.0))]
     TooYoung(i64),
     /// A file could not be written or read.
     #[error("{}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file's path.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
     /// The file does not hold what was written to it. Nothing was removed.
     #[error("{} does not contain the entries that were written to it; nothing was removed", .0.display())]
     NotExported(PathBuf),
-    /// The database is not there, or of another version.
+    /// The database does not exist, or is of another version.
     #[error("{} is not a database of this version of Latchkey: {reason}", path.display())]
     Foreign {
-        /// Which.
+        /// The database's path.
         path: PathBuf,
-        /// Why.
+        /// The database's error.
         reason: sqlx::Error,
     },
-    /// Entries are not as they were exported. Those that are left were not removed.
+    /// The entries differ from those that were exported. The remaining ones were not removed.
     #[error(
         "the audit was changed during the export: {removed} of {exported} entries were \
     removed"
     )]
     Changed {
-        /// Entries that were removed.
+        /// The number of entries that were removed.
         removed: u64,
-        /// Entries in the file.
+        /// The number of entries in the file.
         exported: u64,
     },
     /// The database failed.
@@ -74,10 +75,10 @@ impl From<sqlx::Error> for CutError {
     }
 }
 
-/// What was exported and removed.
+/// The result: the entries that were exported and removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cut {
-    /// Entries.
+    /// The number of entries.
     pub entries: u64,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: String,
@@ -103,7 +104,7 @@ struct Row {
 }
 
 impl Row {
-    /// A line of JSON, with the names that the API uses.
+    /// Returns the entry as a line of JSON, with the names that the API uses.
     fn line(&self) -> Result<String, StoreError> {
         let side = |side: &Option<String>| match side {
             Some(text) => {
@@ -127,7 +128,7 @@ impl Row {
     }
 }
 
-/// The entries in the file.
+/// The exported file and its entries.
 struct Export {
     entries: u64,
     through: i64,
@@ -176,7 +177,7 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> CutError {
     }
 }
 
-/// Writes the entries to a new file, which is on the disk then.
+/// Writes the entries to a new file, and syncs it to the disk.
 async fn export(
     connection: &mut SqliteConnection,
     before: i64,
@@ -275,7 +276,7 @@ async fn record(
     Ok(transaction.commit().await?)
 }
 
-/// Removes as many entries as were exported. Between two steps others write.
+/// Removes as many entries as were exported. Other writers can run between two steps.
 async fn remove(
     connection: &mut SqliteConnection,
     export: &Export,

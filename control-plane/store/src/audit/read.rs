@@ -13,7 +13,7 @@ use crate::{PageQuery, Position, Store, StoreError, to_json};
 /// One entry, as it was written.
 #[derive(Debug, FromRow)]
 pub struct AuditEntry {
-    /// Grows from entry to entry.
+    /// The entry's number, which grows from entry to entry.
     pub seq: i64,
     /// Unix seconds.
     pub at: i64,
@@ -31,9 +31,9 @@ pub struct AuditEntry {
     pub target_id: Option<String>,
     /// The thing's name at that time.
     pub target_name: Option<String>,
-    /// JSON.
+    /// The fields before the change, as JSON.
     pub before: Option<String>,
-    /// JSON.
+    /// The fields after the change, as JSON.
     pub after: Option<String>,
     /// The client's address.
     pub source_address: Option<String>,
@@ -41,22 +41,23 @@ pub struct AuditEntry {
     pub request_id: Option<String>,
 }
 
-/// Which entries of an account are wanted.
+/// A filter for the audit entries of an account.
 #[derive(Debug, Default)]
 pub struct AuditQuery {
-    /// Unix seconds: none before.
+    /// The start of the time range, in Unix seconds, inclusive.
     pub since: Option<i64>,
-    /// Unix seconds: none from then on.
+    /// The end of the time range, in Unix seconds, exclusive.
     pub until: Option<i64>,
-    /// By this id or name.
+    /// The id or name of the actor.
     pub actor: Option<String>,
-    /// Of this action, or of all that begin with it and a dot.
+    /// The action, or the first part of it up to a dot.
     pub action: Option<String>,
-    /// Of this id or name.
+    /// The id or name of the target.
     pub target: Option<String>,
 }
 
-/// The newest first. Entries of one second are in the order in which they were written.
+/// The order of the list: the newest first. Entries of one second are in the order in which they
+/// were written.
 const SEQUENCE: Sequence = Sequence {
     table: "audit",
     value: "at",
@@ -69,7 +70,7 @@ const SEQUENCE: Sequence = Sequence {
 };
 
 impl Store {
-    /// A page of the account's entries, the newest first.
+    /// Returns a page of the account's entries, the newest first.
     pub async fn audit(
         &self,
         account_id: &str,
@@ -86,7 +87,7 @@ impl Store {
     }
 }
 
-/// Walks along the index of the filter that the fewest entries pass.
+/// Finds a page of entries. It walks along the index of the filter that matches the fewest entries.
 async fn find(
     on: &mut SqliteConnection,
     account_id: &str,
@@ -139,7 +140,7 @@ async fn find(
         }
     }
     let runs = fewest.map_or_else(|| vec![of_account.clone().and(&times)], |(_, runs)| runs);
-    // An index of one filter has nothing that does not pass.
+    // Entries from the index of the only filter need no further test.
     let tests = if filters.len() > 1 {
         tests
     } else {
@@ -154,7 +155,7 @@ async fn find(
     .await
 }
 
-/// Holds where one of `filter` does.
+/// Returns the condition that holds where one of `filter` does.
 fn any(filter: &[Condition]) -> Condition {
     let mut any = Condition::new("(");
     for (index, one) in filter.iter().enumerate() {
@@ -163,7 +164,7 @@ fn any(filter: &[Condition]) -> Condition {
     any.sql(")")
 }
 
-/// How many entries are in these ranges of an index, up to one more than `few`.
+/// Counts the entries in these ranges of an index, up to one more than `few`.
 async fn count(on: &mut SqliteConnection, runs: &[Condition], few: u32) -> Result<u32, StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (");
     for (index, run) in runs.iter().enumerate() {
@@ -179,8 +180,8 @@ async fn count(on: &mut SqliteConnection, runs: &[Condition], few: u32) -> Resul
     Ok(query.build_query_scalar().fetch_one(on).await?)
 }
 
-/// The account's actions that are `action`, or begin with it and a dot. One look-up leads from one
-/// to the next.
+/// Returns the account's actions that are `action`, or begin with it and a dot. One look-up leads
+/// from one action to the next.
 async fn actions(
     on: &mut SqliteConnection,
     account_id: &str,

@@ -1,4 +1,5 @@
-//! What the audit tells of things: what is shown of them, and so never a secret.
+//! The fields of each resource that its audit entries contain: its public view, which never has a
+//! secret.
 
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::route_document::RouteDocument;
@@ -7,19 +8,19 @@ use serde_json::{Value, json};
 
 use crate::{Account, Key, NodeTokenDetails, Service, Subaccount, User, Webhook};
 
-/// What was changed.
+/// The resource that a change is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Such as `key`.
+    /// The kind, such as `key`.
     pub kind: &'static str,
-    /// `None` of what there is only one.
+    /// The id. `None` for a resource that exists only once.
     pub id: Option<String>,
-    /// As people call it.
+    /// The name that people know it by.
     pub name: Option<String>,
 }
 
 impl Target {
-    /// What there is only one of.
+    /// Returns the target for a resource that exists only once.
     pub fn the(kind: &'static str) -> Self {
         Self {
             kind,
@@ -28,7 +29,7 @@ impl Target {
         }
     }
 
-    /// Something by the name that somebody gave it, which may be nothing.
+    /// Returns the target for a resource that a caller named, and that may not exist.
     pub fn named(kind: &'static str, name: &str) -> Self {
         Self {
             kind,
@@ -37,7 +38,7 @@ impl Target {
         }
     }
 
-    /// One of many.
+    /// Returns the target for a resource with an id and a name.
     pub fn of(kind: &'static str, id: &str, name: &str) -> Self {
         Self {
             kind,
@@ -47,12 +48,12 @@ impl Target {
     }
 }
 
-/// What can be told of in the audit.
+/// A resource that has audit entries.
 pub trait Told {
-    /// Which one it is.
+    /// Returns the resource as the target of an entry.
     fn target(&self) -> Target;
 
-    /// An object of all there is to say.
+    /// Returns its public fields as an object.
     fn told(&self) -> Value;
 }
 
@@ -161,7 +162,7 @@ impl Told for RouteDocument {
     }
 
     fn told(&self) -> Value {
-        // What was read from JSON can be written as JSON.
+        // A value that was parsed from JSON can be serialized.
         serde_json::to_value(self).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! Policies as nodes get them: with what their keys were given worked out as of now.
+//! Policies as nodes receive them: with the grants of their keys resolved as of now.
 
 use latchkey_model::ceilings::Ceilings;
 use latchkey_model::limits::DeclaredLimits;
@@ -12,9 +12,9 @@ use tokio_stream::StreamExt as _;
 
 use crate::{Chunks, StoreError, authority, from_json, selection};
 
-/// Subaccounts are those that there are, of the policy's list and of its owner's. A tier is there
-/// while a live key or its account has it. The account's bounds its keys, other than the
-/// operator's.
+/// Selects policies. The subaccounts are existing ones from the policy's list and from its owner's.
+/// A tier is found while a live key or its account has it. The account's tier bounds its keys,
+/// except for the operator's account.
 macro_rules! select {
     ($rest:literal) => {
         select!("", "policies p", $rest)
@@ -70,8 +70,8 @@ struct Row {
     used: bool,
 }
 
-/// Every policy that a live key has. No other one is read: one look-up in the index of live keys
-/// leads to the next.
+/// Returns every policy that a live key has. No other one is read: one look-up in the index of live
+/// keys leads to the next.
 pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunks, StoreError> {
     const QUERY: &str = select!(
         "WITH RECURSIVE live (id) AS ( \
@@ -92,8 +92,8 @@ pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunk
     Ok(policies)
 }
 
-/// Policies that have changed since `revision`: those that live keys have, and the ids of those
-/// that none has.
+/// Returns the policies that have changed since `revision`: those that live keys have, and the ids
+/// of those that none has.
 pub(super) async fn changed_policies(
     from: impl SqliteExecutor<'_>,
     revision: i64,
@@ -116,7 +116,7 @@ pub(super) async fn changed_policies(
     Ok((policies, unused))
 }
 
-/// One policy that a live key has.
+/// Returns one policy that a live key has.
 pub(super) async fn policy(
     from: impl SqliteExecutor<'_>,
     id: i64,

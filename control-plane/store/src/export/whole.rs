@@ -1,4 +1,4 @@
-//! All live keys, for nodes that begin with nothing.
+//! All live keys, for nodes that start without any data.
 
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{Kind, Records};
@@ -9,45 +9,45 @@ use tokio_stream::StreamExt as _;
 use super::{KeyRow, push_key};
 use crate::{Chunks, Store, StoreError, from_json};
 
-/// Keys that are read at a time.
+/// The number of keys that are read at a time.
 const PAGE: u32 = 10_000;
 
-/// Keys that are sorted at a time, about: their records fill most of a run.
+/// The approximate number of keys that are sorted at a time: their records fill most of a run.
 const BUCKET: u64 = 2_000;
 
 const MAX_BUCKETS: usize = 1 << 16;
 
-/// Some of the live keys, by each of their secrets.
+/// A part of the live keys, with each of their secrets.
 #[derive(Debug)]
 pub struct Page {
     /// The keys' records.
     pub keys: Chunks,
-    /// Where the next page begins; none after the last.
+    /// The position at which the next page begins. `None` after the last one.
     pub next: Option<Place>,
 }
 
-/// Behind which row of the store a page begins: keys come by their current secrets first.
+/// The row of the store after which a page begins. Keys come by their current secrets first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The key's number.
     Key(i64),
-    /// An old secret's digest as the database has it, empty for the first.
+    /// An old secret's digest as it is stored, empty for the first page.
     OldSecret(Vec<u8>),
 }
 
-/// A secret, where in the store it is, and the rest in JSON: as one value, because each one by
-/// itself costs an allocation and a lock on its way from SQLite's thread.
+/// A secret, its position in the store, and the other columns as JSON: they are one value, because
+/// each separate value costs an allocation and a lock on its way from SQLite's thread.
 type PackedRow = (i64, Vec<u8>, Option<Vec<u8>>, String);
 
-/// The rest of a key's columns, in their order.
+/// The other columns of a key, in their order.
 #[derive(Deserialize)]
 struct Rest(Option<u32>, String, i64, u32, String, Option<i64>, u8);
 
 impl Store {
-    /// At most `limit` live keys, by each of their secrets, that follow `after` and have not
-    /// changed since `revision`. Keys that have are among the
-    /// [`changes_since`](Self::changes_since) it. Live are also disabled keys, and keys that have
-    /// expired within the last day: a node tells them from unknown ones.
+    /// Returns at most `limit` live keys, with each of their secrets, that follow `after` and have
+    /// not changed since `revision`. Keys that have are among the
+    /// [`changes_since`](Self::changes_since) it. Disabled keys are live too, and so are keys that
+    /// have expired within the last day: a node distinguishes them from unknown ones.
     pub async fn snapshot_page(
         &self,
         revision: u64,
@@ -63,10 +63,10 @@ impl Store {
         Ok(Page { keys, next })
     }
 
-    /// All live keys, by each of their secrets, that have not changed since `revision`, in the
-    /// order of their digests, in which a node fills one page of its table after the other. They
-    /// are read in the order in which they are stored, which costs a fraction of what another order
-    /// does.
+    /// Returns all live keys, with each of their secrets, that have not changed since `revision`.
+    /// They are in the order of their digests, so that a node fills its table one page after the
+    /// other. They are read in the order in which they are stored, which costs a fraction of
+    /// reading them in another order.
     pub async fn snapshot(&self, revision: u64) -> Result<Chunks, StoreError> {
         let mut buckets = Buckets::new(self.live_keys().await?);
         let mut after = None;
@@ -80,7 +80,7 @@ impl Store {
         }
     }
 
-    /// Hands the page's rows to `visit`, and returns where the next one begins.
+    /// Passes the page's rows to `visit`, and returns where the next page begins.
     async fn visit_page(
         &self,
         revision: u64,
@@ -102,7 +102,7 @@ impl Store {
         Ok(Some(last))
     }
 
-    /// Returns the last row's key if there may be more.
+    /// Visits keys by their current secrets. Returns the last row's key if there may be more.
     async fn visit_keys(
         &self,
         revision: u64,
@@ -168,15 +168,16 @@ impl Store {
     }
 }
 
-/// Records by the first bits of their digests, so that few have to be sorted at a time.
+/// Records grouped by the first bits of their digests, so that few have to be sorted at a time.
 struct Buckets {
     buckets: Vec<Vec<u8>>,
-    /// By how much the first 16 bits of a digest are shifted to the number of its bucket.
+    /// The number of bits by which the first 16 bits of a digest are shifted right to get the
+    /// bucket's number.
     shift: u32,
 }
 
 impl Buckets {
-    /// For about so many records.
+    /// Creates buckets for about `records` records.
     fn new(records: u64) -> Self {
         let count = usize::try_from(records / BUCKET)
             .unwrap_or(MAX_BUCKETS)
@@ -192,7 +193,7 @@ impl Buckets {
         let record = super::key_record(row)?;
         let KeyDigest([first, second, ..]) = record.digest;
         let bucket = usize::from(u16::from_be_bytes([first, second])) >> self.shift;
-        // There is one for each of those bits.
+        // There is a bucket for each value of those bits.
         self.buckets
             .get_mut(bucket)
             .map_or(Ok(()), |bucket| Ok(record.encode(bucket)?))
@@ -210,7 +211,7 @@ impl Buckets {
                     Ok::<_, StoreError>(())
                 })?;
             }
-            // There are others to be served.
+            // Other tasks have to run too.
             task::yield_now().await;
         }
         Ok(sorted)

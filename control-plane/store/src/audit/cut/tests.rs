@@ -7,7 +7,7 @@ use tempfile::TempDir;
 const DAY: i64 = 86_400;
 const NOW: i64 = 1_800_000_000;
 
-/// A database with an entry for each day of the last `days`, and one of now.
+/// Creates a database with an audit entry for each day of the last `days`, and one for the present.
 async fn world(days: i64) -> (TempDir, Store, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("latchkey.db");
@@ -147,7 +147,7 @@ async fn database_refuses_what_no_cut_is_about() {
         "UPDATE audit SET at = 0",
         "UPDATE audit_cuts SET through = 1000, before = 2000000000",
         "DELETE FROM audit_cuts",
-        // Of what is younger than 90 days.
+        // This cut is of entries younger than 90 days.
         "INSERT INTO audit_cuts (through, before, entries, sha256, cut_at) VALUES (1000, 1799990000, 1, '', 1800000000)",
     ] {
         if sqlx::query(statement)

@@ -25,7 +25,7 @@ fn entries() -> Vec<Entry> {
     let entry = |_| {
         let (actor, target) = (below(4), below(5));
         let action = actions[usize::try_from(below(6)).unwrap()];
-        // A clock that is set back, too; names that are others' ids.
+        // The times include a clock that is set back; some names equal the ids of others.
         let at = 1_000 + below(80).cast_signed();
         (
             at,
@@ -71,7 +71,7 @@ async fn audit_lists_are_those_of_a_plain_model() {
     .await
     .unwrap();
     let mut on = store.0.writer.acquire().await.unwrap();
-    // Only what refers to other rows is left out.
+    // The entries refer to rows that do not exist here.
     sqlx::query("PRAGMA foreign_keys = OFF")
         .execute(&mut *on)
         .await
