@@ -1,4 +1,4 @@
-//! Arguments that several commands take, as the API takes them.
+//! Arguments that several commands share, in the API's form.
 
 use clap::Args;
 use latchkey_model::text::{has_form_of_id, normalized_name};
@@ -25,7 +25,7 @@ impl Wait {
     }
 }
 
-/// A limit, as in `minute=100`.
+/// A limit, parsed from text such as `minute=100`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limit {
     window: Window,
@@ -55,7 +55,7 @@ impl FromStr for Limit {
     }
 }
 
-/// `{"minute": 100}`; a window has one limit.
+/// Returns an object such as `{"minute": 100}`. Refuses two limits for one window.
 pub(super) fn limits(limits: &[Limit]) -> Result<Value, CommandError> {
     let mut object = Map::new();
     for Limit { window, requests } in limits {
@@ -72,7 +72,7 @@ pub(super) fn limits(limits: &[Limit]) -> Result<Value, CommandError> {
     Ok(Value::Object(object))
 }
 
-/// `"all"`, or a list that does not have it.
+/// Returns `"all"`, or the list. Refuses a list that contains `all` and names.
 pub(super) fn selection(argument: &str, names: &[String]) -> Result<Value, CommandError> {
     match names {
         [only] if only == "all" => Ok(json!("all")),
@@ -83,7 +83,7 @@ pub(super) fn selection(argument: &str, names: &[String]) -> Result<Value, Comma
     }
 }
 
-/// A body of what is given; what is not is left out.
+/// A request body. Omitted values are left out.
 #[derive(Default)]
 pub(super) struct Body(Map<String, Value>);
 
@@ -94,7 +94,7 @@ impl Body {
         self
     }
 
-    /// A list, unless it is empty.
+    /// Adds a list, unless it is empty.
     pub(super) fn listed(self, field: &str, entries: &[String]) -> Self {
         self.with(field, (!entries.is_empty()).then(|| json!(entries)))
     }
@@ -118,7 +118,8 @@ impl Body {
     }
 }
 
-/// The subaccounts' ids. Who names none by name need not be allowed to list them.
+/// Returns the subaccounts' ids. The subaccounts are only read if at least one is given by name, so
+/// other callers need no permission to list them.
 pub(super) async fn subaccount_ids(
     context: &Context,
     named: &[String],
@@ -162,7 +163,7 @@ pub(super) struct Repeat {
 }
 
 impl Repeat {
-    /// Whether `data` is the response to a repeated call.
+    /// Returns whether `data` is the response to a repeated call.
     pub(super) fn is_repeated(data: &Value) -> bool {
         data["replayed"] == true
     }

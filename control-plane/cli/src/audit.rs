@@ -70,7 +70,7 @@ fn line(entry: &Value) -> [String; 6] {
     ]
 }
 
-/// `user admin@localhost`, or by the id where there is no name.
+/// Describes an actor or target, such as `user admin@localhost`, by its id if it has no name.
 fn named(thing: &Value) -> String {
     let name = if thing["name"].is_string() {
         &thing["name"]
@@ -84,7 +84,7 @@ fn named(thing: &Value) -> String {
     }
 }
 
-/// The names of the fields that are not as they were.
+/// Returns the names of the changed fields.
 fn changed(before: &Value, after: &Value) -> String {
     let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
         return text::NOTHING.to_owned();

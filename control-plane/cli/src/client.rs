@@ -1,4 +1,4 @@
-//! The API, as commands call it.
+//! The client of the API.
 
 use latchkey_model::random;
 use reqwest::header::ETAG;
@@ -21,7 +21,7 @@ pub(super) struct Api {
     from: Origin,
 }
 
-/// `data` of an answer, with the entity tag of what it shows, if that has one.
+/// The `data` of a response, with the entity tag of the resource if it has one.
 pub(super) struct Tagged {
     pub(super) data: Value,
     pub(super) tag: Option<String>,
@@ -30,7 +30,7 @@ pub(super) struct Tagged {
 /// The source of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The environment: a session's, or a key.
+    /// The environment: a session token or an API key.
     Given,
     /// A session that was opened for this command.
     Opened,
@@ -48,12 +48,12 @@ impl Api {
         }
     }
 
-    /// `data` of the answer. `path` is what comes after `/v1`, by segments.
+    /// Returns the `data` of the response. `path` is the path after `/v1`, as segments.
     pub(super) async fn get(&self, path: &[&str], query: &Query) -> Result<Value, CommandError> {
         self.call(Method::GET, path, query, None).await
     }
 
-    /// The same, with its entity tag.
+    /// Returns the `data` of the response with its entity tag.
     pub(super) async fn get_tagged(&self, path: &[&str]) -> Result<Tagged, CommandError> {
         self.ask(Method::GET, path, &Query::default(), None, None)
             .await
@@ -69,7 +69,8 @@ impl Api {
     }
 
     /// Makes a call that has no second effect if it is repeated with the same `Idempotency-Key`,
-    /// which is random if the caller has none. If the answer is lost, it is repeated once.
+    /// which is random if the caller gives none. If the response is lost, the call is repeated
+    /// once.
     pub(super) async fn post_once(
         &self,
         path: &[&str],
@@ -131,8 +132,8 @@ impl Api {
         Ok(self.ask(method, path, query, body, None).await?.data)
     }
 
-    /// Makes a call that is refused if what is at `path` has another entity tag than this. Without
-    /// one it is not compared.
+    /// Makes a call that is refused if the resource at `path` has another entity tag than `tag`.
+    /// Without a tag it is not compared.
     pub(super) async fn call_if_match(
         &self,
         method: Method,
@@ -174,7 +175,8 @@ impl Api {
         }
     }
 
-    /// Ends the session if it was opened for this command. One that cannot be ended ends by itself.
+    /// Ends the session if it was opened for this command. If that fails, the session expires
+    /// later.
     pub(super) async fn close(self) {
         if self.from == Origin::Opened {
             let _ = self.log_out().await;
@@ -188,7 +190,7 @@ impl Api {
     }
 }
 
-/// Opens a session: `data` of the answer, with the token.
+/// Opens a session and returns the `data` of the response, which contains the token.
 pub(super) async fn log_in(
     client: &Client,
     url: &Url,
@@ -203,8 +205,8 @@ pub(super) async fn log_in(
     )
 }
 
-/// Of what is at `path` below `/v1`. A segment that would lead elsewhere is refused: URLs are
-/// tidied up.
+/// Returns the URL of `path` below `/v1`. Refuses empty segments, `.` and `..`, as normalizing the
+/// URL would make them lead to another path.
 fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
     if let Some(segment) = path
         .iter()
@@ -257,7 +259,7 @@ async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
 
 const NOT_OURS: &str = "the response is not from Latchkey's API";
 
-/// An error with what is behind it.
+/// Formats an error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -15,10 +15,10 @@ pub struct Completions {
 }
 
 impl Completions {
-    /// Of `command`, the whole of it.
+    /// Prints the script for `command` and all its subcommands.
     ///
     /// # Errors
-    /// When nobody reads it.
+    /// If stdout cannot be written.
     pub fn run(self, mut command: Command) -> Result<Exit, CommandError> {
         let mut script = Vec::new();
         generate(self.shell, &mut command, "latchkey", &mut script);

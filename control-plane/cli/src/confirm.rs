@@ -1,4 +1,4 @@
-//! Questions before what cannot be undone.
+//! Asks for confirmation before changes that cannot be undone.
 
 use clap::Args;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
@@ -14,8 +14,8 @@ pub(super) struct Confirmation {
 }
 
 impl Confirmation {
-    /// Asks on the terminal whether to go on, after saying `what` that would do. Where there is
-    /// none, that is an error if the answer is `needed`.
+    /// Asks on the terminal whether to continue, after describing the effect, `what`. Without a
+    /// terminal, returns an error if the answer is `needed`.
     pub(super) fn ask(self, what: &str, needed: bool) -> Result<(), CommandError> {
         if self.yes {
             return Ok(());
@@ -29,7 +29,7 @@ impl Confirmation {
             };
         }
         let mut stderr = io::stderr().lock();
-        // Whoever cannot read the question has not answered it.
+        // An answer only counts if the question could be shown.
         let _ = write!(stderr, "{what}. Continue? [y/N] ").and_then(|()| stderr.flush());
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);

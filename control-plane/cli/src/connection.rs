@@ -12,7 +12,7 @@ use super::secret::Secret;
 use super::session_file::SessionFile;
 use super::text;
 
-/// The API waits at most half of this for nodes.
+/// The time limit of a call. The API waits for nodes at most half as long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time limit for connecting.

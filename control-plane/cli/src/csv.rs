@@ -1,16 +1,16 @@
-//! CSV as RFC 4180 has it, in which no cell is a formula.
+//! Reads and writes CSV as in RFC 4180, without cells that a spreadsheet would run as formulas.
 //!
-//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@`, also behind blanks, quotation
-//! marks or an apostrophe. Such a cell is written with one more apostrophe before it, which makes
-//! it a text there, and exactly that apostrophe is taken off when it is read. As a cell counts as
-//! one that would run whatever apostrophes it begins with, what is written and read again is what
-//! it was, whatever it was.
+//! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@`, also after blanks, quotation
+//! marks or an apostrophe. Such a cell is written with an additional apostrophe before it, which
+//! makes it a text in a spreadsheet. Reading removes exactly that apostrophe. Apostrophes at the
+//! beginning do not matter for whether a cell would run. So every cell is read as it was before it
+//! was written, for all contents.
 
 use ::csv::{Position, ReaderBuilder, StringRecord, WriterBuilder};
 use latchkey_model::text;
 use std::borrow::Cow;
 
-/// Marks a cell that a spreadsheet would run.
+/// The mark before a cell that a spreadsheet would run.
 const MARK: char = '\'';
 
 /// A record of a file.
@@ -22,13 +22,14 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Its cells, as they were before they were written.
+    /// Returns the cells without the marks that were added when they were written.
     pub(super) fn cells(&self) -> impl Iterator<Item = &str> {
         self.cells.iter().map(unmarked)
     }
 }
 
-/// A record for each line that is not blank; each has as many fields as the first.
+/// Returns a record for each line that is not blank. Each record must have as many fields as the
+/// first.
 pub(super) fn read(text: &str) -> Result<Vec<Record>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = ReaderBuilder::new()
@@ -44,7 +45,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Record>, String> {
         .collect()
 }
 
-/// The line of a record, which the reader places before the blank lines above it.
+/// Returns the line of a record. The reader counts it before the blank lines above it.
 fn line_of(text: &str, place: &Position) -> u64 {
     let start = usize::try_from(place.byte()).unwrap_or(usize::MAX);
     let above = text
@@ -58,11 +59,11 @@ fn line_of(text: &str, place: &Position) -> u64 {
         .saturating_add(u64::try_from(blank).unwrap_or_default())
 }
 
-/// A record, with its line break.
+/// Formats a record, with its line break.
 pub(super) fn line<'a>(fields: impl IntoIterator<Item = &'a str>) -> String {
     let mut writer = WriterBuilder::new().from_writer(Vec::new());
     let cells: Vec<_> = fields.into_iter().map(marked).collect();
-    // Writing into memory cannot fail, and what is made of texts is one.
+    // Writing into memory cannot fail, and the output of text is valid UTF-8.
     let _ = writer.write_record(cells.iter().map(AsRef::<str>::as_ref));
     writer
         .into_inner()
@@ -86,13 +87,14 @@ fn unmarked(cell: &str) -> &str {
     }
 }
 
-/// Returns whether some spreadsheet would run the cell, or would without what it begins with.
+/// Returns whether some spreadsheet would run the cell, also after removing skipped characters from
+/// its beginning.
 fn runs(cell: &str) -> bool {
     for c in cell.chars() {
         match c {
             '\t' | '\r' | '\n' => return true,
             '=' | '+' | '-' | '@' => return true,
-            // The same, as East Asian and small forms, and the minus of mathematics.
+            // The same characters in full-width and small forms, and the mathematical minus.
             '＝' | '＋' | '－' | '＠' | '﹦' | '﹢' | '﹣' | '﹫' | '−' => return true,
             _ if is_skipped(c) => {}
             _ => return false,
@@ -101,7 +103,7 @@ fn runs(cell: &str) -> bool {
     false
 }
 
-/// Returns whether a spreadsheet, or whoever copies from one, may take it off.
+/// Returns whether a spreadsheet, or somebody who copies from one, may remove the character.
 fn is_skipped(c: char) -> bool {
     matches!(c, MARK | '"' | '’' | '＇' | '＂')
         || c.is_whitespace()
@@ -219,7 +221,7 @@ mod tests {
                 .take(len)
                 .map(|byte| PIECES[usize::from(*byte) % PIECES.len()])
                 .collect();
-            // The reader takes a record of one empty cell for a blank line.
+            // The reader skips a record of one empty cell as a blank line.
             assert_eq!(
                 cells(&line([cell.as_str(), "x"])),
                 [[cell.as_str(), "x"]],

@@ -39,8 +39,8 @@ impl Destination {
 }
 
 impl Ready {
-    /// Takes the secret out of `data`, where it is in `field`, and delivers it; `people` show the
-    /// rest of `data`. An error means that nobody has the secret.
+    /// Removes the secret from `data`, where it is in `field`, and prints or saves it. `people`
+    /// formats the rest of `data`. An error means that the secret was not delivered.
     pub(super) fn deliver(
         self,
         output: Output,
@@ -57,7 +57,7 @@ impl Ready {
             if let Some(fields) = data.as_object_mut() {
                 fields.remove(field);
             }
-            // It is saved, whether somebody reads that or not.
+            // The secret is saved, even if the output cannot be printed.
             let _ = output.show(&data, || {
                 format!("{}Saved to {}.\n", people(&data), text::path(&path))
             });

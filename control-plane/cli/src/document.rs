@@ -1,5 +1,5 @@
-//! Files that people give: YAML, of which JSON is a part. What is wrong with one is told with its
-//! path and line.
+//! Reads files given by users: YAML, of which JSON is a subset. Errors have the path of the field
+//! and the line.
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use std::path::Path;
 use super::error::CommandError;
 use super::text::plain;
 
-/// The file's text, or stdin's for `-`.
+/// Returns the text of the file, or of stdin for `-`.
 pub(super) fn text(file: &Path) -> Result<String, CommandError> {
     let text = if file == Path::new("-") {
         io::read_to_string(io::stdin())
@@ -45,8 +45,8 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
-/// As [`parse`], but JSON may be as large as it is: the bounds that YAML is read within, as its
-/// aliases can make much of little, are none for it.
+/// Parses like [`parse`], but without a size limit for JSON. YAML has limits because its aliases
+/// can expand a short text into a large value.
 pub(super) fn value(text: &str) -> Result<Value, String> {
     match serde_json::from_str::<Strict>(text) {
         Ok(Strict(value)) => Ok(value),
@@ -55,7 +55,7 @@ pub(super) fn value(text: &str) -> Result<Value, String> {
     }
 }
 
-/// Any value in which no field is given twice.
+/// A value in which no field is given twice.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {

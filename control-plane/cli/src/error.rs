@@ -12,14 +12,14 @@ pub enum CommandError {
     /// A usage error: an invalid argument, environment variable or file.
     #[error("{0}")]
     Usage(String),
-    /// The API was not reached, or broke off.
+    /// The API could not be reached, or the connection broke.
     #[error("cannot reach {url}: {reason}")]
     Unreachable {
         /// The URL.
         url: String,
         /// The reason why there is no response.
         reason: String,
-        /// Whether the request may have arrived.
+        /// True if the request may have arrived.
         sent: bool,
     },
     /// The API answered with an error.
@@ -30,7 +30,7 @@ pub enum CommandError {
         /// The API's error sentence.
         error: String,
     },
-    /// The API did not explain what it was asked about.
+    /// The API refused to explain a request.
     #[error("{status}: {error}")]
     Unexplained {
         /// HTTP status.
@@ -41,7 +41,7 @@ pub enum CommandError {
     /// The session that `latchkey login` saved has ended.
     #[error("401: the saved session has ended; log in again: latchkey login")]
     LogInAgain,
-    /// Nothing has the given name.
+    /// No resource has the given name.
     #[error("{0}")]
     NotFound(String),
     /// A file cannot be read or written.
@@ -49,7 +49,7 @@ pub enum CommandError {
     File {
         /// The file.
         path: PathBuf,
-        /// Goes on from its name.
+        /// The text that follows the file's name.
         reason: String,
     },
     /// Output could not be written.
@@ -66,7 +66,7 @@ pub enum CommandError {
     /// The resource was changed by somebody else.
     #[error("{0}")]
     Conflict(String),
-    /// Only a part was done.
+    /// Only a part was done, or nothing because it was not confirmed.
     #[error("{0}")]
     Halfway(String),
 }
@@ -83,7 +83,7 @@ impl CommandError {
         }
     }
 
-    /// An answer that is an error; what it says is data.
+    /// Returns the error of a response, with its text escaped as data.
     pub(super) fn refused(status: u16, error: &str) -> Self {
         Self::Refused {
             status,
@@ -91,8 +91,8 @@ impl CommandError {
         }
     }
 
-    /// For `explain`, which has codes of its own: 2 is for what its caller said, and 1 for all that
-    /// the API refuses.
+    /// Converts a refusal for `explain`, which has other exit codes: 2 for usage errors, and 1 for
+    /// everything that the API refuses.
     pub(super) fn unexplained(self) -> Self {
         match self {
             Self::Refused { status, error } => Self::Unexplained { status, error },
@@ -116,7 +116,7 @@ impl CommandError {
         }
     }
 
-    /// Whether stdout was closed by its reader, which is not reported.
+    /// Returns whether stdout was closed by its reader, which is not reported.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }

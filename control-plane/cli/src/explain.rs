@@ -47,7 +47,8 @@ pub struct Explain {
 }
 
 impl Explain {
-    /// Asks, and prints the answer. What the API refuses is no answer, whatever the reason.
+    /// Sends the request and prints the explanation. An error of the API is not an explanation, and
+    /// the command fails.
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
         let question = self.question()?;
         let told = self
@@ -99,7 +100,7 @@ impl Explain {
 struct Headers(Map<String, Value>);
 
 impl Headers {
-    /// Reads `Name: value`. What is wrong is told without it, as it may hold a key.
+    /// Parses `Name: value`. Errors do not contain the text, as it may hold a key.
     fn add(&mut self, place: &str, header: &str) -> Result<(), CommandError> {
         let (name, value) = header.split_once(':').ok_or_else(|| {
             CommandError::Usage(format!("{place}: must be a name, a colon and a value"))
@@ -108,7 +109,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Reads a file of one header in each line; empty ones do not count.
+    /// Reads a file with one header per line; blank lines are skipped.
     fn add_file(&mut self, file: &str) -> Result<(), CommandError> {
         let text = fs::read_to_string(file).map_err(|error| {
             CommandError::Usage(format!("--header: {file} cannot be read: {error}"))
@@ -133,7 +134,8 @@ impl Headers {
     }
 }
 
-/// Host and path as they are written: a parser of URLs would tidy up what is to be explained.
+/// Splits a target into host and path without changing them: a URL parser would normalize the path
+/// that is to be explained.
 fn split(target: &str) -> (&str, &str) {
     let Some((_, rest)) = target
         .split_once("://")

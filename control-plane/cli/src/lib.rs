@@ -61,9 +61,9 @@ pub use exit::{EXIT_CODES, Exit};
 pub use explain::Explain;
 pub use login::{Login, Logout};
 
-/// Checks a row of an import as the API would, as far as that needs no database: takes its JSON and
-/// the time in Unix seconds, returns the key's digest and the name as it would be stored, or a
-/// sentence.
+/// Checks a row of an import like the API, except for what needs a database. Takes the row as JSON
+/// and the current time in Unix seconds. Returns the key's digest and the name as it would be
+/// stored, or an error message.
 pub type CheckImportRow = fn(&[u8], i64) -> Result<(KeyDigest, String), String>;
 
 /// Commands that call the API.

@@ -1,23 +1,23 @@
-//! A document of JSON with one long list, which is made page by page. It reads as [`text::json`] of
-//! the whole does.
+//! Writes a JSON document with one long list, page by page. The output is the same as
+//! [`text::json`] of the whole document.
 
 use serde_json::Value;
 
 use super::text;
 
-/// Before each entry.
+/// The text before each entry.
 const INDENT: &str = "\n    ";
 
-/// A document that has begun.
+/// A document of which a part is written.
 pub(super) struct ListDocument {
     list: &'static str,
     begun: bool,
-    /// Whether it has an entry.
+    /// True if an entry is written.
     any: bool,
 }
 
 impl ListDocument {
-    /// A document with its entries in the field `list`.
+    /// Creates a document with its entries in the field `list`.
     pub(super) fn new(list: &'static str) -> Self {
         Self {
             list,
@@ -26,13 +26,13 @@ impl ListDocument {
         }
     }
 
-    /// The text of these entries, behind that of those before.
+    /// Returns the text of these entries, which follows that of the earlier ones.
     pub(super) fn entries(&mut self, entries: &[Value]) -> String {
         let mut out = self.beginning();
         for entry in entries {
             out.push_str(if self.any { "," } else { "" });
             out.push_str(INDENT);
-            // A line break in JSON is between values only.
+            // JSON has line breaks only between values.
             out.push_str(&text::json(entry).replace('\n', INDENT));
             self.any = true;
         }
@@ -47,7 +47,7 @@ impl ListDocument {
         format!("{{\n  \"{}\": [", self.list)
     }
 
-    /// The text of the end, with the other fields of `rest`.
+    /// Returns the text of the end, with the other fields of `rest`.
     pub(super) fn end(mut self, rest: &Value) -> String {
         let mut out = self.beginning();
         out.push_str(if self.any { "\n  ]" } else { "]" });

@@ -65,7 +65,7 @@ impl Login {
 }
 
 impl Logout {
-    /// The session is ended where it was opened, whatever `--url` says.
+    /// Ends the saved session at the API where it was opened, regardless of `--url`.
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
         let output = Output::new(self.api.json, self.api.ignore_lost);
         let file = SessionFile::find()?;
@@ -79,7 +79,7 @@ impl Logout {
         let url = connection::url(&saved.url)?;
         let api = Api::new(self.api.client()?, url, saved.token(), Origin::Saved);
         match api.log_out().await {
-            // One that has ended by itself is as good.
+            // A session that has already ended is removed like others.
             Ok(_) | Err(CommandError::LogInAgain) => file.remove()?,
             Err(error) => return Err(error),
         }

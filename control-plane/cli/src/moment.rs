@@ -1,15 +1,15 @@
-//! Times and spans as people write them.
+//! Parses times and spans from arguments.
 
 use jiff::Timestamp;
 use latchkey_model::clock::{Clock as _, SystemClock, rfc3339};
 use std::str::FromStr;
 
-/// A second, or a distance from the present one.
+/// A time, or a span before or after the current time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// Unix seconds.
     At(i64),
-    /// Seconds, in the direction that the argument is about.
+    /// Seconds before or after the current time, depending on the argument.
     Away(i64),
 }
 
@@ -58,7 +58,7 @@ impl Moment {
     }
 }
 
-/// Seconds, written as `90s`, `15m`, `12h`, `30d` or `2w`.
+/// A span in seconds, written as `90s`, `15m`, `12h`, `30d` or `2w`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span(pub(super) i64);
 
@@ -86,12 +86,12 @@ impl FromStr for Span {
     }
 }
 
-/// The present second.
+/// Returns the current time, in Unix seconds.
 pub(super) fn now() -> i64 {
     SystemClock.now()
 }
 
-/// The Unix second of a time in an answer.
+/// Parses a time in a response and returns it in Unix seconds.
 pub(super) fn second(text: &str) -> Option<i64> {
     text.parse().ok().map(|time: Timestamp| time.as_second())
 }

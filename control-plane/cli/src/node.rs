@@ -1,4 +1,4 @@
-//! `latchkey node`: each Envoy.
+//! `latchkey node`: shows and manages the connected Envoys.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ impl Run for Command {
     }
 }
 
-/// The epochs of nodes that wait. Shows which nodes these are, on stderr.
+/// Returns the epochs of waiting nodes. Prints these nodes on stderr.
 fn waiting(data: &Value) -> Vec<String> {
     let mut epochs = BTreeMap::<_, Vec<_>>::new();
     for node in text::entries(data, "nodes")

@@ -108,7 +108,7 @@ impl Create {
         Ok(Exit::Done)
     }
 
-    /// The SHA-256 of the token that is given, if one is.
+    /// Returns the SHA-256 of the given token, if there is one.
     fn hash(&self) -> Result<Option<String>, CommandError> {
         if let Some(hash) = &self.sha256 {
             return Ok(Some(hash.clone()));

@@ -25,7 +25,7 @@ impl Output {
         self.json
     }
 
-    /// `data`, or what `people` make of it.
+    /// Prints `data` as JSON, or the text of `people`.
     pub(super) fn show(
         self,
         data: &Value,
@@ -38,7 +38,7 @@ impl Output {
         }
     }
 
-    /// The answer to a change: what was done, and how far it has come.
+    /// Prints a change, `what`, and its enforcement progress, and returns the exit code.
     pub(super) fn changed(self, data: &Value, what: &str) -> Result<Exit, CommandError> {
         self.show(data, || match enforcement(data) {
             Some(enforcement) => format!("{what}: {enforcement}\n"),
@@ -47,7 +47,7 @@ impl Output {
         Ok(self.exit(data))
     }
 
-    /// Returns the exit of a change, by how far its answer says that it is in force. Reports lost
+    /// Returns the exit code of a change, by the enforcement progress in its response. Reports lost
     /// nodes on stderr.
     pub(super) fn exit(self, data: &Value) -> Exit {
         if let Some(lost) = lost(data) {
@@ -110,8 +110,8 @@ pub(super) fn enforcement(data: &Value) -> Option<String> {
     ))
 }
 
-/// Returns `Done` if a change is in force everywhere, as far as its answer says. Answers of version
-/// 0.1 have no `complete`.
+/// Returns `Done` if a change is in force everywhere, according to its response. Responses of
+/// version 0.1 have no `complete`.
 fn exit(data: &Value, ignore_lost: bool) -> Exit {
     let number = |name| data["enforcement"][name].as_u64().unwrap_or_default();
     let (nodes, acknowledged, lost) = (number("nodes"), number("acknowledged"), number("lost"));

@@ -1,5 +1,5 @@
-//! Lists that come in pages. No more than one page is held at a time, except where a command needs
-//! all of a list.
+//! Reads lists page by page. At most one page is held in memory, except where a command needs the
+//! whole list.
 
 use clap::Args;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::progress::{Progress, ShowProgress};
 use super::query::Query;
 use super::table::{Table, Widths};
 
-/// The most that the API gives at once.
+/// The maximum number of entries per page of the API.
 const PAGE: usize = 1_000;
 
 /// The requested part of a list.
@@ -36,8 +36,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 impl Extent {
-    /// Prints the list at `path`, page by page: the entries of the answers' field `list`, as the
-    /// lines that `lines` adds to a table with `headings`, or as one document of JSON.
+    /// Prints the list at `path`, page by page. The entries in the responses' field `list` become
+    /// rows of a table with `headings`, formatted by `line`, or entries of one JSON document.
     pub(super) async fn show<const N: usize>(
         &self,
         context: &Context,
@@ -66,7 +66,7 @@ impl Extent {
         }
         progress.end();
         if pages.cursor.is_some() {
-            // The audit does not say how many there are.
+            // The audit reports no total.
             let more = if pages.total_is_estimate() { "+" } else { "" };
             let of = pages
                 .total()
@@ -86,14 +86,14 @@ pub(super) struct Pages<'a> {
     path: Vec<&'a str>,
     list: &'static str,
     query: Query,
-    /// Entries at most.
+    /// The maximum number of entries to read.
     wanted: Option<usize>,
     /// The cursor of the next page.
     cursor: Option<String>,
-    /// Entries so far.
+    /// The number of entries read so far.
     pub(super) seen: usize,
     ended: bool,
-    /// The last answer without its entries.
+    /// The last response without its entries.
     rest: Value,
 }
 
@@ -117,7 +117,8 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// The entries of the next page; at least one page comes, be it empty.
+    /// Returns the entries of the next page, or `None` at the end. At least one page is returned,
+    /// even if it is empty.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Value>>, CommandError> {
         if self.ended {
             return Ok(None);
@@ -139,7 +140,7 @@ impl<'a> Pages<'a> {
         };
         self.seen = self.seen.saturating_add(found.len());
         self.cursor = data["next_cursor"].as_str().map(str::to_owned);
-        // A page may be empty and not the last one.
+        // A page may be empty although others follow.
         self.ended = self.cursor.is_none() || self.wanted.is_some_and(|wanted| self.seen >= wanted);
         self.rest = data;
         Ok(Some(found))
@@ -150,13 +151,13 @@ impl<'a> Pages<'a> {
         self.rest["total"].as_u64()
     }
 
-    /// Whether it may have more.
+    /// Returns whether the list may have more entries than `total`.
     pub(super) fn total_is_estimate(&self) -> bool {
         self.rest["total_is_estimate"] == true
     }
 }
 
-/// All entries of the list at `path`.
+/// Reads all entries of the list at `path`.
 pub(super) async fn all(
     api: &Api,
     path: &[&str],

@@ -1,5 +1,5 @@
-//! Passwords, from where nobody else sees them: the environment, stdin, or the terminal without
-//! echo.
+//! Reads passwords from sources that nobody else sees: the environment, stdin, or the terminal
+//! without echo.
 
 use clap::Args;
 use latchkey_model::secret::Password;
@@ -49,7 +49,7 @@ pub(super) fn long_enough(what: &str, password: &Secret) -> Result<(), CommandEr
     Ok(())
 }
 
-/// The first line of stdin.
+/// Reads the first line of stdin.
 pub(super) fn of_stdin() -> Result<Secret, CommandError> {
     let mut line = String::new();
     let failed = |error: io::Error| CommandError::usage(format!("cannot read stdin: {error}"));
@@ -57,7 +57,7 @@ pub(super) fn of_stdin() -> Result<Secret, CommandError> {
     Ok(Secret::new(without_line_break(&line)))
 }
 
-/// Asks on the terminal, without echo.
+/// Asks for a password on the terminal, without echo.
 pub(super) fn ask(prompt: &str) -> Result<Secret, CommandError> {
     let failed =
         |error: io::Error| CommandError::usage(format!("cannot ask for a password: {error}"));

@@ -19,7 +19,7 @@ pub(super) struct ShowProgress {
 
 /// The progress of a command.
 pub(super) struct Progress {
-    /// The counted things, in the plural.
+    /// The noun of the counted entries, in the plural.
     things: &'static str,
     shown: bool,
     terminal: bool,
@@ -40,8 +40,8 @@ impl Progress {
         }
     }
 
-    /// Shows that `done` of `total` are done, or of at least that many, unless something was shown
-    /// a moment ago.
+    /// Shows that `done` of `total` entries are done, or of at least `total` if it is an estimate.
+    /// Does nothing if the line was updated within [`INTERVAL`].
     pub(super) fn update(&mut self, done: usize, total: Option<u64>, is_estimate: bool) {
         if !self.shown {
             return;
@@ -55,7 +55,7 @@ impl Progress {
 
     fn write(&mut self) {
         self.last = Instant::now();
-        // Nobody may be listening.
+        // stderr may be closed.
         let mut stderr = io::stderr().lock();
         let _ = if self.terminal {
             write!(stderr, "\r\u{1b}[K{}", self.line).and_then(|()| stderr.flush())
@@ -64,7 +64,7 @@ impl Progress {
         };
     }
 
-    /// Shows how it ended.
+    /// Shows the final numbers.
     pub(super) fn end(mut self) {
         if self.shown && !self.line.is_empty() {
             self.write();
@@ -72,7 +72,7 @@ impl Progress {
     }
 }
 
-/// The line on a terminal ends also if the command fails, so that the error has a line of its own.
+/// Ends the line on a terminal, also if the command fails, so that the error is on a separate line.
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown && self.terminal && !self.line.is_empty() {
@@ -81,7 +81,8 @@ impl Drop for Progress {
     }
 }
 
-/// `120,000 of about 1,000,000 keys`: what comes and goes meanwhile is not counted.
+/// Formats the progress: `120,000 of about 1,000,000 keys`. The total does not follow entries that
+/// are added or removed during the command.
 fn line(done: usize, total: Option<u64>, is_estimate: bool, things: &str) -> String {
     let count = u64::try_from(done).unwrap_or(u64::MAX);
     let done = number(count);

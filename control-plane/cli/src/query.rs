@@ -1,8 +1,8 @@
-//! Queries of requests.
+//! Query parameters of requests.
 
 use std::fmt::Display;
 
-/// Parameters in their order. What is not given is not sent.
+/// Query parameters in their order. Omitted values are not sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Query(Vec<(&'static str, String)>);
 

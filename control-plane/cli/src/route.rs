@@ -80,7 +80,7 @@ fn shown(routes: &Value) -> String {
     )
 }
 
-/// A warning about one of the rules that `path_case` affects.
+/// Formats a warning about one of the rules that `path_case` affects.
 fn affected_note(affected: &Value, path_case: &str) -> String {
     let (rule, earlier) = (
         text::of(&affected["rule"]),
@@ -97,7 +97,7 @@ fn affected_note(affected: &Value, path_case: &str) -> String {
     )
 }
 
-/// `prefix /v4`
+/// Formats a path condition: `prefix /v4`.
 fn pair(value: &Value) -> String {
     let fields = value.as_object().and_then(|fields| fields.iter().next());
     fields.map_or_else(

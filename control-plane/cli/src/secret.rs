@@ -1,10 +1,10 @@
-//! Secrets as commands handle them: none can be printed by accident.
+//! Secrets in commands, which cannot be printed by accident.
 
 use latchkey_policy::line_break::without_line_break;
 use serde::{Deserialize, Serialize};
 use std::{env, fmt};
 
-/// A password, a token, a key.
+/// A password, a token or a key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Secret(String);
@@ -20,7 +20,8 @@ impl Secret {
         Self(text.into())
     }
 
-    /// An environment variable's, without one line break at its end, unless that is empty.
+    /// Reads an environment variable, without one line break at its end; `None` if it is unset or
+    /// empty.
     pub(super) fn of_env(variable: &str) -> Option<Self> {
         let text = env::var(variable).ok()?;
         Some(without_line_break(&text))
@@ -28,12 +29,12 @@ impl Secret {
             .map(Self::new)
     }
 
-    /// The secret itself, to be sent or written where it was asked for.
+    /// Returns the secret, to send or write it.
     pub(super) fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Characters.
+    /// Returns the number of characters.
     pub(super) fn len(&self) -> usize {
         self.0.chars().count()
     }

@@ -1,5 +1,5 @@
-//! Files that secrets are saved in. Each is made, empty, before its secret is: so a secret that is
-//! made can be saved.
+//! Files in which secrets are saved. Each file is created, empty, before its secret is created, so
+//! that a new secret can always be saved.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::CommandError;
 use super::secret::Secret;
 
-/// A file that was not there before. Gone again unless a secret is saved in it.
+/// A new file. It is removed unless a secret is saved in it.
 pub(super) struct SecretFile {
     path: PathBuf,
     file: File,
@@ -41,7 +41,7 @@ impl SecretFile {
         &self.path
     }
 
-    /// The secret, a line break, and nothing else.
+    /// Writes the secret and a line break.
     pub(super) fn save(mut self, secret: &Secret) -> io::Result<()> {
         self.file
             .write_all(format!("{}\n", secret.expose()).as_bytes())?;
@@ -54,7 +54,7 @@ impl SecretFile {
 impl Drop for SecretFile {
     fn drop(&mut self) {
         if !self.saved {
-            // What is left behind is empty, or a secret that is revoked.
+            // If removing fails, the file is empty or holds a secret that is revoked.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,5 +1,5 @@
-//! The session that `latchkey login` saved: `$XDG_CONFIG_HOME/latchkey/session.json`, for its
-//! owner's eyes alone.
+//! The session that `latchkey login` saved in `$XDG_CONFIG_HOME/latchkey/session.json`, which only
+//! its owner can read.
 
 use latchkey_model::random;
 use latchkey_model::secret_files::Exposure;
@@ -19,7 +19,7 @@ use super::secret::Secret;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Saved {
-    /// The API that the session is of, and no other is sent it.
+    /// The URL of the session's API. The token is sent to no other.
     pub(super) url: String,
     /// The session's user. Absent in files of earlier versions.
     #[serde(default)]
@@ -54,9 +54,9 @@ impl Saved {
 pub(super) struct SessionFile(PathBuf);
 
 impl SessionFile {
-    /// Nowhere, for somebody without a home.
+    /// Returns the file's path; `None` if neither `XDG_CONFIG_HOME` nor `HOME` is an absolute path.
     pub(super) fn find() -> Result<Option<Self>, CommandError> {
-        // Relative ones do not count, by the XDG base directory specification.
+        // The XDG base directory specification ignores relative paths.
         let directory = |variable| {
             env::var_os(variable)
                 .map(PathBuf::from)
@@ -89,7 +89,7 @@ impl SessionFile {
         serde_json::from_str(&text).map(Some).map_err(damaged)
     }
 
-    /// Whole or not at all.
+    /// Writes the session, completely or not at all.
     pub(super) fn write(&self, saved: &Saved) -> Result<(), CommandError> {
         let failed =
             |error: io::Error| CommandError::file(&self.0, format!("cannot be written: {error}"));
@@ -106,7 +106,7 @@ impl SessionFile {
         let partial = directory.join(format!("session.json.{name}"));
         let written = write(&partial, saved).and_then(|()| fs::rename(&partial, &self.0));
         written.map_err(|error| {
-            // It may not have come to be.
+            // The file may not exist.
             let _ = fs::remove_file(&partial);
             failed(error)
         })

@@ -1,15 +1,15 @@
-//! Tables without borders: a heading for each column, or a heading for each line.
+//! Tables without borders, with a heading for each column or for each line.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width};
 
-/// Blanks between two columns.
+/// The number of blanks between two columns.
 const GAP: u16 = 3;
 
-/// Lines of cells under headings.
+/// A table of rows under headings.
 pub(super) struct Table(Grid);
 
-/// The widths of columns of the pages of a table so far; none before the first page.
+/// The column widths of a table's pages so far; empty before the first page.
 #[derive(Debug, Default)]
 pub(super) struct Widths(Vec<u16>);
 
@@ -30,8 +30,8 @@ impl Table {
         shown(self.0)
     }
 
-    /// A page of a table that is shown page by page: its columns are at least as wide as those
-    /// before, and the headings stand above the first page only.
+    /// Formats a page of a table. Its columns are at least as wide as those of the pages before,
+    /// and only the first page has headings.
     pub(super) fn shown_after(mut self, widths: &mut Widths) -> String {
         let first = widths.0.is_empty();
         let mut before = std::mem::take(&mut widths.0).into_iter();

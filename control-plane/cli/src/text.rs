@@ -1,5 +1,6 @@
-//! What the API answers, as text for a terminal. Names and descriptions are data: what a terminal
-//! would obey is shown as an escape, and so is whatever a name may not have ([`latchkey_model::text`]).
+//! Formats the API's data for a terminal. Names and descriptions are data: control characters are
+//! shown as escapes, and so are all characters that a name must not contain
+//! ([`latchkey_model::text`]).
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// Stands for an absent value.
+/// The text for an absent value.
 pub(super) const NOTHING: &str = "-";
 
 /// Escapes invisible characters as in Rust: `\u{1b}`, `\n`.
@@ -16,17 +17,17 @@ pub(super) fn plain(text: &str) -> String {
     escaped(text).into_owned()
 }
 
-/// A file's path.
+/// Formats a file's path, with invisible characters escaped.
 pub(super) fn path(path: &Path) -> String {
     plain(&path.display().to_string())
 }
 
-/// JSON on several lines, with what is not to be seen as it is as JSON's own escapes.
+/// Formats JSON on several lines, with misleading characters as JSON escapes.
 pub(super) fn json(value: &Value) -> String {
     json_escaped(&format!("{value:#}"))
 }
 
-/// The same on one line.
+/// Formats JSON on one line, with the same escapes.
 pub(super) fn json_line(value: &Value) -> String {
     json_escaped(&value.to_string())
 }
@@ -46,7 +47,7 @@ fn json_escaped(json: &str) -> String {
     out
 }
 
-/// A value in one line.
+/// Formats a value in one line.
 pub(super) fn of(value: &Value) -> String {
     match value {
         Value::Null => NOTHING.to_owned(),
@@ -64,7 +65,7 @@ pub(super) fn of(value: &Value) -> String {
     }
 }
 
-/// A list in one line.
+/// Formats a list in one line.
 pub(super) fn joined(texts: impl Iterator<Item = String>) -> String {
     let texts: Vec<_> = texts.collect();
     if texts.is_empty() {
@@ -74,7 +75,7 @@ pub(super) fn joined(texts: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// A number with separators between thousands.
+/// Formats a number with separators between thousands.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<_> = digits
@@ -86,7 +87,7 @@ pub(super) fn number(number: u64) -> String {
     groups.join(",")
 }
 
-/// A time to the minute, in UTC: `2027-01-15 08:00`.
+/// Formats a time to the minute, in UTC: `2027-01-15 08:00`.
 pub(super) fn date(value: &Value) -> String {
     let time: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
     time.map_or_else(
@@ -99,12 +100,12 @@ pub(super) fn date(value: &Value) -> String {
     )
 }
 
-/// A field's text, to act by; empty where there is none.
+/// Returns the text of a field, not escaped; empty if it is missing.
 pub(super) fn field<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// A list, of which there is none where something else is.
+/// Returns the entries of a list; empty if the field is not a list.
 pub(super) fn entries<'v>(value: &'v Value, name: &str) -> &'v [Value] {
     value[name].as_array().map_or(&[], Vec::as_slice)
 }

@@ -250,7 +250,7 @@ impl Delete {
     }
 }
 
-/// The keys are a number or a list.
+/// Describes a deleted user. The response has the number of revoked keys, or a list of them.
 fn deleted(data: &Value, id: &str) -> String {
     let keys = match &data["revoked_keys"] {
         Value::Array(keys) => keys.len().to_string(),

@@ -51,7 +51,7 @@ pub(super) struct User {
     pub(super) email: String,
     pub(super) roles: Option<Vec<Role>>,
     pub(super) permissions: Option<Vec<Grant>>,
-    /// The subaccounts' names.
+    /// The names of the subaccounts.
     pub(super) subaccounts: Option<Selection>,
     pub(super) disabled: Option<bool>,
     pub(super) password_env: Option<String>,
@@ -68,7 +68,7 @@ pub(super) struct Key {
     pub(super) scope: Option<Selection>,
     pub(super) roles: Option<Vec<Role>>,
     pub(super) permissions: Option<Vec<Grant>>,
-    /// The subaccounts' names.
+    /// The names of the subaccounts.
     pub(super) subaccounts: Option<Vec<String>>,
     pub(super) allowed_ips: Option<IpList>,
     pub(super) denied_ips: Option<IpList>,
@@ -80,14 +80,14 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Whether the file's expiry of the key is at or before `now`.
+    /// Returns whether the file's expiry of the key is at or before `now`, in Unix seconds.
     pub(super) fn is_to_be_expired(&self, now: i64) -> bool {
         matches!(self.expires_at, Some(Some(Second(second))) if second <= now)
     }
 }
 
-/// Unix seconds, written as they are or as RFC 3339. No spans: the same file is to mean the same
-/// later.
+/// A time in Unix seconds, parsed from a number or RFC 3339. Spans are refused, so that the file
+/// means the same when it is applied later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Second(pub(super) i64);
 
@@ -124,7 +124,7 @@ impl Visitor<'_> for SecondVisitor {
 }
 
 impl Document {
-    /// Whether the document contains or names a subaccount.
+    /// Returns whether the document contains or names a subaccount.
     pub(super) fn is_about_subaccounts(&self) -> bool {
         self.subaccounts.is_some()
             || self

@@ -94,7 +94,7 @@ const WIDER_SHOWN: usize = 10;
 /// The number of removals of a kind that are shown to people.
 const REMOVALS_SHOWN: usize = 20;
 
-/// `50,015 keys`
+/// Formats a number and its noun, such as `50,015 keys`.
 fn counted(count: usize, kind: &str) -> String {
     let number = text::number(u64::try_from(count).unwrap_or(u64::MAX));
     format!("{number} {kind}{}", if count == 1 { "" } else { "s" })
@@ -103,7 +103,7 @@ fn counted(count: usize, kind: &str) -> String {
 /// Other inputs of a plan.
 pub(super) struct Facts<'f> {
     pub(super) prune: bool,
-    /// Unix seconds.
+    /// The current time, in Unix seconds.
     pub(super) now: i64,
     /// Returns the value of an environment variable.
     pub(super) secret: &'f dyn Fn(&str) -> Option<Secret>,
@@ -318,8 +318,8 @@ impl Draft {
             .push(Line::new(Sign::Refused, kind, name, reason));
     }
 
-    /// What of `there_is` is not among `wanted` is left, or removed as `removal` says of it, or why
-    /// it cannot be.
+    /// Handles the resources in `there_is` that are not in `wanted`: plans their removal, refuses
+    /// it with a reason, or, without `removal`, reports them as remaining.
     fn rest(
         &mut self,
         kind: &'static str,
@@ -348,7 +348,7 @@ impl Draft {
         self.leave(kind, &others);
     }
 
-    /// Tells of things that stay although the file does not have them.
+    /// Reports resources that stay although the file does not list them.
     fn leave(&mut self, kind: &'static str, others: &Others) {
         if others.count > 0 {
             self.left.push(Left::new(kind, others));
@@ -360,7 +360,7 @@ impl Draft {
 type Judge<'a> = &'a dyn Fn(&Value) -> Result<Removal, String>;
 
 impl Plan {
-    /// The plan, or everything in the document that cannot be done.
+    /// Returns the plan, or a line for each change that cannot be made.
     pub(super) fn new(
         document: &Document,
         state: &State,
@@ -412,7 +412,7 @@ impl Plan {
         told.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether the plan loosens a restriction.
+    /// Returns whether the plan loosens a restriction.
     pub(super) fn is_wider(&self) -> bool {
         self.actions
             .iter()
@@ -420,7 +420,7 @@ impl Plan {
     }
 }
 
-/// Entries of `now` that are not among those of `before`, such as permissions that somebody gets.
+/// Returns the entries of `now` that are not in `before`, such as additional permissions.
 fn added(before: &Value, now: &Value) -> Vec<String> {
     let before = before.as_array().map_or(&[][..], Vec::as_slice);
     let new = now
@@ -431,12 +431,12 @@ fn added(before: &Value, now: &Value) -> Vec<String> {
     new.map(text::of).collect()
 }
 
-/// `tier free → pro`, if that is another.
+/// Describes a changed field, such as `tier free → pro`; `None` if the values are equal.
 fn difference(field: &str, from: &Value, to: &Value) -> Option<String> {
     (from != to).then(|| format!("{field} {} → {}", text::of(from), text::of(to)))
 }
 
-/// A list in one order, whatever it was in: for lists of which the order says nothing.
+/// Sorts a list and removes duplicates, to compare lists whose order has no meaning.
 fn sorted(list: &Value) -> Value {
     let mut entries = list.as_array().cloned().unwrap_or_default();
     entries.sort_by_key(ToString::to_string);

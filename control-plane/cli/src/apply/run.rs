@@ -92,8 +92,8 @@ fn broken_off(plan: &Plan, failed: usize, error: &CommandError) -> CommandError 
 
 const CHANGED_MEANWHILE: &str = "it was changed by somebody else since the plan was made";
 
-/// Returns the entity tags of all that the plan edits. Fails if something is not as the plan was
-/// made on.
+/// Returns the entity tags of everything that the plan edits. Fails if a resource differs from its
+/// state in the plan.
 async fn pin(context: &Context, plan: &Plan, state: &State) -> Result<Tags, CommandError> {
     let mut tags = state.tags.clone();
     let edits = plan
@@ -104,7 +104,7 @@ async fn pin(context: &Context, plan: &Plan, state: &State) -> Result<Tags, Comm
         let planned = match call.path.as_slice() {
             [kind, id] if kind == "keys" => Some((&state.keys, "key_id", id, KEY_FIELDS)),
             [kind, id] if kind == "users" => Some((&state.users, "user_id", id, USER_FIELDS)),
-            // Others have no tags.
+            // Other resources have no tags.
             _ => None,
         };
         let Some((entries, field, id, fields)) = planned else {
@@ -139,7 +139,7 @@ const USER_FIELDS: &[&str] = &["email", "roles", "permissions", "subaccounts", "
 
 struct Runner<'r> {
     context: &'r Context,
-    /// Ids by names.
+    /// The subaccounts' ids by their names.
     subaccounts: BTreeMap<String, String>,
     /// The entity tags of edited resources, as of the last call.
     tags: Tags,
@@ -181,7 +181,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Returns the body with ids in place of names of subaccounts, and with the password.
+    /// Returns the body with ids instead of names of subaccounts, and with the password.
     fn body(&self, action: &Action, call: &Call) -> Result<Option<Value>, CommandError> {
         let Some(mut body) = call.body.clone() else {
             return Ok(None);

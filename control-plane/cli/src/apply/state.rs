@@ -1,4 +1,4 @@
-//! The current state, as far as the file is about it.
+//! The current state of the resources that the file describes.
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ const SAMPLE: usize = 10;
 #[derive(Debug, Default)]
 pub(super) struct Others {
     pub(super) count: usize,
-    /// The names of the first.
+    /// The names of the first of these resources.
     pub(super) sample: Vec<String>,
 }
 
@@ -30,7 +30,7 @@ impl Others {
     }
 }
 
-/// Entity tags by paths.
+/// Entity tags by the segments of their paths.
 pub(super) type Tags = BTreeMap<Vec<String>, String>;
 
 /// The current state, as returned by the API.
@@ -53,7 +53,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Asks for nothing that the document is not about. With users that are pruned go their keys.
+    /// Reads only what the document needs. If users are pruned, their keys are read too, as these
+    /// are revoked with them.
     pub(super) async fn read(
         api: &Api,
         document: &Document,
@@ -86,7 +87,7 @@ impl State {
         Ok(state)
     }
 
-    /// Reads a document that is put as a whole.
+    /// Reads a document that is replaced as a whole, and stores its entity tag.
     async fn document(&mut self, api: &Api, name: &str) -> Result<Value, CommandError> {
         let Tagged { data, tag } = api.get_tagged(&[name]).await?;
         self.tags
@@ -94,8 +95,8 @@ impl State {
         Ok(data)
     }
 
-    /// Keeps of a key that the file does not have only what removing it takes, and without that its
-    /// name at most.
+    /// Reads the keys. For a key that is not in the file, only the fields for its removal are
+    /// stored; without pruning, it is only counted, with its name as a sample.
     async fn read_keys(
         &mut self,
         api: &Api,
@@ -127,7 +128,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether the caller has this id in `field`, which is `user_id` or `key_id`.
+    /// Returns whether the caller has this id in `field`, which is `user_id` or `key_id`.
     pub(super) fn is_caller(&self, field: &str, id: &str) -> bool {
         self.caller[field] == id
     }
@@ -142,7 +143,7 @@ impl State {
     }
 }
 
-/// The one of that name.
+/// Returns the entry whose `field` is `name`.
 pub(super) fn named<'v>(list: &'v [Value], field: &str, name: &str) -> Option<&'v Value> {
     list.iter().find(|entry| text::field(entry, field) == name)
 }

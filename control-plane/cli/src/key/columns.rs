@@ -1,18 +1,18 @@
-//! The columns of keys in CSV, which export and import have in common, and the fields of a key in
-//! JSON that an export has and an import has no use for.
+//! The columns of keys in CSV that export and import share, and the fields of a key in JSON that
+//! are exported but not imported.
 
 use serde_json::{Map, Value, json};
 
 use crate::csv;
 use crate::text;
 
-/// Separates the entries of a list.
+/// The separator of the entries of a list.
 const SEPARATOR: char = ';';
 
-/// Follows a disabled IP range.
+/// The mark after a disabled IP range.
 const OFF: &str = " off";
 
-/// Columns that are lists.
+/// The columns that are lists.
 const LISTS: [&str; 5] = [
     "roles",
     "permissions",
@@ -21,10 +21,10 @@ const LISTS: [&str; 5] = [
     "denied_ips",
 ];
 
-/// Columns that are lists of IP ranges.
+/// The columns that are lists of IP ranges.
 const IP_LISTS: [&str; 2] = ["allowed_ips", "denied_ips"];
 
-/// Columns that are limits, by their windows.
+/// The columns that are limits, with their windows.
 const WINDOWS: [(&str, &str); 4] = [
     ("limit_minute", "minute"),
     ("limit_hour", "hour"),
@@ -32,13 +32,13 @@ const WINDOWS: [(&str, &str); 4] = [
     ("limit_month", "month"),
 ];
 
-/// The digest is only imported: it is never given out.
+/// The column of the digest, which is only imported: no export contains it.
 pub(super) const DIGEST: &str = "sha256";
 
-/// The key itself, in place of its digest: it is hashed before it is sent.
+/// The column of the key itself instead of its digest. The key is hashed before it is sent.
 pub(super) const PLAIN: &str = "key";
 
-/// Columns that export and import have, other than limits.
+/// The columns that export and import share, except limits.
 const SETTINGS: [&str; 12] = [
     "key_prefix",
     "name",
@@ -54,7 +54,7 @@ const SETTINGS: [&str; 12] = [
     "expires_at",
 ];
 
-/// Columns that are only exported. An import passes over them.
+/// The columns that are only exported. An import ignores them.
 const EXPORTED: [&str; 7] = [
     "key_id",
     "owner",
@@ -65,7 +65,7 @@ const EXPORTED: [&str; 7] = [
     "revoked_at",
 ];
 
-/// Fields of a key in JSON that an import passes over as well.
+/// The fields of a key in JSON that an import also ignores.
 const SHOWN: [&str; 9] = [
     "disabled",
     "last_used_ip",
@@ -78,7 +78,7 @@ const SHOWN: [&str; 9] = [
     "issues",
 ];
 
-/// The names of the columns of an export.
+/// Returns the names of the columns of an export.
 pub(super) fn exported() -> impl Iterator<Item = &'static str> {
     SETTINGS
         .into_iter()
@@ -86,12 +86,12 @@ pub(super) fn exported() -> impl Iterator<Item = &'static str> {
         .chain(WINDOWS.map(|(column, _)| column))
 }
 
-/// The names of the columns that an import can have.
+/// Returns the names of the columns that an import can have.
 fn imported() -> impl Iterator<Item = &'static str> {
     [DIGEST, PLAIN].into_iter().chain(exported())
 }
 
-/// A line of CSV for a key.
+/// Formats a key as a line of CSV.
 pub(super) fn line(key: &Value) -> String {
     let cells: Vec<_> = exported().map(|name| cell(key, name)).collect();
     csv::line(cells.iter().map(String::as_str))
@@ -122,7 +122,7 @@ fn entry(entry: &Value) -> String {
     format!("{text}{}", if entry["enabled"] == false { OFF } else { "" })
 }
 
-/// Refuses names of columns that are unknown or there twice.
+/// Refuses unknown and duplicate names of columns.
 pub(super) fn ensure_known<'n>(names: impl Iterator<Item = &'n str>) -> Result<(), String> {
     let mut seen = Vec::new();
     for name in names {
@@ -142,7 +142,7 @@ pub(super) fn ensure_known<'n>(names: impl Iterator<Item = &'n str>) -> Result<(
     Ok(())
 }
 
-/// A row of the API of the cells under these names. An empty cell is one that is left out.
+/// Returns a row of the API from pairs of column name and cell. Empty cells are left out.
 pub(super) fn row<'c>(cells: impl Iterator<Item = (&'c str, &'c str)>) -> Result<Value, String> {
     let (mut key, mut limits) = (Map::new(), Map::new());
     for (name, cell) in cells.filter(|(_, cell)| !cell.is_empty()) {
@@ -179,8 +179,8 @@ fn ip_range(entry: &str) -> Value {
     }
 }
 
-/// A row without what an export has besides. A key that is revoked or disabled is refused:
-/// imported, it would be good.
+/// Removes the fields that only an export has. Refuses a revoked or disabled key, as it would
+/// become valid when imported.
 pub(super) fn settings(mut row: Value) -> Result<Value, String> {
     let Some(fields) = row.as_object_mut() else {
         return Ok(row);

@@ -127,7 +127,7 @@ impl Create {
     }
 }
 
-/// The object itself, or what the file of that name says.
+/// Parses the object, or the file of that name.
 fn issues(text: &str) -> Result<Value, CommandError> {
     let refused = |reason: String| CommandError::usage(format!("--issues: {reason}"));
     let value = if text.trim_start().starts_with('{') {

@@ -1,5 +1,5 @@
-//! `latchkey key export`: all keys, page by page, so that it takes no more memory for a million
-//! than for a thousand.
+//! `latchkey key export`: exports all keys, page by page, so that a million keys take as much
+//! memory as a thousand.
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
@@ -67,7 +67,7 @@ impl Export {
     }
 }
 
-/// A terminal is not given what it would obey, other than line breaks.
+/// Returns the line, with control and invisible characters escaped if it goes to a terminal.
 fn shown(line: String, terminal: bool) -> String {
     if terminal {
         text::plain(line.trim_end_matches('\n')) + "\n"

@@ -1,6 +1,6 @@
-//! `latchkey key import`: keys that were made elsewhere, by their digests. Everything is checked
-//! before the first key is made: the file by itself, then each batch of it by the API without a
-//! change.
+//! `latchkey key import`: imports keys that were created elsewhere, by their digests. Everything is
+//! checked before the first key is imported: first the file without the API, then each batch by a
+//! dry run of the API.
 
 mod entropy;
 mod file;
@@ -105,8 +105,8 @@ impl Import {
         self.import(context, &file).await
     }
 
-    /// The body of a call for the rows from `start` on, as many as one call takes, and the row
-    /// behind them.
+    /// Returns the body of a call with as many rows from `start` on as one call takes, and the
+    /// index of the next row.
     fn batch(
         &self,
         file: &KeyFile,
@@ -138,7 +138,7 @@ impl Import {
         Ok((body, end))
     }
 
-    /// Has the API check each batch, and returns how many keys would be skipped.
+    /// Makes the API check each batch, and returns how many keys would be skipped.
     async fn check_with_api(
         &self,
         context: &Context,
@@ -170,7 +170,7 @@ impl Import {
                     .and_then(|row| usize::try_from(row).ok())
                     .unwrap_or_default();
                 exit = exit.max(exit_of(text::field(problem, "code")));
-                // The sentence names the row of the batch, which nobody knows.
+                // The message names the row's index in the batch, which users do not know.
                 let error = text::field(problem, "error").replace(&format!("keys[{row}]."), "");
                 faults.add(file.place(start.saturating_add(row)), text::plain(&error));
             }
@@ -229,7 +229,7 @@ impl Import {
             imported = imported.saturating_add(data["imported"].as_u64().unwrap_or_default());
             skipped = skipped.saturating_add(data["skipped"].as_u64().unwrap_or_default());
             if context.output.is_json() && printed.is_ok() {
-                // The work goes on although nobody may be left to read.
+                // The import continues even if stdout is closed.
                 printed = output::print(&document.entries(text::entries(&data, "keys")));
             }
             last = data["enforcement"].take();
@@ -283,12 +283,12 @@ impl Import {
     }
 }
 
-/// The faults of rows, by their places.
+/// The faults of rows, with their places.
 #[derive(Debug, Default, PartialEq)]
 struct Faults {
-    /// The first of them.
+    /// The faults that are reported, up to the maximum number.
     told: Vec<(String, String)>,
-    /// The faults that many rows share.
+    /// The faults that many rows share, each reported once.
     groups: Vec<(String, String)>,
     in_groups: usize,
     all: usize,
@@ -302,7 +302,7 @@ impl Faults {
         }
     }
 
-    /// The same is wrong with all of these rows, which is told once.
+    /// Adds a fault that these rows share, which is reported once.
     fn group(&mut self, file: &KeyFile, rows: &[usize], reason: &str) {
         let places: Vec<_> = rows
             .iter()
@@ -334,7 +334,7 @@ impl Faults {
     }
 }
 
-/// Checks a file without the API.
+/// Checks the file without the API.
 fn check_file(
     file: &KeyFile,
     now: i64,
@@ -384,7 +384,7 @@ fn check_file(
     }
 }
 
-/// The row that has it already, if one has.
+/// Returns an earlier row with the same key, if there is one.
 fn first<K: Eq + Hash>(seen: &mut HashMap<K, usize>, key: K, row: usize) -> Option<usize> {
     let first = *seen.entry(key).or_insert(row);
     (first != row).then_some(first)

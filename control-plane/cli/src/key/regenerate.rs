@@ -70,8 +70,8 @@ impl Regenerate {
         Ok(exit)
     }
 
-    /// Without a key of the caller's, a call whose answer is lost is simply made again: it replaces
-    /// the secret that nobody has seen.
+    /// Makes the call. Without a given idempotency key, a call whose response is lost is repeated:
+    /// it replaces the secret that was never shown.
     async fn call(&self, context: &Context) -> Result<Value, CommandError> {
         let (path, query, body) = (
             ["keys", &self.key, "regenerate"],
@@ -107,7 +107,7 @@ impl Regenerate {
 }
 
 fn shown(data: &Value) -> String {
-    // The current one, and the one before while that is good.
+    // The second entry is the previous secret, as long as it is valid.
     let old = match &data["secrets"][1] {
         Value::Null => "The old secret has ended.".to_owned(),
         old => format!(

@@ -23,8 +23,8 @@ pub struct Revoke {
 }
 
 impl Revoke {
-    /// Each for itself: one that cannot be revoked, or told of, keeps none of the others. It ends
-    /// as the first that failed.
+    /// Revokes each key separately: an error, or output that cannot be printed, does not prevent
+    /// the others from being revoked. The exit code is that of the first failure.
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let what = match self.keys.as_slice() {
             [key] => format!("{} is revoked permanently", text::plain(key)),

@@ -1,16 +1,16 @@
-//! Keys, as people are shown them.
+//! Formats keys for people.
 
 use serde_json::Value;
 
 use crate::table::details;
 use crate::{moment, text};
 
-/// Whether a key is past its expiry, so that another one can have its name.
+/// Returns whether a key is past its expiry, so that another key can have its name.
 pub(crate) fn has_expired(key: &Value, now: i64) -> bool {
     moment::second(text::field(key, "expires_at")).is_some_and(|second| second <= now)
 }
 
-/// `active`, or why it is not.
+/// Returns `active`, or the reason why the key is not.
 pub(super) fn state(key: &Value, now: i64) -> &'static str {
     match (
         key["revoked_at"].is_string(),
@@ -28,7 +28,7 @@ pub(super) fn state(key: &Value, now: i64) -> &'static str {
 pub(super) const HEADINGS: [&str; 7] =
     ["ID", "NAME", "KEY", "STATE", "TIER", "EXPIRES", "LAST USED"];
 
-/// A key in one line.
+/// Returns the cells of a key's line in the list.
 pub(super) fn line(key: &Value, now: i64) -> [String; 7] {
     [
         text::of(&key["key_id"]),
@@ -82,7 +82,8 @@ pub(super) fn one(key: &Value, now: i64) -> String {
     ])
 }
 
-/// `tier pro, 1000 a day, from everywhere, for at most 90 days, environments live`
+/// Describes the limits for created keys: `tier pro, 1000 a day, from everywhere, for at most 90
+/// days, environments live`.
 fn issues(issues: &Value) -> String {
     let tier = issues["tier"]
         .is_string()
@@ -109,7 +110,7 @@ fn issues(issues: &Value) -> String {
     )
 }
 
-/// `100 a minute, 5000 a day`
+/// Describes limits: `100 a minute, 5000 a day`.
 pub(crate) fn limits(limits: &Value) -> String {
     let windows = ["minute", "hour", "day", "month"].into_iter();
     text::joined(windows.filter_map(|window| {

@@ -1,5 +1,6 @@
-//! Keys, by their names. Attributes that cannot be edited are only compared; the others are edited.
-//! An expired key does not hold its name: it is left as it is, and another one is made.
+//! Plans the changes of keys, which are identified by their names. Attributes that cannot be edited
+//! are only compared; the others are edited. An expired key does not hold its name: it stays as it
+//! is, and another key is created.
 
 use latchkey_model::clock::rfc3339;
 use latchkey_model::ip_list::IpList;
@@ -18,14 +19,14 @@ use crate::{moment, text};
 
 const KIND: &str = super::KEYS;
 
-/// Follows a disabled range.
+/// The mark after a disabled range.
 const OFF: &str = " (off)";
 
 /// Plan results that key planning needs.
 pub(super) struct Around<'a> {
-    /// The names that there will be.
+    /// The names of the subaccounts after the plan.
     pub(super) subaccounts: &'a BTreeSet<&'a str>,
-    /// The tiers whose limits will be others.
+    /// The names of the tiers whose limits change.
     pub(super) changed_tiers: &'a BTreeSet<String>,
 }
 
@@ -44,7 +45,7 @@ pub(super) fn plan(
             .filter(|there_is| text::field(there_is, "name") == key.name)
             .partition(|there_is| has_expired(there_is, facts.now));
         let planned = match valid.first() {
-            // It is as the file says.
+            // The key is expired, as the file requires.
             None if !expired.is_empty() && key.is_to_be_expired(facts.now) => Ok(None),
             None => make(key, expired.first().copied(), facts, around).map(Some),
             Some(there_is) => match fixed(key, there_is, state) {
@@ -329,7 +330,7 @@ fn wider(body: &Map<String, Value>, there_is: &Value, expiry: Option<i64>) -> Ve
     };
     let narrower = added_ranges(&allowed.0, &allowed.1).is_empty()
         && (is_on(&allowed.1) || !is_on(&allowed.0));
-    // Where there is an allowed range, denied ones do not matter.
+    // Denied ranges have no effect if there is an allowed range.
     let denied_less = !is_on(&allowed.1) && !added_ranges(&denied.1, &denied.0).is_empty();
     let allowed_first = !is_on(&allowed.0) && is_on(&allowed.1);
     if (!narrower && !allowed_first) || denied_less || (allowed_first && is_on(&denied.0)) {
@@ -345,7 +346,7 @@ fn wider(body: &Map<String, Value>, there_is: &Value, expiry: Option<i64>) -> Ve
     wider
 }
 
-/// Ranges that are on in `after` and not in `before`.
+/// Returns the ranges that are enabled in `after` and not in `before`.
 fn added_ranges(before: &Value, after: &Value) -> Vec<String> {
     added(before, after)
         .into_iter()

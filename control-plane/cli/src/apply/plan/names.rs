@@ -1,4 +1,5 @@
-//! Services and subaccounts: little more than names.
+//! Plans the changes of services and subaccounts, which have hardly any other attributes than their
+//! names.
 
 use reqwest::Method;
 use serde_json::json;
@@ -64,7 +65,7 @@ pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, dr
     );
 }
 
-/// Returns the names that there will be.
+/// Plans the changes of subaccounts, and returns their names after the plan.
 pub(super) fn subaccounts<'d>(
     document: &'d Document,
     state: &'d State,

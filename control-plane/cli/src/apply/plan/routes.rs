@@ -1,4 +1,4 @@
-//! Route rules: one document, put as a whole.
+//! Plans the change of the route rules, one document that is replaced as a whole.
 
 use latchkey_model::json;
 use latchkey_model::route_document::RouteDocument;
@@ -15,7 +15,7 @@ pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
     let Some(wanted) = &document.routes else {
         return;
     };
-    // What cannot be read is of another version, and no reason to keep it.
+    // A document that cannot be parsed is from another version, and is replaced.
     let there_are = canonical(&state.routes).unwrap_or_default();
     if &there_are != wanted {
         let call = Call::new(Method::PUT, ["routes"], Some(wanted.clone()));
@@ -39,7 +39,7 @@ fn record(document: &Value) -> Option<RouteRecord> {
         .ok()
 }
 
-/// `3 rules → 4 rules, unmatched valid_key → deny`
+/// Describes the change: `3 rules → 4 rules, unmatched valid_key → deny`.
 fn detail(from: &Value, to: &Value) -> String {
     let (before, after) = (text::entries(from, "rules"), text::entries(to, "rules"));
     let mut details = Vec::new();

@@ -1,17 +1,17 @@
-//! Two lists of route rules, and how one becomes the other: which rules are new, gone, moved, or
-//! changed, and in which fields.
+//! Compares two lists of route rules: which rules are new, removed, moved, or changed, and in which
+//! fields.
 
 use serde_json::Value;
 
 use crate::text;
 
-/// The fields of a rule that say what a request needs.
+/// The fields of a rule that define the requirements of a request.
 const NEEDS: [&str; 4] = ["public", "service", "permission", "subaccount"];
 
-/// A line for each rule that differs.
+/// Returns a line for each rule that differs.
 pub(super) fn differences(before: &[Value], after: &[Value]) -> Vec<String> {
     let mut pairs = unchanged(before, after);
-    // Rules that are for the same requests are the same rule; then those of the same path.
+    // Rules that match the same requests are paired first; then rules with the same path.
     for same in [same_requests, same_path] {
         let unpaired = |paired: &[usize], count: usize| {
             (0..count)
@@ -55,11 +55,11 @@ fn rule(rules: &[Value], index: usize) -> &Value {
     rules.get(index).unwrap_or(&Value::Null)
 }
 
-/// Pairs of indexes of a longest list of rules that are in both, in the same order.
+/// Returns pairs of indexes of the longest common subsequence of both lists.
 fn unchanged(before: &[Value], after: &[Value]) -> Vec<(usize, usize)> {
     let width = after.len().saturating_add(1);
     let at = |old: usize, new: usize| old.saturating_mul(width).saturating_add(new);
-    // How long it is from each place on.
+    // The length of the longest common subsequence from each pair of indexes on.
     let mut lengths = vec![0_u16; before.len().saturating_add(1).saturating_mul(width)];
     for (old, one) in before.iter().enumerate().rev() {
         for (new, other) in after.iter().enumerate().rev() {
@@ -96,7 +96,7 @@ fn same_path(one: &Value, other: &Value) -> bool {
     one["path"] == other["path"]
 }
 
-/// `GET api.example.com prefix /v4`
+/// Describes the requests that a rule matches: `GET api.example.com prefix /v4`.
 fn requests(rule: &Value) -> String {
     let methods = rule["methods"]
         .as_array()
@@ -112,7 +112,7 @@ fn requests(rule: &Value) -> String {
         .join(" ")
 }
 
-/// `prefix /v4, permission dns:read`
+/// Describes a rule: `prefix /v4, permission dns:read`.
 fn described(rule: &Value) -> String {
     let needs = NEEDS
         .iter()
@@ -131,7 +131,7 @@ fn described(rule: &Value) -> String {
         .join(", ")
 }
 
-/// `rule 2: prefix /v4: permission dns:write → dns:read`
+/// Describes a changed rule: `rule 2: prefix /v4: permission dns:write → dns:read`.
 fn changed(old: usize, new: usize, before: &Value, after: &Value) -> String {
     let shown = |value: &Value, field: &str| match (field, value) {
         ("public", value) => if *value == true { "yes" } else { "no" }.to_owned(),

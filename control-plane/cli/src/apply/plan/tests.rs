@@ -1,4 +1,4 @@
-//! Documents and states, and the plans that come of them.
+//! Tests of plans for documents and states.
 
 use super::*;
 use crate::document::parse;
@@ -378,7 +378,7 @@ fn expired_key_is_left_and_another_one_made() {
             "{key}"
         );
     }
-    // An unexpired one of that name is meant, wherever it is in the list.
+    // The unexpired key of that name is used, wherever it is in the list.
     let mut twin = state.keys[0].clone();
     twin["key_id"] = json!("key_3");
     twin["expires_at"] = json!("2030-01-01T00:00:00Z");

@@ -1,5 +1,5 @@
-//! Tiers: one document, put as a whole. What the file does not have stays at its end, until it is
-//! pruned.
+//! Plans the change of the tiers, one document that is replaced as a whole. Tiers that are not in
+//! the file stay at its end, unless they are pruned.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::{Action, Call, Draft, Facts, Line, Sign};
 use crate::key::limits;
 use crate::text;
 
-/// Returns the names of the tiers whose limits will be others.
+/// Plans the changes, and returns the names of the tiers whose limits change.
 pub(super) fn plan(
     document: &Document,
     state: &State,
@@ -62,7 +62,7 @@ pub(super) fn plan(
     changed
 }
 
-/// The windows for which `after` allows more requests than `before`.
+/// Describes the windows for which `after` allows more requests than `before`.
 pub(super) fn raised(before: &Value, after: &Value) -> Vec<String> {
     let raised = |window: &str| match (before[window].as_u64(), after[window].as_u64()) {
         (None, _) => false,

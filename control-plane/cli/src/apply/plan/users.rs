@@ -1,4 +1,5 @@
-//! Users, by their email addresses. A password is set where a user is made, and never compared.
+//! Plans the changes of users, which are identified by their email addresses. A password is only
+//! set when a user is created, and never compared.
 
 use latchkey_model::selection::Selection;
 use reqwest::Method;
@@ -57,8 +58,9 @@ pub(super) fn plan(
     );
 }
 
-/// Whoever is removed takes their keys with them: so none of those may be a key that the file has.
-/// Nor may it be who applies the file, or whose key it is applied with.
+/// Plans the removal of a user, which also revokes the user's keys. Refuses to remove a user with a
+/// key that the file lists, and the user who applies the file or owns the key that it is applied
+/// with.
 fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, String> {
     let id = text::field(user, "user_id");
     if state.is_caller("user_id", id) {
@@ -91,7 +93,7 @@ fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, 
             "this would revoke keys of theirs that the file lists: {names}"
         ));
     }
-    // The others have lines of their own.
+    // The other keys are pruned too, and have their own lines.
     Ok(call.into())
 }
 
@@ -103,7 +105,8 @@ fn and_revokes(keys: usize) -> String {
     }
 }
 
-/// The variable that has a password which is good enough.
+/// Returns the name of the variable with the password, after checking that it is set and long
+/// enough.
 fn password(user: &User, facts: &Facts<'_>) -> Result<String, String> {
     let needed = "a new user needs `password_env`, the environment variable with their password";
     let variable = user.password_env.as_ref().ok_or(needed)?;
@@ -132,7 +135,7 @@ fn make(user: &User, password_env: String) -> Action {
     action
 }
 
-/// "all" goes into the body, and names are left to be looked up.
+/// Puts "all" into the body, or returns the names, whose ids are looked up later.
 fn select(
     body: &mut Value,
     subaccounts: Option<&Selection>,
@@ -234,7 +237,7 @@ fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
     wider
 }
 
-/// "all", or the names of those that are listed by id.
+/// Returns "all", or the names of the subaccounts that are listed by id.
 fn names(selection: &Value, state: &State) -> Value {
     let Some(ids) = selection.as_array() else {
         return selection.clone();

@@ -5,16 +5,17 @@
 use latchkey_policy::route::{Match, PathSpec, PlaceSpec, RouteRecord, Routes, Target, Unmatched};
 use std::collections::BTreeMap;
 
-/// A segment, and a label of a host, that no rule names.
+/// A path segment and a label of a host that no rule contains.
 const ANY: &str = "any-other-1f0e";
 
-/// A method that no rule names.
+/// A method that no rule contains.
 const OTHER_METHOD: &str = "OTHER";
 
-/// Methods that are asked about beside those that rules name.
+/// Methods that are tested in addition to those of the rules.
 const METHODS: [&str; 3] = ["GET", "POST", OTHER_METHOD];
 
-/// Hosts that are asked about for rules of any host, beside one that no rule names.
+/// The maximum number of hosts that are tested for rules of any host, in addition to one that no
+/// rule contains.
 const HOSTS: usize = 20;
 
 /// The requirements of a request.
@@ -84,7 +85,7 @@ fn methods(records: [&RouteRecord; 2]) -> Vec<&str> {
     methods
 }
 
-/// Hosts and paths of requests: one at least for each rule, and one that no rule names.
+/// Returns hosts and paths of requests: at least one for each rule, and one that no rule matches.
 fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
     let rules = || {
         records
@@ -180,8 +181,8 @@ fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
     )
 }
 
-/// Describes how a request needs less than before, or something else; `None` if all that passes now
-/// also passed before.
+/// Describes how the requirements of a request are lower than before, or different; `None` if every
+/// request that passes now also passed before.
 fn less(was: &Need, is: &Need) -> Option<String> {
     match (was, is) {
         (Need::Public, _) | (_, Need::Refused) => None,
@@ -280,12 +281,12 @@ mod tests {
     #[test]
     fn order_methods_prefixes_and_permissions_are_compared_by_what_they_do() {
         for (rules, expected) in [
-            // Fewer methods are guarded.
+            // Fewer methods require a permission.
             (
                 "{path: {prefix: /admin}, methods: [POST], permission: 'admin:write'}",
                 "/admin (GET, others) no longer needs",
             ),
-            // Less is below the path.
+            // The rule no longer covers paths below it.
             (
                 "{path: {exact: /admin}, permission: 'admin:write'}",
                 "/admin/… (any method) no longer needs",

@@ -1,18 +1,18 @@
-//! An estimate of how hard a key is to guess, for keys that are imported in plain.
+//! Estimates how hard a key is to guess, for keys that are imported in plain.
 //!
-//! The estimate is the length of a short description of the key, in bits: of a character by itself,
-//! by the alphabet that it seems to be from; of a word that keys often have in them; of a run, such
-//! as `abcd` or `0000`; and of what the key has repeated. The shortest description counts. So no
-//! key has a higher estimate than its alphabet and its length allow, and what is random has about
-//! as much as that: few random texts have a short description.
+//! The estimate is the length of the shortest description of the key, in bits. A description
+//! consists of single characters, by the alphabet that they seem to be from; of words that keys
+//! often contain; of runs, such as `abcd` or `0000`; and of repetitions of earlier parts of the
+//! key. So no key has a higher estimate than its alphabet and its length allow. A random key has
+//! about that much, as few random texts have a short description.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
-/// The number of bits that a key needs: more than anybody tries who has its SHA-256.
+/// The number of bits that a key needs: more than anybody who has its SHA-256 can try.
 pub(super) const MIN_BITS: f64 = 80.0;
 
-/// The number of bits of a word of [`WORDS`], with which of them it is.
+/// The number of bits of a word of [`WORDS`], which select one of them.
 const WORD_BITS: f64 = 9.0;
 
 /// The number of bits of the first character of a run and of its length.
@@ -21,17 +21,18 @@ const RUN_BITS: f64 = 10.0;
 /// The number of bits of a character between the parts of a key.
 const SEPARATOR_BITS: f64 = 1.5;
 
-/// Characters of which a run or a repetition has at least.
+/// The minimum number of characters of a run or a repetition.
 const MIN_RUN: usize = 4;
 
-/// From this number of different characters that are no letters and digits on they are part of the
-/// alphabet, and separate nothing.
+/// The number of different characters, other than letters and digits, from which on they belong to
+/// the alphabet and are not separators.
 const MANY_SYMBOLS: usize = 4;
 
-/// Characters of which a part has at least that has an alphabet of its own.
+/// The minimum number of characters of a part between separators for which an alphabet is estimated
+/// separately.
 const LONG_PART: usize = 10;
 
-/// Words that keys often have in them.
+/// Words that keys often contain.
 const WORDS: &[&str] = &[
     "access",
     "account",
@@ -172,7 +173,7 @@ const WORDS: &[&str] = &[
     "billing",
 ];
 
-/// Bytes of a key that are looked at: no key needs more to be hard to guess.
+/// The maximum number of bytes of a key that are examined: no key needs more to be hard to guess.
 const MAX_LEN: usize = 128;
 
 /// [`WORDS`] by their last characters.
@@ -187,12 +188,12 @@ static BY_LAST: LazyLock<HashMap<u8, Vec<&'static [u8]>>> = LazyLock::new(|| {
     words
 });
 
-/// Estimates the entropy of a key of ASCII, in bits.
+/// Estimates the entropy of an ASCII key, in bits.
 pub(super) fn bits(key: &str) -> f64 {
     let key: Vec<u8> = key.bytes().take(MAX_LEN).collect();
     let lower = key.to_ascii_lowercase();
     let alone = by_itself(&key);
-    // The shortest description of the first characters, of each number of them.
+    // The length of the shortest description of each prefix of the key.
     let mut shortest = vec![0.0_f64];
     for (end, bits) in (1..).zip(alone) {
         let text = lower.get(..end).unwrap_or_default();
@@ -231,13 +232,13 @@ fn log2(number: usize) -> f64 {
     f64::from(u32::try_from(number).unwrap_or(u32::MAX)).log2()
 }
 
-/// The last `len` characters.
+/// Returns the last `len` characters.
 fn ending(text: &[u8], len: usize) -> &[u8] {
     text.get(text.len().saturating_sub(len)..)
         .unwrap_or_default()
 }
 
-/// Whether the last `len` characters are there before as well.
+/// Returns whether the last `len` characters also occur before.
 fn repeats(text: &[u8], len: usize) -> bool {
     let earlier = text
         .get(..text.len().saturating_sub(len))
@@ -247,7 +248,8 @@ fn repeats(text: &[u8], len: usize) -> bool {
         .any(|window| window == ending(text, len))
 }
 
-/// Whether each character is as far from the one before it: `aaaa`, `abcd`, `9876`.
+/// Returns whether each character has the same distance, of at most 1, from the one before: `aaaa`,
+/// `abcd`, `9876`.
 fn is_run(part: &[u8]) -> bool {
     let mut steps = part
         .iter()
@@ -257,9 +259,9 @@ fn is_run(part: &[u8]) -> bool {
     (-1..=1).contains(&first) && steps.all(|step| step == first)
 }
 
-/// The number of bits of each character by itself. Long parts between separators have alphabets of
-/// their own, so that a prefix in front of hexadecimal digits makes no more of them. Short ones say
-/// too little of theirs.
+/// Returns the number of bits of each character without its context. A long part between separators
+/// has its own alphabet, so that a prefix before hexadecimal digits does not raise their estimate.
+/// A short part is too small for that, and has the alphabet of the whole key.
 fn by_itself(text: &[u8]) -> Vec<f64> {
     let symbols: BTreeSet<_> = text
         .iter()
@@ -283,7 +285,7 @@ fn by_itself(text: &[u8]) -> Vec<f64> {
     bits
 }
 
-/// The number of letters and digits of the alphabet that a text seems to be from.
+/// Returns the number of letters and digits of the alphabet that a text seems to be from.
 fn alphabet(text: &[u8]) -> f64 {
     let any = |is: fn(&u8) -> bool| text.iter().any(is);
     let (lower, upper) = (any(u8::is_ascii_lowercase), any(u8::is_ascii_uppercase));
@@ -324,7 +326,7 @@ mod tests {
             "a1b2c3d4a1b2c3d4a1b2c3d4a1b2c3d4",
             // 64 random bits.
             "8f14e45fceea167a",
-            // 14 random digits, 13 letters and digits.
+            // 14 random digits; 13 random letters and digits.
             "48291375610284",
             "aB3dEf6hIj9lM",
             "key_test_key_test_key_test_key_test",
@@ -341,7 +343,7 @@ mod tests {
             "sk-proj-4c0f9dW8mWQyb7Xo2sKqYh3T",
             "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0",
             "vg_live_Ab3dEf6hIj9lMn2pQr5tUv8xYz1B4D7F",
-            // Fourteen letters and digits, and 20 hexadecimal digits.
+            // 14 letters and digits; 20 hexadecimal digits.
             "aB3dEf6hIj9lMx",
             "8f14e45fceea167a5a36",
             "d8Fk2LqP9sX3vB7nM1cZ5g",
@@ -356,7 +358,7 @@ mod tests {
         b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     const HEX: &[u8; 16] = b"0123456789abcdef";
 
-    /// A source of random bits, much faster than the system's.
+    /// A source of random bits that is much faster than the system's.
     struct Source {
         bytes: Vec<u8>,
         at: usize,
@@ -393,8 +395,9 @@ mod tests {
         }
     }
 
-    /// At most one in a million is allowed. These are fewer, for the time that they take; the mean
-    /// and the deviation of the estimates say that the bound is many deviations away.
+    /// Refuses none of a sample of random keys. At most one in a million may be refused. The sample
+    /// is smaller, as a million would take too long; the mean and the deviation of the estimates
+    /// show that the limit is many deviations away.
     #[test]
     fn random_keys_are_never_refused() {
         const SAMPLES: u32 = 20_000;

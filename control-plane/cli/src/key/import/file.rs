@@ -1,4 +1,4 @@
-//! A file of keys, row by row: each row is made when it is asked for, so that a large file takes
+//! A file of keys, read row by row: each row is parsed when it is used, so that a large file takes
 //! little more memory than its text.
 
 use clap::ValueEnum;
@@ -50,16 +50,17 @@ enum Rows {
         names: Vec<String>,
         records: Vec<csv::Record>,
     },
-    /// Lines, and where in the text the rows are. `one_line`: some are on one line.
+    /// The line and the byte range of each row in the text. `one_line` is true if some rows share a
+    /// line.
     Json {
         rows: Vec<(u64, Range<usize>)>,
         one_line: bool,
     },
-    /// Of YAML.
+    /// The line and the value of each row of a YAML file.
     Values(Vec<(u64, Value)>),
 }
 
-/// An object with the rows; what it has besides says nothing about keys.
+/// An object with the rows in `keys`. Its other fields are ignored.
 #[derive(Deserialize)]
 struct Keys<T> {
     keys: Vec<T>,
@@ -108,7 +109,7 @@ impl KeyFile {
         }
     }
 
-    /// The line on which a row begins, from 1.
+    /// Returns the line on which a row begins, from 1.
     fn line(&self, row: usize) -> u64 {
         let line = match &self.rows {
             Rows::Csv { records, .. } => records.get(row).map(|record| record.line),
@@ -118,12 +119,12 @@ impl KeyFile {
         line.unwrap_or_default()
     }
 
-    /// A row as the API takes it, or why it cannot be.
+    /// Returns a row in the API's form, or the reason why it is invalid.
     pub(super) fn row(&self, row: usize) -> Result<ImportRow, String> {
         self.written(row).and_then(plain::hashed)
     }
 
-    /// A row as it is written.
+    /// Returns a row as it is in the file.
     fn written(&self, row: usize) -> Result<Value, String> {
         match &self.rows {
             Rows::Csv { names, records } => {
@@ -172,7 +173,7 @@ fn lines(text: &str) -> Vec<(u64, Range<usize>)> {
     rows
 }
 
-/// `None` if it is no JSON with a list of keys, and perhaps YAML.
+/// Parses JSON with a list of keys. Returns `None` for other texts, which may be YAML.
 fn from_json(text: &str) -> Option<Rows> {
     let rows: Vec<&RawValue> = if text.trim_start().starts_with('{') {
         serde_json::from_str::<Keys<&RawValue>>(text).ok()?.keys
@@ -181,7 +182,7 @@ fn from_json(text: &str) -> Option<Rows> {
     };
     let (mut line, mut counted) = (1_u64, 0_usize);
     let place = |row: &RawValue| {
-        // Rows are parts of the text, one behind the other.
+        // The rows are slices of the text, in ascending order.
         let start = row
             .get()
             .as_ptr()
@@ -207,7 +208,7 @@ fn from_json(text: &str) -> Option<Rows> {
 
 fn from_yaml(text: &str) -> Result<Rows, String> {
     const FORM: &str = "must be a list of keys, or an object with such a list in `keys`";
-    // For what is wrong with it, and where.
+    // Parses it first for errors with their places.
     let value: Value = document::parse(text)?;
     let rows = match &value {
         Value::Array(_) => serde_saphyr::from_str::<Vec<Spanned<Value>>>(text),

@@ -1,5 +1,5 @@
-//! Rows with the key itself: its SHA-256 takes its place, and how hard it is to guess is looked at,
-//! as nobody can tell that afterwards.
+//! Rows with the key itself: the key is replaced by its SHA-256, after an estimate of how hard it
+//! is to guess, which the digest does not show.
 
 use latchkey_policy::credential::may_be_imported;
 use latchkey_policy::key::KeyDigest;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::columns::{DIGEST, PLAIN};
 use super::entropy;
 
-/// A row as the API takes it.
+/// A row in the API's form.
 pub(super) struct ImportRow {
     pub(super) value: Value,
     /// The key itself, if it is known.
@@ -28,13 +28,13 @@ impl ImportRow {
 /// The strength of a key against guessing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
-    /// Nobody can tell by a digest.
+    /// The strength is unknown if only the digest is given.
     Unknown,
     Weak,
     Enough,
 }
 
-/// Puts the digest of `key` in its place. No error shows it.
+/// Replaces `key` by its digest. No error contains the key.
 pub(super) fn hashed(mut row: Value) -> Result<ImportRow, String> {
     let plain = row
         .as_object_mut()
