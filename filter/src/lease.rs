@@ -27,8 +27,7 @@ const FIRST_BACKOFF: Nanos = 100 * MILLISECOND;
 /// The time for which a worker leaves a free lease to a worker that is preferred.
 const HEAD_START: Nanos = 250 * MILLISECOND;
 
-/// The interval at which a worker that serves no requests records its presence, and how long that
-/// counts.
+/// The interval at which an idle worker records its presence, and the time for which that counts.
 const IDLE_PAUSE: Nanos = 500 * MILLISECOND;
 const IDLE_EXPIRY: Nanos = 2_000 * MILLISECOND;
 
@@ -320,8 +319,7 @@ impl Candidate {
         self.give_back(cells, now, |lease| lease.free(now));
     }
 
-    /// Frees the lease. Returns false if another has it already. A lease that is not given back
-    /// expires.
+    /// Frees the lease; false if another has it already. A lease that is not given back expires.
     fn give_back(&mut self, cells: &impl Cells, now: Nanos, free: impl Fn(&mut Lease)) -> bool {
         let mut given_back = Ok(None);
         for _ in 0..GIVE_BACK_ATTEMPTS {
@@ -334,8 +332,7 @@ impl Candidate {
         given_back != Ok(None)
     }
 
-    /// Ends this worker, and gives the lease back if it has it. `None` if that could not be
-    /// recorded.
+    /// Ends this worker, and gives the lease back if it has it. `None` if that was not recorded.
     pub fn leave(&mut self, cells: &impl Cells, now: Nanos) -> Option<Left> {
         let worker = self.worker.take()?;
         let (term, order) = (self.term.take(), self.order);

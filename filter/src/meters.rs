@@ -1,8 +1,8 @@
-//! What this worker counts, in the memory that all workers share.
+//! The counts of this worker's requests, in the memory that all workers share.
 //!
-//! A key that is used often and has much of its limits left is counted here for half a second: the
-//! worker has an [`Allowance`] of it, which it settles then, and which is renewed as long as the
-//! key is used often. All others are counted in shared memory, request by request.
+//! A key that is used often and has much of its limits left is counted in this worker for half a
+//! second: the worker has an [`Allowance`] of it, which it settles then, and renews as long as the
+//! key is used often. All other keys are counted in shared memory, request by request.
 
 use crate::host::Host;
 use latchkey_policy::ledger;
@@ -14,17 +14,18 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Allowances at a time. A tick settles a part of them, which takes about a millisecond.
+/// The number of allowances that a worker may have at a time. A tick settles a part of them, which
+/// takes about a millisecond.
 const MAX_ALLOWANCES: usize = 4096;
 
-/// A key's turn to be settled comes once in so many ticks.
+/// The number of ticks between two settlements of a key.
 const TURNS: u32 = 5;
 
-/// So many requests from one turn to the next are often: the change of the shared counters by which
-/// the last of them is admitted grants the allowance as well.
+/// The number of requests between two settlements from which on a key is used often. The change of
+/// the shared counters that admits the last of these requests grants the allowance as well.
 const OFTEN: u32 = 2;
 
-/// The meters, as one worker changes them.
+/// The meters, as changed by one worker.
 #[derive(Debug, Default)]
 pub struct Meters {
     state: RefCell<State>,
@@ -32,45 +33,45 @@ pub struct Meters {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By slots: those of keys that were used since their last turn, or the one before.
+    /// Keys that were used since their last settlement, or the one before, by their slots.
     recent: BTreeMap<u32, Recent>,
-    /// How many of them may have an allowance.
+    /// The number of these keys that may have an allowance.
     allowances: usize,
-    /// Whose turn it is: that of each slot whose number leaves this when divided by `TURNS`.
+    /// The remainder of the slots that are settled at this tick: a slot's number modulo `TURNS`.
     turn: u32,
 }
 
-/// What a worker remembers of a key that was used lately.
+/// The worker's record of a key that was used lately.
 #[derive(Debug)]
 struct Recent {
     owner: Owner,
     allowance: Option<Allowance>,
-    /// Since the last turn.
+    /// The number of requests since the last settlement.
     uses: u32,
-    /// Whether the meter in shared memory has changed and has not been marked.
+    /// True if the meter in shared memory has changed and has not been marked.
     changed: bool,
-    /// Whether it was used often before that.
+    /// True if the key was used often before that.
     often: bool,
 }
 
-/// A request that nothing but limits can refuse any more.
+/// A request that only limits can still refuse.
 #[derive(Debug)]
 pub struct Admission<'a, S> {
-    /// The key's.
+    /// The key's limits.
     pub limits: &'a Limits,
-    /// Whether they refuse anything.
+    /// True if the limits refuse requests.
     pub enforced: bool,
-    /// Unix seconds.
+    /// The time, in Unix seconds.
     pub now: i64,
-    /// Where it came from; asked once a second.
+    /// Returns the client's address; called once a second.
     pub source: S,
-    /// Whether the meter is asked for.
+    /// True if the caller needs the meter.
     pub metered: bool,
 }
 
 impl Meters {
-    /// Takes a request from all limits of a key, or from none; returns the meter as well, if it is
-    /// asked for. `None` if the key is no more.
+    /// Takes a request from all limits of a key, or from none. Returns the meter as well, if the
+    /// caller needs it. `None` if the key no longer exists.
     pub fn admit<S: Fn() -> Option<IpAddr>>(
         &self,
         host: &impl Host,
@@ -131,7 +132,8 @@ impl Meters {
         let changed = match changed {
             Ok(changed) => changed,
             Err(unavailable) => {
-                // It has not been settled, unless there is nothing any more to settle it with.
+                // The allowance has not been settled, unless there is nothing left to settle it
+                // with.
                 here.allowance = settled;
                 return Err(unavailable);
             }
@@ -169,8 +171,8 @@ impl Meters {
         Ok(changed)
     }
 
-    /// Settles some of what was admitted here, and tells whoever reports what has changed. Call it
-    /// at every tick.
+    /// Settles some of the requests that were admitted here, and marks the changed meters for the
+    /// worker that reports. Call it at every tick.
     pub fn flush(&self, host: &impl Host) {
         let Ok(mut state) = self.state.try_borrow_mut() else {
             return;
@@ -197,7 +199,8 @@ impl Meters {
             .count();
     }
 
-    /// Settles all that was admitted here: what is not settled goes with the VM.
+    /// Settles all requests that were admitted here: those that are not settled are lost with the
+    /// VM.
     pub fn settle(&self, host: &impl Host) {
         let Ok(mut state) = self.state.try_borrow_mut() else {
             return;
@@ -210,7 +213,7 @@ impl Meters {
     }
 }
 
-/// What could not be said is said the next time.
+/// Marks the changed meters for the next report. If that fails, they are marked the next time.
 fn mark(host: &impl Host, recent: &mut BTreeMap<u32, Recent>) {
     let changed: Vec<_> = recent
         .iter()
@@ -233,8 +236,8 @@ impl Recent {
         }
     }
 
-    /// Settles the allowance, and takes another for a key that is used often; none, if there is no
-    /// telling the time.
+    /// Settles the allowance, and takes another for a key that is used often. Without the time
+    /// (`now`) it takes none.
     fn settle(&mut self, host: &impl Host, slot: u32, now: Option<i64>) {
         let Some(allowance) = &self.allowance else {
             return;
@@ -248,7 +251,7 @@ impl Recent {
             }
         });
         match settled {
-            // It stays, and is settled at its next turn.
+            // The allowance stays, and is settled at its next turn.
             Err(Unavailable::Host) => return,
             Ok(Some(renewed)) => self.allowance = renewed,
             Ok(None) | Err(_) => self.allowance = None,

@@ -14,7 +14,7 @@
 use crate::host::{Host, MetricId, MetricKind};
 use latchkey_policy::verdict::Code;
 
-/// All metrics, defined once for each VM. One that the host refused is not counted.
+/// All metrics, defined once for each VM. A metric that the host refused is not counted.
 #[derive(Debug)]
 pub struct Metrics {
     requests: [Option<MetricId>; Code::ALL.len()],
@@ -28,7 +28,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them with the host.
+    /// Registers the metrics with the host.
     pub fn define(host: &impl Host) -> Self {
         let counter = |name: &str| host.define_metric(MetricKind::Counter, name);
         let gauge = |name: &str| host.define_metric(MetricKind::Gauge, name);
@@ -45,50 +45,50 @@ impl Metrics {
         }
     }
 
-    /// A request was decided.
+    /// Counts a decided request.
     pub fn request(&self, host: &impl Host, code: Code) {
         if let Some(Some(metric)) = self.requests.get(code as usize) {
             host.count(*metric);
         }
     }
 
-    /// A stream is being opened.
+    /// Counts an attempt to open a stream.
     pub fn stream_opened(&self, host: &impl Host) {
         if let Some(metric) = self.stream_opened {
             host.count(metric);
         }
     }
 
-    /// The control plane is heard from, or no longer.
+    /// Records whether this Envoy hears from the control plane.
     pub fn stream_connected(&self, host: &impl Host, connected: bool) {
         if let Some(metric) = self.stream_connected {
             host.gauge(metric, u64::from(connected));
         }
     }
 
-    /// The control plane does not feed this Envoy until its operator has accepted the snapshot's
-    /// epoch, or does now.
+    /// Records whether the control plane waits for its operator to accept the snapshot's epoch, and
+    /// does not feed this Envoy until then.
     pub fn waiting(&self, host: &impl Host, waits: bool) {
         if let Some(metric) = self.waiting {
             host.gauge(metric, u64::from(waits));
         }
     }
 
-    /// An open stream was reset.
+    /// Counts an open stream that was reset.
     pub fn stream_ended(&self, host: &impl Host) {
         if let Some(metric) = self.streams_ended {
             host.count(metric);
         }
     }
 
-    /// A whole snapshot is in force.
+    /// Counts a whole snapshot that is in force.
     pub fn snapshot_loaded(&self, host: &impl Host) {
         if let Some(metric) = self.snapshots_loaded {
             host.count(metric);
         }
     }
 
-    /// A revision is in force.
+    /// Records the revision that is in force and its number of keys.
     pub fn published(&self, host: &impl Host, revision: u64, keys: u64) {
         for (metric, value) in [(self.revision, revision), (self.keys, keys)] {
             if let Some(metric) = metric {

@@ -1,7 +1,7 @@
-//! Streams that stay open after their request was admitted, and that end when their secret does.
+//! Streams that stay open after their request was admitted, and that end when their secret ends.
 //!
-//! Each worker keeps its own: what a stream was admitted by. [`stream_check`](crate::stream_check)
-//! ends them.
+//! Each worker keeps the data by which its own streams were admitted.
+//! [`stream_check`](crate::stream_check) ends them.
 
 use crate::client_address::Forwarded;
 use crate::config::EndStreams;
@@ -11,29 +11,29 @@ use latchkey_policy::key::KeyDigest;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// Ticks that a pass takes, unless there are so few streams that one is enough.
+/// The number of ticks for one pass. If there are few streams, one tick is enough.
 const PASS_TICKS: usize = 3;
 
-/// Streams that are checked in one tick, at least.
+/// The lowest number of streams that are checked in one tick.
 const MIN_CHECKS: usize = 500;
 
 /// The age from which on plain requests are ended too.
 const LONG_REQUEST: Nanos = 30_000_000_000;
 
-/// What a stream was admitted by.
+/// The data by which a stream was admitted.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenStream {
     /// The secret that admitted it.
     pub digest: KeyDigest,
-    /// What the request said about the client's address.
+    /// The client's address according to the request's headers.
     pub forwarded: Forwarded,
-    /// A plain request, and when it came.
+    /// The time at which a plain request came; `None` for other streams.
     plain_since: Option<Nanos>,
 }
 
 impl OpenStream {
-    /// What has to be kept of a request that was admitted by a key; `None` if it is not one that
-    /// would be ended.
+    /// Creates the record of a request that was admitted by a key; `None` if such a request is
+    /// never ended.
     pub fn new(
         host: &impl Host,
         mode: EndStreams,
@@ -57,14 +57,15 @@ impl OpenStream {
         }
     }
 
-    /// Whether the stream ends with its secret by now: a plain request does from a certain age on.
+    /// Returns whether the stream now ends with its secret: a plain request does from a certain age
+    /// on.
     pub fn is_to_be_checked(&self, now: Nanos) -> bool {
         self.plain_since
             .is_none_or(|since| now.abs_diff(since) > LONG_REQUEST)
     }
 }
 
-/// Whether it is an upgrade, CONNECT (over HTTP/2 as well) or gRPC of any kind.
+/// Returns whether it is an upgrade, CONNECT (over HTTP/2 as well) or gRPC of any kind.
 fn outlives_its_request(headers: &RequestHeaders) -> bool {
     headers.iter().any(|(name, value)| match name {
         b":method" => value == b"CONNECT",
@@ -81,32 +82,32 @@ pub struct OpenStreams {
 }
 
 impl OpenStreams {
-    /// Keeps a stream until it is gone.
+    /// Keeps a stream until it ends.
     pub fn add(&self, context: ContextId, stream: OpenStream) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.insert(context, stream);
         }
     }
 
-    /// Drops a stream that has come to its end, at once: a stream that has ended must not be reset.
+    /// Drops a stream as soon as it has ended: a stream that has ended must not be reset.
     pub fn remove(&self, context: ContextId) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.remove(&context);
         }
     }
 
-    /// The number of streams.
+    /// Returns the number of streams.
     pub fn len(&self) -> usize {
         self.streams.try_borrow().map_or(0, |streams| streams.len())
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no streams.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The streams from `first` on that are checked in one tick, and the one behind them; `None`
-    /// while the streams cannot be read.
+    /// Returns the streams from `first` on that are checked in one tick, and the one after them;
+    /// `None` while the streams cannot be read.
     pub fn part(
         &self,
         first: ContextId,

@@ -22,7 +22,7 @@ pub struct OwnedNames<'o> {
 }
 
 impl<'o> OwnedNames<'o> {
-    /// The names of a request to which the route rule of that number applies.
+    /// Creates the names of a request to which the route rule with the number `rule` applies.
     pub fn new(identity: &'o HeaderNames, routes: &'o Routes, rule: Option<usize>) -> Self {
         let read = rule.and_then(|number| routes.subaccount_header(number));
         Self {
@@ -36,7 +36,7 @@ impl<'o> OwnedNames<'o> {
     /// `Connection` header.
     ///
     /// # Errors
-    /// When the host does not remove one.
+    /// Fails if the host does not remove a header.
     pub fn clean_headers(&self, host: &impl Host, headers: &RequestHeaders) -> Result<(), Refused> {
         let mut connection = false;
         for (name, _) in headers.iter() {
@@ -60,7 +60,7 @@ impl<'o> OwnedNames<'o> {
     /// Removes the names, in any spelling, from the request's trailers.
     ///
     /// # Errors
-    /// When the host does not remove one.
+    /// Fails if the host does not remove a trailer.
     pub fn clean_trailers(
         &self,
         host: &impl Host,
@@ -75,8 +75,8 @@ impl<'o> OwnedNames<'o> {
             .try_for_each(|(name, _)| host.remove_request_trailer(text(name)?))
     }
 
-    /// Whether `name` is not one of the names but can be taken for one. A header that another rule
-    /// reads is another spelling of the one that this request's rule reads.
+    /// Returns whether `name` is not one of the names but can be taken for one. A header that
+    /// another rule reads is another spelling of the one that this request's rule reads.
     fn is_other_spelling(&self, name: &[u8]) -> bool {
         if self.identity.has(name) {
             return false;
@@ -92,8 +92,8 @@ impl<'o> OwnedNames<'o> {
         self.identity.has_any_spelling(name) || subaccount()
     }
 
-    /// A `Connection` header's value without the names, empty if it lists nothing else; `None` if
-    /// it lists none of them. The other elements stay as they are.
+    /// Returns a `Connection` header's value without the names, empty if it lists nothing else;
+    /// `None` if it lists none of them. The other elements stay as they are.
     fn without_names(&self, value: &[u8]) -> Option<Vec<u8>> {
         let owned = |element: &&[u8]| {
             let name = element.trim_ascii();
@@ -107,7 +107,7 @@ impl<'o> OwnedNames<'o> {
     }
 }
 
-/// Names are ASCII, as the host has checked.
+/// Converts a name to text. Names are ASCII, as the host has checked.
 fn text(name: &[u8]) -> Result<&str, Refused> {
     std::str::from_utf8(name).map_err(|_| Refused)
 }

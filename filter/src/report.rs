@@ -1,5 +1,5 @@
-//! Reports of usage to the control plane: one at a time, of what has changed since the last that
-//! arrived.
+//! Reports of usage to the control plane: one at a time, with the changes since the last report
+//! that arrived.
 
 use crate::host::Nanos;
 use latchkey_policy::cells::{CellError, Cells};
@@ -11,15 +11,15 @@ use latchkey_protocol::window_count::Kind;
 use latchkey_protocol::{KeyUsage, LastUse, Usage, WindowCount};
 use std::net::IpAddr;
 
-/// Least time from one report to the next. How late others learn of what is admitted here depends
-/// on it.
+/// The shortest time between two reports. It determines how late other nodes learn of the requests
+/// that are admitted here.
 const PAUSE: Nanos = 250_000_000;
 
-/// Keys in a report: some 200 kB.
+/// The highest number of keys in a report: some 200 kB.
 const MAX_KEYS: usize = 2_000;
 
-/// Reports at the end of a stream. With one that is unacknowledged the control plane reads as many
-/// before it waits.
+/// The highest number of reports at the end of a stream. With one that is unacknowledged the
+/// control plane reads as many before it waits.
 const MAX_LAST: usize = 3;
 
 /// The reports on one stream.
@@ -27,21 +27,21 @@ const MAX_LAST: usize = 3;
 pub struct Reporter {
     sequence: u64,
     looked_at: Nanos,
-    /// The slot from which on the next report goes.
+    /// The slot at which the next report begins.
     from: u32,
     /// Slots of the last report, and the versions of their cells, until it is acknowledged.
     unacknowledged: Option<Vec<(u32, u32)>>,
 }
 
 impl Reporter {
-    /// The next report, if it is time for one and there is anything to tell of keys of `epoch`.
+    /// Returns the next report, if one is due and there are changes for keys of `epoch`.
     pub fn next(
         &mut self,
         cells: &impl Cells,
         epoch: &Epoch,
         now: Nanos,
     ) -> Result<Option<Usage>, CellError> {
-        // In the middle of the slots there is more to tell at once.
+        // If the last report ended in the middle of the slots, there is more to report at once.
         if self.unacknowledged.is_some() || (self.from == 0 && now.abs_diff(self.looked_at) < PAUSE)
         {
             return Ok(None);
@@ -50,7 +50,7 @@ impl Reporter {
         self.report(cells, epoch)
     }
 
-    /// What has not been reported yet, whatever is unacknowledged, as far as it fits into some
+    /// Returns the last reports: all that is not acknowledged, as far as it fits into a few
     /// reports.
     pub fn last(&mut self, cells: &impl Cells, epoch: &Epoch) -> Result<Vec<Usage>, CellError> {
         self.from = 0;
@@ -67,15 +67,15 @@ impl Reporter {
 
     fn report(&mut self, cells: &impl Cells, epoch: &Epoch) -> Result<Option<Usage>, CellError> {
         let marked = ledger::marked(cells, self.from, MAX_KEYS)?;
-        // Slots that are always busy must not keep those behind them from being told of.
+        // Slots that are always busy must not keep the slots after them from being reported.
         let last = marked.last().filter(|_| marked.len() >= MAX_KEYS);
         self.from = last.map_or(0, |slot| slot.saturating_add(1));
         let (mut read, mut keys) = (Vec::with_capacity(marked.len()), Vec::new());
         for slot in marked {
             let (meter, version) = ledger::read(cells, slot)?;
             read.push((slot, version));
-            // Keys of another history mean nothing here. A meter that cannot be read is begun anew
-            // by whoever needs it, and marked then.
+            // Keys of another history mean nothing here. A meter that cannot be read is reset by
+            // the next worker that needs it, and marked then.
             if let Some(meter) =
                 meter.filter(|meter| meter.owner() == Owner::of(epoch, meter.owner().key))
             {
@@ -94,7 +94,7 @@ impl Reporter {
         }))
     }
 
-    /// The control plane has a report.
+    /// Handles the control plane's acknowledgement of a report.
     pub fn acknowledged(&mut self, cells: &impl Cells, sequence: u64) -> Result<(), CellError> {
         if sequence != self.sequence {
             return Ok(());
@@ -144,7 +144,7 @@ fn count_of(window: Window, number: u32, count: u32) -> WindowCount {
     }
 }
 
-/// Which window a count is of; `None` for one that a later version knows.
+/// Returns the window of a count; `None` for one that only a later version knows.
 pub fn window_of(count: &WindowCount) -> Option<Window> {
     match count.kind() {
         Kind::Minute => Some(Window::Minute),

@@ -19,7 +19,7 @@ use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdic
 use std::borrow::Cow;
 use std::rc::Rc;
 
-/// Filter state with the verdict. Envoy's RBAC filter behind ours lets only `allowed` and `public`
+/// Filter state with the verdict. Envoy's RBAC filter after ours lets only `allowed` and `public`
 /// through, and access logs show it.
 const VERDICT_STATE: &str = "latchkey";
 
@@ -30,57 +30,57 @@ const KEY_STATE: &str = "latchkey_key";
 /// access logs.
 const SHADOW_STATE: &str = "latchkey_shadow";
 
-/// What an answer over gRPC has, whatever its own status is.
+/// The HTTP status of every answer over gRPC.
 const HTTP_OK: u32 = 200;
 
-/// How often a request is decided anew because the snapshot moved meanwhile.
+/// The highest number of times that a request is decided because the snapshot moved in between.
 const MAX_MOVES: usize = 4;
 
-/// What Envoy is to do with the request.
+/// The action that Envoy takes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Send it on.
+    /// Send the request on.
     Pass,
-    /// It has been answered, or must not go on.
+    /// Do not send the request on: it has been answered, or must not go on.
     Stop,
 }
 
-/// What a refused client understands.
+/// The kinds of answers that a refused client understands.
 #[derive(Debug, Clone, Copy, Default)]
 struct Client {
-    /// It speaks gRPC.
+    /// The client's form of gRPC, if it speaks gRPC.
     grpc: Option<Grpc>,
-    /// It can send its key as a bearer token.
+    /// True if the client can send its key as a bearer token.
     bearer: bool,
-    /// The word that it put before its key.
+    /// The word that the client put before its key.
     word: Option<&'static str>,
 }
 
-/// What came of deciding a request.
+/// The result of deciding a request.
 struct Judged<'c> {
     verdict: Verdict,
-    /// Which of the request's values are imported keys, if it passes without a key.
+    /// The request's values that are imported keys, if it passes without a key.
     imported: Imported<'c>,
     /// The settings of the snapshot by which it was decided.
     snapshot: Rc<SnapshotSettings>,
 }
 
-/// What is kept of a request until its response.
+/// The state that is kept of a request until its response.
 #[derive(Debug, Default)]
 pub struct Life {
-    /// What the client is told of its key's limits.
+    /// The key's limits, for the response's headers.
     told: Told,
-    /// What is kept of the stream for as long as it is open.
+    /// The record of the stream, kept for as long as it is open.
     open: Option<OpenStream>,
 }
 
 impl Life {
-    /// Whether there is anything to keep until the response.
+    /// Returns whether there is state to keep until the response.
     pub fn is_needed(&self) -> bool {
         !self.told.is_empty()
     }
 
-    /// What has to be kept of the stream for as long as it is open.
+    /// Takes the record of the stream that is kept for as long as it is open.
     pub fn take_open(&mut self) -> Option<OpenStream> {
         self.open.take()
     }
@@ -131,7 +131,7 @@ impl Life {
         } else {
             verdict.code
         };
-        // A shadowed refusal is counted as what it would have been.
+        // A shadowed refusal is counted under its own code.
         let counted = verdict.shadowed.filter(|_| code.passes()).unwrap_or(code);
         ready.metrics.request(host, counted);
         if code.passes() {
@@ -141,8 +141,8 @@ impl Life {
                 digest.and_then(|digest| OpenStream::new(host, mode, &headers, digest, forwarded));
             return Outcome::Pass;
         }
-        // Taken: they are in the answer, and not to be set once more when that passes by as a
-        // response.
+        // The limits are taken: the answer has their headers, which must not be set once more when
+        // it passes by as a response.
         let client = Client {
             grpc: headers.grpc(),
             bearer: ready.config.credentials.bearer,
@@ -157,10 +157,10 @@ impl Life {
         )
     }
 
-    /// Tells the client what is left of its key's limits.
+    /// Adds the headers with the key's limits to the response.
     pub fn on_response_headers(&self, host: &impl Host) {
         self.told.each(|name, value| {
-            // The response goes on without what cannot be told.
+            // If a header cannot be set, the response goes on without it.
             let _ = host.set_response_header(name, value);
         });
     }
@@ -202,7 +202,7 @@ impl Life {
                 }
             }
         }
-        // Whatever is missing is not only on its way.
+        // The missing data is not only on its way.
         Err(Unavailable::Damaged)
     }
 
@@ -256,8 +256,8 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
     remove().map_or(Outcome::Stop, |()| Outcome::Pass)
 }
 
-/// Of a request that passes without a key, those candidates that are one all the same: imported, so
-/// that nothing else shows it. While there are no such keys nothing is looked up.
+/// Returns the imported keys among the candidates of a request that passes without a key: only a
+/// look-up shows that they are keys. While there are no such keys nothing is looked up.
 fn imported<'c, H: Host>(
     memory: &Memory<'_, H>,
     credentials: Credentials<'c>,
@@ -271,14 +271,14 @@ fn imported<'c, H: Host>(
     })
 }
 
-/// As what a refusal is counted in the key's meter. Admissions and limits are counted where they
-/// are decided.
+/// Returns the outcome that a refusal is counted as in the key's meter. Admissions and refusals by
+/// limits are counted where they are decided.
 fn counted(code: Code) -> Option<Counted> {
     code.outcome()
         .filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
 }
 
-/// Makes the request what the upstream, the guard and access logs are to see of it.
+/// Prepares the request for the upstream, the guard and access logs.
 fn prepare(
     host: &impl Host,
     config: &Config,
@@ -306,7 +306,7 @@ fn prepare(
         .clean_headers(host, headers)?;
     match &verdict.entry {
         Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
-        // Whom a public or a shadowed request comes from has not been established.
+        // The sender of a public or a shadowed request has not been established.
         _ => {
             for name in config
                 .identity_names
@@ -317,11 +317,11 @@ fn prepare(
             }
         }
     }
-    // Last, as this is what opens the guard.
+    // This call is the last, because it opens the guard.
     host.set_filter_state(VERDICT_STATE, verdict.code.as_str())
 }
 
-/// Tells the upstream who is calling.
+/// Sets the headers that identify the caller to the upstream.
 fn identify(
     host: &impl Host,
     config: &Config,
@@ -350,7 +350,7 @@ fn refuse(
     told: &Told,
     client: Client,
 ) -> Outcome {
-    // If this fails the guard still finds nothing that it lets through.
+    // If this fails, the guard still finds no verdict that it lets through.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
         let refusal = refusal.naming(client.word);

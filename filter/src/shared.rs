@@ -1,5 +1,5 @@
-//! What the requests of one worker share: the configuration, the view of the snapshot, the meters
-//! and the open streams.
+//! State that the requests of one worker share: the configuration, the view of the snapshot, the
+//! meters and the open streams.
 
 use crate::config::Config;
 use crate::host::{Host, Level, Nanos};
@@ -9,51 +9,51 @@ use crate::open_streams::OpenStreams;
 use latchkey_policy::snapshot::{self, Reader, Unavailable};
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
 
-/// Least time between two log lines about the same trouble.
+/// The shortest time between two log lines about the same problem.
 const COMPLAINT_PAUSE: Nanos = 10_000_000_000;
 
-/// What the requests of one worker share.
+/// State that the requests of one worker share.
 #[derive(Default)]
 pub struct Shared {
     ready: OnceCell<Ready>,
     reader: RefCell<Reader>,
-    /// What requests are counted by.
+    /// The meters that requests are counted in.
     pub meters: Meters,
-    /// Requests that are still open, as far as they are kept.
+    /// The open requests that are kept to be checked.
     pub open_streams: OpenStreams,
     complained_at: Cell<Nanos>,
-    /// When the snapshot was last known to be the newest, by the monotonic clock, as far as this
-    /// worker has looked.
+    /// The time at which the snapshot was last known to be the newest, by the monotonic clock, as
+    /// of this worker's last look.
     contact: Cell<Option<Nanos>>,
 }
 
-/// What there is once the configuration has been read.
+/// State that exists once the configuration has been read.
 pub struct Ready {
     /// The plugin's configuration.
     pub config: Config,
-    /// Defined metrics.
+    /// The metrics, registered with the host.
     pub metrics: Metrics,
     /// The node token; none if the environment does not have it.
     pub token: Option<String>,
 }
 
 impl Shared {
-    /// Nothing, before a valid configuration.
+    /// Returns the state; `None` before a valid configuration.
     pub fn ready(&self) -> Option<&Ready> {
         self.ready.get()
     }
 
-    /// Keeps the first configuration that was read; false if there is one already.
+    /// Keeps the first configuration that was read. Returns false if there is one already.
     pub fn configure(&self, ready: Ready) -> bool {
         self.ready.set(ready).is_ok()
     }
 
-    /// The worker's view of the snapshot.
+    /// Returns the worker's reader of the snapshot.
     pub fn reader(&self) -> Result<RefMut<'_, Reader>, Unavailable> {
         self.reader.try_borrow_mut().map_err(|_| Unavailable::Host)
     }
 
-    /// Fails when the snapshot was not known to be the newest for longer than `limit`.
+    /// Fails if the snapshot was last known to be the newest longer than `limit` ago.
     pub fn check_staleness(&self, host: &impl Host, limit: Nanos) -> Result<(), Unavailable> {
         let fresh = |contact: Nanos, now: Nanos| now.abs_diff(contact) <= limit;
         let now = host.monotonic().map_err(|_| Unavailable::Host)?;
@@ -64,7 +64,7 @@ impl Shared {
         {
             return Ok(());
         }
-        // Only when what is known is too old does it pay to look again.
+        // It pays to look again only if the remembered time is too old.
         self.contact.set(snapshot::last_contact(host)?);
         if self
             .contact
@@ -77,16 +77,16 @@ impl Shared {
         }
     }
 
-    /// How long ago the control plane was last heard from, as far as any worker knows.
+    /// Returns the time since any worker last heard from the control plane.
     pub fn snapshot_age(&self, host: &impl Host) -> Option<Nanos> {
         let contact = snapshot::last_contact(host).ok()??;
         Some(host.monotonic().ok()?.saturating_sub(contact))
     }
 
-    /// Reports damage to the worker that can mend it.
+    /// Reports damage to the worker that can repair it.
     pub fn report_damage(&self, host: &impl Host, unavailable: Unavailable) {
         if unavailable == Unavailable::Damaged {
-            // If another worker was faster, it said the same.
+            // If another worker was faster, it reported the same.
             let _ = snapshot::report_damage(host);
         }
     }

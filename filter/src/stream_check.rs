@@ -1,4 +1,4 @@
-//! Ends open streams whose secret has ended.
+//! Ending open streams whose secret has ended.
 //!
 //! Soon after a change of the snapshot, and twice a second as keys expire, the open streams are
 //! checked again by rows 6 to 9 of the verdict, a part of them at each tick.
@@ -14,7 +14,7 @@ use std::cell::Cell;
 /// Filter state with the verdict that has ended a stream, for access logs.
 const ENDED_STATE: &str = "latchkey_ended";
 
-/// Time between two passes over the streams while nothing changes.
+/// The time between two passes over the streams while nothing changes.
 const PASS_PAUSE: Nanos = 500_000_000;
 
 /// The passes over the open streams of one worker.
@@ -23,13 +23,13 @@ pub struct StreamCheck {
     /// The generation of the snapshot when the last pass began.
     generation: Cell<Option<u64>>,
     began_at: Cell<Nanos>,
-    /// The stream at which the pass goes on; none while there is no pass.
+    /// The stream at which the pass goes on; `None` while there is no pass.
     next: Cell<Option<ContextId>>,
 }
 
 impl StreamCheck {
-    /// Checks a part of the streams, when it is time to. The host's calls are about one of them
-    /// afterwards.
+    /// Checks a part of the streams, if a check is due. Afterwards the host's calls are about one
+    /// of them.
     pub fn tick(&self, host: &impl Host, worker: &Shared) {
         let (Some(ready), Ok(now)) = (worker.ready(), host.monotonic()) else {
             return;
@@ -47,12 +47,12 @@ impl StreamCheck {
             self.next.set(Some(first));
             return;
         };
-        // Where the snapshot cannot be asked, the pass goes on at the next tick from where it is.
+        // If the snapshot cannot be read, the pass goes on at the next tick from the same stream.
         self.next
             .set(check_all(host, worker, ready, &streams, now).or(next));
     }
 
-    /// Whether a pass has to begin; remembers that it does.
+    /// Returns whether a pass has to begin, and records that it does.
     fn is_due(&self, host: &impl Host, now: Nanos) -> bool {
         let generation = host.generation();
         if generation == self.generation.get() && now.abs_diff(self.began_at.get()) < PASS_PAUSE {
@@ -64,7 +64,7 @@ impl StreamCheck {
     }
 }
 
-/// Checks these streams; `Some` is the one that could not be.
+/// Checks these streams. Returns the one that could not be checked, if any.
 fn check_all(
     host: &impl Host,
     worker: &Shared,
@@ -95,7 +95,7 @@ fn check_all(
         match refused_by_now(host, &memory, ready, stream) {
             Ok(None) => {}
             Ok(Some(code)) => {
-                // For the access log alone.
+                // This is only for the access log.
                 let _ = host.set_filter_state(ENDED_STATE, code.as_str());
                 if host.reset().is_ok() {
                     ready.metrics.stream_ended(host);
@@ -111,7 +111,7 @@ fn check_all(
     None
 }
 
-/// The code by which a new request like the stream's would be refused.
+/// Returns the code by which a new request like the stream's would be refused.
 fn refused_by_now<H: Host>(
     host: &H,
     memory: &Memory<'_, H>,

@@ -1,5 +1,5 @@
-//! One stream to the control plane, as the worker that holds the lease sees it: messages and the
-//! time go in, the snapshot in shared memory is changed, acknowledgements go out.
+//! One stream to the control plane, as seen by the worker that holds the lease. Input is messages
+//! and the time; output is changes of the snapshot in shared memory and acknowledgements.
 
 mod contact;
 mod elsewhere;
@@ -21,73 +21,73 @@ use latchkey_protocol::{Ack, Elsewhere, FromNode, Heartbeat, ToNode, Welcome, fr
 use limit::is_longer;
 use prost::Message as _;
 
-/// A stream on which nothing arrives for this long is given up. The control plane sends a heartbeat
-/// every second.
+/// The time without any message after which a stream is given up. The control plane sends a
+/// heartbeat every second.
 const SILENCE: Nanos = 3_500_000_000;
 
-/// The same while a snapshot is being loaded: on a slow link a heartbeat waits behind half a
-/// megabyte of batches.
+/// The same time while a snapshot is being loaded: on a slow link a heartbeat waits for half a
+/// megabyte of batches before it.
 const LOADING_SILENCE: Nanos = 30_000_000_000;
 
-/// No message of the control plane is longer; one that is gets not looked at.
+/// The longest message that the control plane sends; longer ones are rejected.
 const MAX_MESSAGE: usize = 4 << 20;
 
-/// A session that has lived this long was no accident.
+/// The age from which on a session shows that the control plane works.
 const PROBATION: Nanos = 5_000_000_000;
 
-/// A session is not handed over to another thread before it has lived this long.
+/// The age from which on a session can be handed over to another thread.
 const SETTLED: Nanos = 1_000_000_000;
 
-/// Pages of the former snapshot that are freed at once: well under a millisecond.
+/// The number of pages of the former snapshot that are freed at once: well under a millisecond.
 const SWEEP_PAGES: usize = 256;
 
-/// A stream that is open.
+/// An open stream.
 #[derive(Debug)]
 pub struct Session {
     stream: StreamId,
     writer: Writer,
     who: Identity,
-    /// What Hello said this node has.
+    /// The snapshot that Hello offered: its history and revision.
     offered: Option<(Epoch, u64)>,
-    /// What Hello said this node has loaded in part.
+    /// The partly loaded snapshot that Hello offered.
     offered_load: Option<(Image, u64)>,
-    /// The staleness limit that Hello said, in seconds; 0 is none.
+    /// The staleness limit in Hello, in seconds; 0 is none.
     staleness: u64,
     opened_at: Nanos,
     heard_at: Nanos,
-    /// When it last looked for another staleness limit, by the monotonic clock.
+    /// The time of the last look for another staleness limit, by the monotonic clock.
     limit_at: Nanos,
     state: State,
-    /// Whether the snapshot was the newest once on this stream.
+    /// True if the snapshot was the newest once on this stream.
     current: bool,
     /// The sequence of the last batch.
     sequence: u64,
-    /// The history that batches and counts are of, once Welcome has said so.
+    /// The history of batches and counts, once Welcome has named it.
     epoch: Epoch,
     contact: Contact,
     reporter: Reporter,
     held: Held,
 }
 
-/// What a message says of the snapshot.
+/// The effect of a message on the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Received {
     /// The control plane feeds this node.
     Welcome,
     /// The control plane does not feed this node until an operator has confirmed its epoch.
     Waiting,
-    /// It is now, or still, the newest.
+    /// The snapshot has just become the newest, or still is.
     Newest,
-    /// Nothing, or not yet.
+    /// The message does not make the snapshot the newest, or not yet.
     Other,
 }
 
-/// What a session that lives is worth.
+/// The health of a session that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// It may still turn out to end at once.
+    /// The session may still turn out to end at once.
     Young,
-    /// It has lived long enough to begin the back-off anew.
+    /// The session has lived long enough to reset the back-off.
     Proven,
 }
 
@@ -103,19 +103,19 @@ enum State {
     Following,
 }
 
-/// Who opens the stream.
+/// The opener of the stream.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity {
-    /// The lease's.
+    /// The term of the lease.
     pub term: u32,
-    /// This process'.
+    /// The instance of this process.
     pub instance: u64,
     /// The staleness limit of this worker's configuration, in seconds; 0 is none.
     pub staleness: u64,
 }
 
 impl Session {
-    /// Takes the snapshot over and says Hello. With `afresh`, what is in memory is not built upon.
+    /// Takes the snapshot over and sends Hello. With `afresh`, a whole snapshot is loaded.
     pub fn open(
         host: &impl Host,
         stream: StreamId,
@@ -124,12 +124,12 @@ impl Session {
         afresh: bool,
     ) -> Result<Self, End> {
         let mut writer = Writer::take_over(host, who.term)?;
-        // Another worker may have been told, and ended before a whole snapshot was there.
+        // Another worker may have found damage, and ended before a whole snapshot was there.
         let afresh = afresh || snapshot::is_damaged(host).map_err(WriteError::from)?;
         let limit_at = host.monotonic().map_err(|_| End::Host)?;
         let longest = snapshot::longest_limit(host, limit_at).map_err(WriteError::from)?;
         let staleness = longest.unwrap_or(who.staleness);
-        // A shorter one holds from now on, a longer one once the control plane has it.
+        // A shorter limit holds from now on, a longer one once the control plane has it.
         if is_longer(writer.staleness(), staleness) {
             writer.set_staleness(host, staleness)?;
         }
@@ -156,33 +156,33 @@ impl Session {
         Ok(session)
     }
 
-    /// The host's name for the stream.
+    /// Returns the host's identifier of the stream.
     pub fn stream(&self) -> StreamId {
         self.stream
     }
 
-    /// Who opened the stream.
+    /// Returns the opener of the stream.
     pub fn identity(&self) -> Identity {
         self.who
     }
 
-    /// Whether the control plane waits for its operator.
+    /// Returns whether the control plane waits for its operator.
     pub fn is_waiting(&self) -> bool {
         self.state == State::Waiting
     }
 
-    /// Whether the snapshot was the newest on this stream, which is not quite new.
+    /// Returns whether the snapshot was the newest on this stream, and the stream is not quite new.
     pub fn is_current_since(&self, now: Nanos) -> bool {
         self.current && now.abs_diff(self.opened_at) > SETTLED
     }
 
-    /// Whether a snapshot of this stream is in force.
+    /// Returns whether a snapshot of this stream is in force.
     #[cfg(feature = "fault")]
     pub fn is_following(&self) -> bool {
         self.state == State::Following
     }
 
-    /// Time passes.
+    /// Handles a tick.
     pub fn tick(&mut self, host: &impl Host, now: Nanos) -> Result<Health, End> {
         let is_loading =
             self.state == State::Loading || (self.state == State::Following && !self.current);
@@ -222,7 +222,7 @@ impl Session {
         }
     }
 
-    /// A message of `size` bytes came.
+    /// Handles a message of `size` bytes.
     pub fn receive(
         &mut self,
         host: &impl Host,
@@ -247,10 +247,10 @@ impl Session {
                     .map_err(WriteError::from)?;
                 Ok(Received::Other)
             }
-            // What a newer control plane sends besides is not for this version.
+            // Other messages of a newer control plane are not for this version.
             None => Ok(Received::Other),
         };
-        // Behind the work, which may take a while: only the other side's silence counts.
+        // This comes after the work, which may take a while: only the other side's silence counts.
         self.heard_at = host.now().map_err(|_| End::Unreachable)?;
         received
     }
@@ -336,7 +336,7 @@ impl Session {
         Ok(Received::Welcome)
     }
 
-    /// A whole snapshot follows, or what is left of one.
+    /// Prepares for a whole snapshot, or for the rest of one.
     fn begin(&mut self, host: &impl Host, epoch: Epoch, welcome: &Welcome) -> Result<(), End> {
         let Some(load) = &welcome.load else {
             self.writer.begin(epoch, welcome.keys);
@@ -391,7 +391,7 @@ impl Session {
         if let Some(revision) = published {
             if self.state == State::Loading {
                 self.state = State::Following;
-                // One that cannot be cleared now costs another load.
+                // A report of damage that cannot be cleared now costs another load.
                 let _ = snapshot::clear_damage(host);
                 metrics.snapshot_loaded(host);
                 host.log(
@@ -406,8 +406,8 @@ impl Session {
             }
         }
         let revision = self.writer.position().map_or(0, |(_, revision)| revision);
-        // While a snapshot of another history is being loaded, what is in force says nothing about
-        // this one.
+        // While a snapshot of another history is being loaded, the revision in force says nothing
+        // about this one.
         let revision = if self.state == State::Loading {
             0
         } else {
@@ -427,13 +427,13 @@ impl Session {
         })
     }
 
-    /// Takes over what other nodes have admitted.
+    /// Takes over the counts of other nodes' requests.
     fn elsewhere(&mut self, host: &impl Host, elsewhere: Elsewhere) -> Result<Received, End> {
         if matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("counts before the welcome"));
         }
-        // While requests are still decided by another history, its counters would take the place of
-        // these.
+        // While requests are still decided by another history, its counters would replace these
+        // counts.
         if self
             .writer
             .position()

@@ -10,7 +10,7 @@ use latchkey_policy::line_break::without_line_break;
 use latchkey_policy::snapshot;
 use std::rc::Rc;
 
-/// How often a worker looks after the lease.
+/// The interval at which a worker checks the lease.
 pub const TICK_MILLIS: u32 = 100;
 
 const WAITING: &str = "the control plane does not know this snapshot's epoch and waits for its \
@@ -22,38 +22,39 @@ pub struct Worker {
     shared: Rc<Shared>,
     candidate: Candidate,
     session: Option<Session>,
-    /// Streams that are to be let go of at the next tick. Not at once: Envoy may be in the middle
-    /// of delivering more messages of the very stream, and does not survive its end there.
+    /// Streams that are to be abandoned at the next tick. Not at once: Envoy may be in the middle
+    /// of delivering more messages of the same stream, and would crash if it ended then.
     abandoned: Vec<StreamId>,
-    /// What is in memory proved to be unusable to build upon.
+    /// True if the snapshot in memory proved to be unusable, so that a whole one has to be loaded.
     afresh: bool,
     last_end: Option<End>,
-    /// Whether the control plane was said to wait for its operator.
+    /// True if the log already has that the control plane waits for its operator.
     waiting: bool,
-    /// When this worker last said its staleness limit, by the monotonic clock.
+    /// The time at which this worker last recorded its staleness limit, by the monotonic clock.
     limit_said_at: Option<Nanos>,
 }
 
 impl Worker {
-    /// What this worker's requests need.
+    /// Returns the state that this worker's requests need.
     pub fn shared(&self) -> Rc<Shared> {
         Rc::clone(&self.shared)
     }
 
-    /// Whether this worker has the stream, and has a revision from it.
+    /// Returns whether this worker has the stream, and has a revision from it.
     #[cfg(feature = "fault")]
     pub fn holds_stream(&self) -> bool {
         self.session.as_ref().is_some_and(Session::is_following)
     }
 
-    /// Reads the configuration. False, and everything that is wrong in the log, when it is invalid.
+    /// Reads the configuration. If it is invalid, logs all of its errors and returns false.
     pub fn configure(&mut self, host: &impl Host, configuration: &[u8]) -> bool {
         match Config::parse(configuration) {
             Ok(config) => {
                 host.use_instance(&config.instance);
                 let (metrics, token) = (Metrics::define(host), node_token(host, &config));
                 self.candidate.line_up(host);
-                // A VM is configured once; were it twice, requests stay with the first.
+                // A VM is configured once. If it were configured twice, requests would keep the
+                // first configuration.
                 self.shared.configure(Ready {
                     config,
                     metrics,
@@ -69,7 +70,7 @@ impl Worker {
         }
     }
 
-    /// Time passes. `serves` is whether this thread has served a request so far.
+    /// Handles a tick. `serves` is true if this thread has served a request so far.
     pub fn tick(&mut self, host: &impl Host, serves: bool) {
         for stream in self.abandoned.drain(..) {
             host.abandon_stream(stream);
@@ -78,7 +79,7 @@ impl Worker {
         if let Ok(mut reader) = self.shared.reader() {
             reader.look_again();
         }
-        // A lease cannot be judged without the time; requests are refused meanwhile.
+        // The lease cannot be checked without the time; requests are refused until there is one.
         let Ok(now) = host.now() else { return };
         self.say_limit(host);
         match self.candidate.tick(host, now, self.role(serves)) {
@@ -96,7 +97,7 @@ impl Worker {
         }
     }
 
-    /// Time passes for the holder of the lease.
+    /// Handles a tick of the holder of the lease.
     fn hold(&mut self, host: &impl Host, now: Nanos, standing: Standing) {
         let is_current = self
             .session
@@ -119,13 +120,13 @@ impl Worker {
         }
     }
 
-    /// The filter ends in order: whatever this worker knows alone is left to others, or to the
-    /// control plane.
+    /// Ends the filter in order: counts that only this worker has are left to others, or sent to
+    /// the control plane.
     pub fn finish(&mut self, host: &impl Host) {
         self.shared.meters.settle(host);
         let left = self.candidate.leave(host, host.now().unwrap_or_default());
         if let Some(session) = self.session.take() {
-            // The host resets the stream, behind what is sent now.
+            // The host resets the stream after it has sent these messages.
             session.finish(host, left.is_some_and(|left| left.is_last));
         }
     }
@@ -150,7 +151,7 @@ impl Worker {
         }
     }
 
-    /// The staleness limit of this configuration, in seconds; 0 is none.
+    /// Returns the staleness limit of this configuration, in seconds; 0 is none.
     fn staleness(&self) -> u64 {
         let limit = self
             .shared
@@ -159,7 +160,7 @@ impl Worker {
         limit.map_or(0, |limit| limit / NANOS_PER_SECOND)
     }
 
-    /// Says which staleness limit this configuration has, now and then.
+    /// Records the staleness limit of this configuration in shared memory, now and then.
     fn say_limit(&mut self, host: &impl Host) {
         let Ok(now) = host.monotonic() else { return };
         if self
@@ -168,13 +169,13 @@ impl Worker {
         {
             return;
         }
-        // One that could not be said is said at the next tick.
+        // A limit that could not be recorded is recorded at the next tick.
         if snapshot::renew_limit(host, self.staleness(), now).is_ok() {
             self.limit_said_at = Some(now);
         }
     }
 
-    /// A message of so many bytes came on a stream.
+    /// Handles a message of `size` bytes on a stream.
     pub fn on_message(&mut self, host: &impl Host, stream: StreamId, size: usize) {
         let (Some(session), Some(ready)) = (&mut self.session, self.shared.ready()) else {
             return;
@@ -198,7 +199,7 @@ impl Worker {
         }
     }
 
-    /// A stream was closed from the other side.
+    /// Handles a stream that the other side has closed.
     pub fn on_close(&mut self, host: &impl Host, stream: StreamId, status: u32) {
         if self
             .session
@@ -235,7 +236,7 @@ impl Worker {
         }
     }
 
-    /// Says Hello again, on another stream.
+    /// Opens another stream with a new Hello.
     fn reopen(&mut self, host: &impl Host, now: Nanos) {
         let Some(session) = self.session.take() else {
             return;
@@ -253,7 +254,7 @@ impl Worker {
     }
 
     fn end(&mut self, host: &impl Host, end: End, now: Nanos) {
-        // One line when a trouble begins, not one for every attempt.
+        // Log one line when a problem begins, not one for every attempt.
         if self.last_end != Some(end) {
             host.log(Level::Warn, &format!("{end}; retrying"));
         }
@@ -274,8 +275,8 @@ impl Worker {
     }
 }
 
-/// The node token; what is wrong with it is logged, and requests are refused until there is a
-/// snapshot.
+/// Returns the node token. If it is missing or invalid, that is logged, and requests are refused
+/// until there is a snapshot.
 fn node_token(host: &impl Host, config: &Config) -> Option<String> {
     match &config.control_plane.token {
         TokenSource::Given(token) => Some(token.clone()),

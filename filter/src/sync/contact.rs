@@ -1,24 +1,24 @@
-//! When the snapshot was last known to be the newest.
+//! The time at which the snapshot was last known to be the newest.
 //!
-//! The node says that it is alive once a second, and the control plane repeats the node's own time
-//! when everything that was committed before it heard that has been sent. So the contact is the
-//! time at which the node asked, and not the one at which an answer came: heartbeats that waited in
-//! a socket while this process stood still refresh nothing.
+//! The node sends that it is alive once a second. The control plane sends the node's own time back
+//! when everything has been sent that was committed before it received this message. So the contact
+//! is the time at which the node asked, and not the one at which an answer came: heartbeats that
+//! waited in a socket while this process stood still refresh nothing.
 
 use crate::host::{Host, Nanos};
 use latchkey_policy::snapshot;
 use latchkey_protocol::Alive;
 
-/// How often the node says that it is alive.
+/// The interval at which the node sends that it is alive.
 const PAUSE: Nanos = 1_000_000_000;
 
-/// How often the contact is noted that comes from heartbeats without an echo.
+/// The interval at which the contact is noted that comes from heartbeats without an echo.
 const NOTE_PAUSE: Nanos = 500_000_000;
 
 /// The contact on one stream. All times are the monotonic clock's.
 #[derive(Debug, Default)]
 pub(super) struct Contact {
-    /// Whether the control plane answers [`Alive`]; version 0.1 does not.
+    /// True if the control plane answers [`Alive`]; version 0.1 does not.
     echoes: bool,
     first_sent: Nanos,
     last_sent: Option<Nanos>,
@@ -26,17 +26,17 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    /// The control plane has said which messages it knows.
+    /// Records the protocol version of the control plane.
     pub(super) fn welcome(&mut self, protocol: u32) {
         self.echoes = protocol >= 1;
     }
 
-    /// Whether the control plane knows all messages of this version.
+    /// Returns whether the control plane knows all messages of this version.
     pub(super) fn echoes(&self) -> bool {
         self.echoes
     }
 
-    /// The next message that says that the node is alive, if it is time for one.
+    /// Returns the next `Alive` message, if one is due.
     pub(super) fn next(&mut self, now: Nanos, unix: Nanos) -> Option<Alive> {
         let is_due = self.echoes
             && self
@@ -54,8 +54,8 @@ impl Contact {
         })
     }
 
-    /// The snapshot is the newest, as a message says that came at `now`, and that answers what was
-    /// sent at `echo`. True if that is a contact.
+    /// Handles a message that the snapshot is the newest. It came at `now`, and answers the message
+    /// sent at `echo`. Returns true if that is a contact.
     pub(super) fn note(&mut self, host: &impl Host, now: Nanos, echo: Nanos) -> bool {
         let at = if self.echoes {
             let sent = self
@@ -70,7 +70,7 @@ impl Contact {
         };
         if self.echoes || now.saturating_sub(self.noted_at) >= NOTE_PAUSE {
             self.noted_at = now;
-            // If another was faster, it has heard from the control plane as well.
+            // If another worker was faster, it has heard from the control plane as well.
             let _ = snapshot::note_contact(host, at);
         }
         true

@@ -1,4 +1,4 @@
-//! What other nodes have admitted.
+//! Counts of requests that other nodes have admitted.
 
 use super::End;
 use crate::host::Host;
@@ -9,11 +9,11 @@ use latchkey_policy::snapshot::{Epoch, Unavailable};
 use latchkey_policy::table::WriteError;
 use latchkey_protocol::KeyElsewhere;
 
-/// Keys whose counts are held until their history is in force. Of more than that some are told
-/// again only when they are used elsewhere.
+/// The highest number of keys whose counts are held until their history is in force. If there are
+/// more, some are sent again only when they are used elsewhere.
 const MAX_HELD: usize = 200_000;
 
-/// What others admitted of a history that is not in force yet.
+/// Counts from other nodes for a history that is not in force yet.
 #[derive(Debug, Default)]
 pub(super) struct Held(Vec<KeyElsewhere>);
 
@@ -24,13 +24,13 @@ impl Held {
         self.0.extend(keys.into_iter().take(room));
     }
 
-    /// Counts what was held, as its history is in force.
+    /// Counts the held requests, as their history is now in force.
     pub(super) fn release(&mut self, host: &impl Host, epoch: &Epoch) -> Result<(), End> {
         count(host, epoch, &std::mem::take(&mut self.0))
     }
 }
 
-/// Counts in the meters what others have admitted.
+/// Counts the requests that other nodes have admitted in the meters.
 pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> Result<(), End> {
     if keys.is_empty() {
         return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> R
             }
         });
         match told {
-            // A meter that could not be trusted has been begun anew, and is told the next time.
+            // A meter that could not be trusted has been reset; it gets the counts the next time.
             Ok(_) | Err(Unavailable::Counters) => {}
             Err(_) => return Err(End::Memory(WriteError::Host)),
         }

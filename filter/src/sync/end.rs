@@ -1,27 +1,27 @@
-//! Why a stream comes to its end.
+//! The reasons for which a stream ends.
 
 use latchkey_policy::table::WriteError;
 use std::fmt;
 
-/// Why a stream came to its end.
+/// The reason why a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The host could not open the stream, or send on it.
     Unreachable,
     /// The control plane, or something before it, closed the stream.
     Closed {
-        /// gRPC's status.
+        /// The gRPC status.
         status: u32,
     },
-    /// Nothing was heard for too long.
+    /// No message came for too long.
     Silent,
-    /// A message that means nothing here.
+    /// A message was invalid here.
     Protocol(&'static str),
-    /// Shared memory did not take a change.
+    /// Shared memory rejected a change.
     Memory(WriteError),
     /// A worker found a page that cannot be trusted.
     Damaged,
-    /// The control plane has to be told another staleness limit.
+    /// The control plane needs another staleness limit, which only a new Hello reports.
     OtherLimit,
     /// The host has no clock or no random numbers.
     Host,
@@ -49,7 +49,8 @@ impl fmt::Display for End {
 }
 
 impl End {
-    /// Whether what is in memory should not be built upon.
+    /// Returns whether a whole snapshot has to be loaded, because the one in memory cannot be
+    /// relied on.
     pub fn needs_whole_snapshot(self) -> bool {
         matches!(
             self,

@@ -12,13 +12,13 @@ use latchkey_protocol::{Goodbye, Hello, Load, from_node};
 const PROTOCOL: u32 = 1;
 
 impl Session {
-    /// Who this node is and what it has.
+    /// Returns the message that describes this node and the snapshot that it has.
     pub(super) fn hello(&self, host: &impl Host, now: Nanos) -> Result<Hello, End> {
         let fresh = || host.random().map_err(|_| End::Host);
         let snapshot_secret = snapshot::secret(host, fresh()?).map_err(WriteError::from)?;
         let meter_secret = ledger::secret(host, fresh()?).map_err(WriteError::from)?;
-        // Also of a snapshot that is not built upon: a control plane that does not know it must not
-        // replace it.
+        // The epoch is sent also for a snapshot that is to be replaced: a control plane that does
+        // not know the epoch must not replace it.
         let epoch = self
             .writer
             .position()
@@ -48,9 +48,9 @@ impl Session {
         })
     }
 
-    /// The worker ends in order: reports what was counted, and, if no other worker of this process
-    /// is left, has nobody decide by the snapshot any more and says goodbye. What cannot be sent
-    /// any more is not.
+    /// Ends the session because the worker ends in order. Reports the remaining counts. If no other
+    /// worker of this process is left, it suspends the snapshot, so that no worker decides by it,
+    /// and says goodbye. Messages that can no longer be sent are dropped.
     pub fn finish(mut self, host: &impl Host, is_last: bool) {
         let monotonic = host.monotonic().unwrap_or_default();
         if self.state == State::Following
@@ -61,8 +61,8 @@ impl Session {
             }
             let _ = ledger::stop_reporting(host, self.who.term);
         }
-        // Not before nobody decides any more. Should there be another worker after all, it loads
-        // the snapshot again.
+        // Goodbye is sent only after the snapshot is suspended. Should there be another worker
+        // after all, it loads the snapshot again.
         if is_last && self.contact.echoes() && self.writer.suspend(host).is_ok() {
             let _ = self.send(host, from_node::Message::Goodbye(Goodbye {}));
         }

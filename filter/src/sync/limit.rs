@@ -1,17 +1,17 @@
-//! Telling the control plane the staleness limit.
+//! Reporting the staleness limit to the control plane.
 
 use super::{End, Session};
 use crate::host::{Host, Nanos};
 use latchkey_policy::snapshot;
 use latchkey_policy::table::WriteError;
 
-/// How often the session looks for another staleness limit. A shorter one is told less soon: it is
-/// not urgent, and a worker that was held up says its limit late.
+/// The interval at which the session looks for another staleness limit. A shorter one is reported
+/// later: it is not urgent, and a worker that was held up records its limit late.
 const LIMIT_PAUSE: Nanos = 1_000_000_000;
 const SHORTER_LIMIT_PAUSE: Nanos = 10_000_000_000;
 
 impl Session {
-    /// Ends the stream if the control plane has to be told another staleness limit.
+    /// Ends the stream if the control plane needs another staleness limit.
     pub(super) fn check_limit(&mut self, host: &impl Host, monotonic: Nanos) -> Result<(), End> {
         if monotonic.saturating_sub(self.limit_at) < LIMIT_PAUSE {
             return Ok(());
@@ -30,7 +30,7 @@ impl Session {
     }
 }
 
-/// Whether one staleness limit is longer than the other; 0 is none, the longest.
+/// Returns whether one staleness limit is longer than the other; 0 is none, the longest.
 pub(super) fn is_longer(limit: u64, other: u64) -> bool {
     limit.wrapping_sub(1) > other.wrapping_sub(1)
 }
