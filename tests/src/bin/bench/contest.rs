@@ -1,6 +1,6 @@
-//! Contenders that are measured in turns: a machine that is slower for a while is so for all of
-//! them, and what is compared is compared within a round. In a round everybody has several short
-//! turns, each time in another order.
+//! Contenders that are measured in turns: a slow phase of the machine then affects all of them, and
+//! results are compared within a round. In a round each contender has several short turns, each
+//! time in another order.
 
 use std::time::Duration;
 
@@ -14,15 +14,15 @@ use crate::process::cpu_time;
 use crate::spread::Spread;
 use crate::traffic::Traffic;
 
-/// The contender over which the others' time is counted.
+/// The contender whose time is subtracted from the others'.
 pub(crate) const BARE: &str = "bare";
-/// The contender by which the others' time is divided.
+/// The contender by whose added time the others' is divided.
 pub(crate) const NATIVE: &str = "native";
 
-/// An Envoy and what is sent to it.
+/// An Envoy and its load.
 pub(crate) struct Contender {
     pub(crate) id: &'static str,
-    /// What it is, for the report.
+    /// The description for the report.
     pub(crate) what: String,
     pub(crate) pid: u32,
     pub(crate) load: Load,
@@ -48,24 +48,24 @@ impl Contender {
     }
 }
 
-/// How long it goes on.
+/// The number and length of the turns.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Rules {
     pub(crate) rounds: usize,
-    /// Of each contender in a round.
+    /// The number of each contender's turns in a round.
     pub(crate) turns: usize,
     pub(crate) seconds: f64,
     pub(crate) warm_up_seconds: f64,
     pub(crate) connections: usize,
 }
 
-/// One contender in one round, all its turns together.
+/// The results of one contender in one round, of all its turns together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Round {
     pub(crate) requests: u64,
-    /// Of the Envoy process, a request.
+    /// The CPU time of the Envoy process per request, in microseconds.
     pub(crate) cpu_us: f64,
-    /// How much of its core the Envoy process took.
+    /// The share of its core that the Envoy process took, from 0 to 1.
     pub(crate) busy: f64,
     pub(crate) per_second: f64,
     pub(crate) p50_us: f64,
@@ -73,15 +73,15 @@ pub(crate) struct Round {
     pub(crate) p999_us: f64,
 }
 
-/// What one contender came to.
+/// The results of one contender.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Standing {
     pub(crate) id: String,
     pub(crate) what: String,
     pub(crate) cpu_us: Spread,
-    /// Over the bare Envoy of the same round.
+    /// The CPU time added to that of the bare Envoy in the same round.
     pub(crate) added_us: Spread,
-    /// That, divided by the native chain's of the same round.
+    /// The added time, divided by the native chain's of the same round.
     pub(crate) to_native: Spread,
     pub(crate) busy: Spread,
     pub(crate) per_second: Spread,
@@ -91,7 +91,7 @@ pub(crate) struct Standing {
     pub(crate) rounds: Vec<Round>,
 }
 
-/// All of them.
+/// The results of all contenders.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Contest {
     pub(crate) rules: Rules,
@@ -99,7 +99,7 @@ pub(crate) struct Contest {
 }
 
 impl Contest {
-    /// Measures. Fails if a request does not pass.
+    /// Runs the measurement. Fails if a request does not pass.
     pub(crate) fn hold(contenders: &mut [Contender], rules: Rules) -> Result<Self> {
         let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
         for round in 0..rules.rounds {
@@ -136,8 +136,8 @@ impl Contest {
         })
     }
 
-    /// Whether the bare Envoy did not have its core to itself, or the load not its own: something
-    /// else ran.
+    /// Returns true if the bare Envoy did not have its core to itself, or the load did not have the
+    /// other one: something else ran.
     pub(crate) fn was_disturbed(&self) -> bool {
         const BUSY: f64 = 0.95;
         self.standing(BARE)
@@ -148,7 +148,8 @@ impl Contest {
         self.standings.iter().find(|standing| standing.id == id)
     }
 
-    /// What one adds to a bare Envoy's time, divided by what another adds in the same round.
+    /// Returns the time that one contender adds to a bare Envoy's, divided by the time that another
+    /// adds in the same round.
     pub(crate) fn ratio(&self, id: &str, to: &str) -> Option<Spread> {
         let bare = &self.standing(BARE)?.rounds;
         let (one, other) = (
@@ -191,7 +192,7 @@ impl Contender {
     }
 }
 
-/// The turns of a round, so far.
+/// The sum of a round's turns so far.
 struct Sum {
     cpu: Duration,
     elapsed: Duration,
@@ -228,7 +229,7 @@ impl Sum {
     }
 }
 
-/// In each round over the bare Envoy's time.
+/// Returns each round's time less that of the bare Envoy.
 fn added(rounds: &[Round], bare: &[Round]) -> Vec<f64> {
     rounds
         .iter()

@@ -1,10 +1,10 @@
-//! Who runs where: the Envoy that is measured on one core, everything else on the other.
+//! The division of the cores: the measured Envoy on one, everything else on the other.
 
 use anyhow::{Result, ensure};
 use latchkey_tests::{allowed_cores, stay_on};
 use serde::{Deserialize, Serialize};
 
-/// Two cores.
+/// The two cores.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Cores {
     pub(crate) envoy: usize,
@@ -12,8 +12,8 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// Takes the first two that are allowed, and moves this process to the second one: before it
-    /// has threads.
+    /// Takes the first two allowed cores, and moves this process to the second one. Call it before
+    /// the process has threads.
     pub(crate) fn divide() -> Result<Self> {
         let allowed = allowed_cores()?;
         ensure!(

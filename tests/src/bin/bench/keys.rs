@@ -1,4 +1,5 @@
-//! Keys by their number: the same in every run, so that a database with them can be used again.
+//! Keys derived from their number: the same in every run, so that a database with them can be used
+//! again.
 
 use std::time::Instant;
 
@@ -7,10 +8,10 @@ use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
 use latchkey_tests::{Chance, ControlPlane};
 use serde_json::{Value, json};
 
-/// The most that one call imports.
+/// The maximum number of keys that one call imports.
 const BATCH: usize = 1_000;
 
-/// The key of that number, of the form of ours.
+/// Returns the key with this number, in Latchkey's own format.
 pub(crate) fn key(number: usize) -> PlainKey {
     let mut chance = Chance(number as u64);
     let fill = |bytes: &mut [u8]| {
@@ -23,8 +24,8 @@ pub(crate) fn key(number: usize) -> PlainKey {
     key
 }
 
-/// Makes the keys of these numbers by their digests; each is what `settings` says for its number,
-/// and has a name. Their ids.
+/// Imports the keys with these numbers by their digests, each with a name and the attributes that
+/// `settings` returns for its number. Returns their ids.
 pub(crate) async fn import(
     control_plane: &ControlPlane,
     numbers: std::ops::Range<usize>,

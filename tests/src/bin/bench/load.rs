@@ -1,8 +1,8 @@
-//! Load from one thread: each of some connections sends its next request when the last one is
+//! A load from one thread: each of several connections sends its next request when the last one is
 //! answered.
 //!
-//! It reads no more of an answer than its status and its end, so that the thread can keep an Envoy
-//! on another core busy.
+//! It only reads the status and the end of an answer, so that the thread can keep an Envoy on
+//! another core busy.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -16,24 +16,24 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::traffic::Traffic;
 
-/// No answer takes longer.
+/// The timeout of an answer.
 const ANSWER_MS: u16 = 10_000;
 
-/// In nanoseconds: what takes longer is counted as this.
+/// The largest latency that is recorded, in nanoseconds. Longer ones are recorded as this.
 const LONGEST_LATENCY: u64 = 60_000_000_000;
 
-/// More than any answer has.
+/// The size of the read buffer. No answer is longer.
 const LONGEST_ANSWER: usize = 16 * 1024;
 
-/// Connections to one address.
+/// The connections to one address.
 pub(crate) struct Load {
     streams: Vec<TcpStream>,
 }
 
-/// What came of it.
+/// The results of a load.
 pub(crate) struct Outcome {
     pub(crate) statuses: BTreeMap<u16, u64>,
-    /// From sending to the answer's end, in nanoseconds.
+    /// The times from sending to the answer's end, in nanoseconds.
     pub(crate) latencies: Histogram<u64>,
     pub(crate) elapsed: Duration,
 }
@@ -55,12 +55,12 @@ impl Outcome {
     }
 }
 
-/// None yet.
+/// Returns an empty histogram.
 pub(crate) fn latencies() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, LONGEST_LATENCY, 3)?)
 }
 
-/// A request that is on its way.
+/// A request that is not answered yet.
 struct Pending {
     sent: Instant,
     answer: Vec<u8>,
@@ -80,8 +80,8 @@ impl Load {
         })
     }
 
-    /// Sends requests while `goes_on` says so, which is asked with their number, and waits for the
-    /// answers to all.
+    /// Sends requests while `goes_on` returns true for the number of requests sent, and waits for
+    /// the answers to all.
     pub(crate) fn run(
         &self,
         traffic: &mut Traffic,
@@ -139,7 +139,7 @@ impl Load {
         Ok(outcome)
     }
 
-    /// Sends requests for so long.
+    /// Sends requests for `time`.
     pub(crate) fn run_for(&self, traffic: &mut Traffic, time: Duration) -> Result<Outcome> {
         let end = Instant::now() + time;
         self.run(traffic, |_| Instant::now() < end)
@@ -147,7 +147,7 @@ impl Load {
 }
 
 impl Pending {
-    /// The answer's status, once all of it is there.
+    /// Returns the answer's status, once the whole answer is there.
     fn read(&mut self, mut stream: &TcpStream) -> Result<Option<u16>> {
         match stream.read(&mut self.answer[self.filled..]) {
             Ok(0) => {
@@ -174,7 +174,7 @@ impl Pending {
     }
 }
 
-/// Status and length of an answer whose head is complete.
+/// Returns the status and the length of an answer whose head is complete.
 pub(crate) fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
     const LENGTH: &[u8] = b"content-length: ";
     let Some(end) = find(answer, b"\r\n\r\n") else {
@@ -193,7 +193,7 @@ pub(crate) fn head(answer: &[u8]) -> Result<Option<(u16, usize)>> {
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     let mut from = 0;
-    // The first byte is rare in an answer: few windows are compared.
+    // This byte is rare in an answer, so few windows are compared.
     while let Some(at) = bytes[from..].iter().position(|byte| *byte == wanted[0]) {
         if bytes[from + at..].starts_with(wanted) {
             return Some(from + at);

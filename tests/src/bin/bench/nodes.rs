@@ -1,4 +1,4 @@
-//! A thousand nodes at one control plane: what `latchkey-nodes` finds.
+//! The section on a thousand nodes at one control plane: the results of `latchkey-nodes`.
 
 use std::path::Path;
 
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// What it found.
+/// The results of `latchkey-nodes`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Nodes {
-    /// As it tells it to people.
+    /// The results as it prints them.
     pub(crate) table: String,
-    /// As it tells it to programs.
+    /// The results as JSON.
     pub(crate) figures: Value,
 }
 
 impl Nodes {
-    /// One figure, by its path.
+    /// Returns one figure, by its path.
     pub(crate) fn figure(&self, path: &str) -> Option<f64> {
         self.figures.pointer(path)?.as_f64()
     }

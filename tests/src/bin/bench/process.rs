@@ -1,14 +1,14 @@
-//! What a process has used, as the kernel counts it.
+//! The resources that a process has used, as the kernel counts them.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// The CPU time of all its threads that live.
+/// Returns the CPU time of all its live threads.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let mut nanos = 0;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task")).context("the process has ended")? {
-        // A thread may end in between.
+        // A thread may end after it was listed.
         let Ok(line) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
             continue;
         };
@@ -21,7 +21,7 @@ pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(Duration::from_nanos(nanos))
 }
 
-/// How much memory is resident.
+/// Returns the resident memory, in bytes.
 pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status

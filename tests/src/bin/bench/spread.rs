@@ -1,10 +1,10 @@
-//! What several rounds came to: the median, and from where to where.
+//! The results of several rounds: the median and the range.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The median of some figures, the least and the greatest.
+/// The median of several figures, the smallest and the largest.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Spread {
     pub(crate) median: f64,
@@ -13,7 +13,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    /// Of at least one figure; zeros of none.
+    /// Returns the spread of the figures; zeros if there are none.
     pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_unstable_by(f64::total_cmp);
@@ -32,7 +32,7 @@ impl Spread {
     }
 }
 
-/// `4.52 (4.40–4.71)`, with as many decimals as are asked for.
+/// Formats it as `4.52 (4.40–4.71)`, with the requested number of decimals.
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = f.precision().unwrap_or(2);

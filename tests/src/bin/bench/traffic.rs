@@ -1,10 +1,10 @@
-//! The requests that are sent: some kinds of them, with keys that are drawn at random.
+//! The requests that are sent: several kinds, with keys that are drawn at random.
 
 use latchkey_tests::Chance;
 
 use crate::keys;
 
-/// Requests, one after the other.
+/// A sequence of requests.
 pub(crate) struct Traffic {
     /// The bytes before and after a key.
     kinds: Vec<(Vec<u8>, Vec<u8>)>,
@@ -12,11 +12,11 @@ pub(crate) struct Traffic {
     key_len: usize,
     chance: Chance,
     request: Vec<u8>,
-    /// The next key, as long as they are taken in order.
+    /// The next key, while keys are taken in order.
     in_order: Option<usize>,
 }
 
-/// What an API's client sends besides the key.
+/// The other headers of an API's client.
 const HEADERS: &str = "host: api.example.com\r\n\
     user-agent: example-client/3.14.1 (linux; x86_64)\r\n\
     accept: application/json\r\n\
@@ -27,7 +27,8 @@ const HEADERS: &str = "host: api.example.com\r\n\
     traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n";
 
 impl Traffic {
-    /// With the keys of the first `count` numbers; each of `targets` is a method and a path.
+    /// Creates requests with the keys of the first `count` numbers. Each of `targets` is a method
+    /// and a path.
     pub(crate) fn new(targets: &[(&str, &str)], count: usize) -> Self {
         let kind = |(method, path): &(&str, &str)| {
             let before = format!("{method} {path} HTTP/1.1\r\n{HEADERS}x-api-key: ");
@@ -46,7 +47,7 @@ impl Traffic {
         }
     }
 
-    /// With the key of that number alone.
+    /// Creates requests that only use the key with this number.
     pub(crate) fn of_one(target: (&str, &str), number: usize) -> Self {
         let mut traffic = Self::new(&[target], 0);
         traffic.keys = keys::key(number).expose().as_bytes().to_vec();
@@ -54,22 +55,22 @@ impl Traffic {
         traffic
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub(crate) fn keys(&self) -> usize {
         self.keys.len() / self.key_len.max(1)
     }
 
-    /// The next so many requests take the keys in order, from the first one on.
+    /// Takes the keys in order from now on, starting with the first.
     pub(crate) fn in_order(&mut self) {
         self.in_order = Some(0);
     }
 
-    /// Any keys from now on.
+    /// Draws the keys at random from now on.
     pub(crate) fn at_random(&mut self) {
         self.in_order = None;
     }
 
-    /// The next request.
+    /// Returns the next request.
     pub(crate) fn next(&mut self) -> &[u8] {
         let kind = self.chance.below(self.kinds.len());
         let key = match &mut self.in_order {

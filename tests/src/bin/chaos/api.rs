@@ -1,4 +1,5 @@
-//! The control plane's API as the trial calls it: without the process, which faults hold meanwhile.
+//! The control plane's API as the trial calls it: independent of the process, which is locked while
+//! a fault lasts.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,28 +9,29 @@ use latchkey_tests::{ControlPlane, http_client};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Longer than any wait for enforcement, so that a control plane that is stopped does not hold a
-/// change for long.
+/// The timeout of a call. It is longer than any wait for enforcement, and short enough that a
+/// suspended control plane does not hold a change for long.
 const CALL: Duration = Duration::from_secs(6);
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    /// Each node has acknowledged it. When that was read, and how long the call took.
+    /// Each node has acknowledged the change. It has the time when the answer was read, and the
+    /// duration of the call.
     Complete {
         data: Value,
         at: Instant,
         took: Duration,
     },
-    /// It is made, but a node that may still serve has not acknowledged it.
+    /// The change is made, but a node that may still serve has not acknowledged it.
     Incomplete { data: Value },
     /// There is no such key.
     Gone,
-    /// Not known: no answer, or one that says so.
+    /// The result is unknown: there was no answer, or one that says so.
     Unknown,
 }
 
-/// Calls in the administrator's session.
+/// A client that calls in the administrator's session.
 #[derive(Debug)]
 pub(crate) struct Api {
     client: reqwest::Client,
@@ -40,7 +42,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Logs in.
+    /// Creates a client and logs in.
     pub(crate) async fn open(control_plane: &ControlPlane) -> Result<Self> {
         let (email, password) = control_plane.credentials();
         let session = Mutex::default();
@@ -110,7 +112,7 @@ impl Api {
             .clone()
     }
 
-    /// A change: how far it had come when it was answered.
+    /// Makes a change, and returns its outcome when it was answered.
     pub(crate) async fn change(&self, method: Method, path: &str, body: Option<&Value>) -> Outcome {
         let sent = Instant::now();
         let answer = self.send(&self.session(), method, path, body).await;
@@ -133,7 +135,7 @@ impl Api {
             }
             Ok((404, _)) => Outcome::Gone,
             Ok((401, _)) => {
-                // `restore` logs everybody out.
+                // `restore` ends all sessions.
                 let _ = self.log_in().await;
                 Outcome::Unknown
             }
@@ -145,7 +147,7 @@ impl Api {
         }
     }
 
-    /// What the API answers at `path`.
+    /// Returns the API's response at `path`.
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
         let (mut status, mut data) = self.send(&self.session(), Method::GET, path, None).await?;
         if status == 401 {
@@ -156,7 +158,7 @@ impl Api {
         Ok(data)
     }
 
-    /// A call that has to succeed, in the session of `session` or the administrator's.
+    /// Makes a call that has to succeed, in the session `session` or the administrator's.
     pub(crate) async fn make(
         &self,
         session: Option<&str>,
@@ -172,7 +174,7 @@ impl Api {
         Ok(data)
     }
 
-    /// Whether the key is revoked; none when there is no such key.
+    /// Returns true if the key is revoked; none if there is no such key.
     pub(crate) async fn revoked(&self, key_id: &str) -> Result<Option<bool>> {
         let path = format!("/v1/keys/{key_id}");
         let (status, data) = self.send(&self.session(), Method::GET, &path, None).await?;

@@ -17,19 +17,19 @@ use crate::model::{Expectation, Subject, Violation};
 use crate::settings::between;
 use crate::world::{Revoked, Target, World};
 
-/// How long a subject stays as it is.
+/// The range of times for which a subject stays as it is.
 const HOLD: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(700)];
 
-/// From a call that was not complete to its repetition.
+/// The delay before an incomplete call is repeated.
 const AGAIN: Duration = Duration::from_millis(150);
 
-/// The longest time a change may take while nothing but listeners is updated.
+/// The longest time that a change may take while only listeners are updated.
 const CALM: Duration = Duration::from_millis(2_500);
 
-/// How often a change is repeated once changes end.
+/// The number of times that a change is repeated once changes end.
 const LAST_TRIES: usize = 100;
 
-/// The limit of the key whose admissions are counted, a minute.
+/// The limit per minute of the key whose admissions are counted.
 pub(crate) const LIMIT: u64 = 60;
 
 const UNTOUCHED: usize = 4;
@@ -44,7 +44,7 @@ struct Change<'a> {
     method: Method,
     path: &'a str,
     body: Option<Value>,
-    /// Whether it gives the key an expiry in the next second, and takes effect then.
+    /// True if the change gives the key an expiry in the next second. It takes effect then.
     expires: bool,
 }
 
@@ -164,7 +164,7 @@ async fn make_key(
     ))
 }
 
-/// A user with a key whose permission comes from the user.
+/// Creates a user with a key whose permission comes from the user.
 async fn make_owner(world: &World, number: usize) -> Result<(Target, String)> {
     let (email, password) = (
         format!("owner-{number}@example.com"),
@@ -192,10 +192,10 @@ async fn toggle(
     path: String,
     mut chance: Chance,
 ) {
-    // What opens it undoes each way: the database may have been put back to another one.
+    // The opening change undoes every way: the database may have been rolled back to another one.
     let ways = match kind {
         "disable" => vec![(json!({ "active": false }), json!({ "active": true }))],
-        // What closes it names a time.
+        // The closing change names a time.
         "expiry" => vec![(Value::Null, json!({ "expires_at": null }))],
         "IP list" => vec![
             (
@@ -246,7 +246,7 @@ async fn toggle(
     }
 }
 
-/// Makes keys, one after the other, and revokes them.
+/// Creates keys, one after the other, and revokes them.
 async fn revoke(world: Arc<World>, number: usize, mut chance: Chance) {
     let mut made = 0;
     while !world.changes_end.load(Ordering::SeqCst) {
@@ -277,7 +277,7 @@ async fn revoke(world: Arc<World>, number: usize, mut chance: Chance) {
     }
 }
 
-/// A key that is revoked, as a step of its own.
+/// A key that is revoked in two steps.
 pub(crate) struct RevokedKey {
     target: Target,
     key_id: String,
@@ -290,9 +290,9 @@ impl RevokedKey {
         Ok(Self { target, key_id })
     }
 
-    /// Revokes it without waiting for any node. Called with the gate held.
+    /// Revokes it without waiting for any node. The caller holds the gate.
     pub(crate) async fn begin(&self, world: &World) {
-        // What becomes of it is seen when it settles.
+        // `settle` finds out the result.
         world
             .api
             .change(
@@ -303,7 +303,7 @@ impl RevokedKey {
             .await;
     }
 
-    /// Revokes it until that is complete. From then on it is asked for as a revoked key.
+    /// Revokes it until that is complete. From then on requests use it as a revoked key.
     pub(crate) async fn settle(self, world: &World) {
         let Self { target, key_id } = self;
         let path = format!("/v1/keys/{key_id}");
@@ -320,13 +320,13 @@ impl RevokedKey {
         if settle(world, &change).await == Settled::Complete {
             world.archive(Revoked { target, key_id });
         } else {
-            // Gone with the database, or not known to be revoked everywhere.
+            // The key is lost with the database, or not known to be revoked everywhere.
             world.targets().changing.remove(&subject);
         }
     }
 }
 
-/// Sends a change until it is complete. The model knows it before a rollback can come between.
+/// Sends a change until it is complete. The model knows of it before a rollback can happen.
 async fn settle(world: &World, change: &Change<'_>) -> Settled {
     let mut last_tries = 0;
     loop {
@@ -391,9 +391,9 @@ fn routes(world: &World, api_key: Option<&str>) -> Vec<Subject> {
     (0..ROUTES).map(add).collect()
 }
 
-/// The rules, in which each route asks for a permission that the key has, or for one that it lacks.
-/// None is public: public routes pass at an Envoy whose snapshot is too old as well, so no answer
-/// about them binds a lost Envoy.
+/// Returns the rules, in which each route requires a permission that the key has, or one that it
+/// lacks. None is public: public routes pass at an Envoy whose snapshot is too old as well, so no
+/// answer about them binds a lost Envoy.
 fn document(open: &[bool; ROUTES]) -> Value {
     let mut rules = vec![json!({ "path": { "prefix": "/owned" }, "permission": "dns:read" })];
     for (number, open) in open.iter().enumerate() {
@@ -405,7 +405,7 @@ fn document(open: &[bool; ROUTES]) -> Value {
     json!({ "rules": rules })
 }
 
-/// Opens and closes routes to a key. A document is about all routes.
+/// Opens and closes routes to a key. Each document has all routes.
 async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chance) {
     let mut open = [true; ROUTES];
     while !world.changes_end.load(Ordering::SeqCst) {
@@ -426,7 +426,7 @@ async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chan
             let now = Instant::now();
             let mut model = world.model();
             for (subject, open) in routes.iter().zip(open) {
-                // Others are unknown after a rollback.
+                // Other routes are unknown after a rollback.
                 match (model.expectation(*subject), open) {
                     (Expectation::Unknown, true) => model.opened(*subject, now),
                     (Expectation::Unknown, false) => model.closed(*subject, now),
@@ -445,7 +445,7 @@ fn unix_now() -> u64 {
         .as_secs()
 }
 
-/// From now to the expiry that the body sets.
+/// Returns the time from now to the expiry that the body sets.
 fn until(body: Option<&Value>) -> Duration {
     let expiry = body
         .and_then(|body| body["expires_at"].as_u64())

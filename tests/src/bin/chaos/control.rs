@@ -19,13 +19,14 @@ use crate::world::World;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// How long a history may take to overtake the one that was lost.
+/// The time in which a history must overtake the lost one.
 const OVERTAKING: Duration = Duration::from_secs(20);
 
-/// How long a wrong database is there: long enough for every Envoy to connect to it.
+/// The range of times for which a wrong database is in use: long enough for every Envoy to connect
+/// to it.
 const WRONG: [Duration; 2] = [Duration::from_millis(1_200), Duration::from_millis(2_500)];
 
-/// The control plane, and another one with another database that runs only as a fault.
+/// The control plane, and another one with a different database that only runs as a fault.
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) control_plane: ControlPlane,
@@ -79,7 +80,7 @@ impl Control {
         }
     }
 
-    /// Copies the database's files while nobody writes: what a snapshot of the volume has.
+    /// Copies the database's files while nobody writes, like a snapshot of the volume.
     fn copy_files(&mut self) -> Result<PathBuf> {
         self.copies += 1;
         let to = self.dir.join(format!("copy-{}", self.copies));
@@ -94,7 +95,7 @@ impl Control {
         Ok(to)
     }
 
-    /// Puts the copy in the place of whatever is there.
+    /// Replaces the database's files by the copy.
     fn put_back(&mut self, copy: &Path) -> Result<()> {
         self.remove_files();
         for file in self.files() {
@@ -108,7 +109,7 @@ impl Control {
 
     fn remove_files(&mut self) {
         for file in self.files() {
-            // Not all of them are always there.
+            // Some of these files may not exist.
             let _ = std::fs::remove_file(file);
         }
     }
@@ -157,8 +158,9 @@ async fn make(fault: Fault, world: &World, chance: &mut Chance) -> Result<()> {
     }
 }
 
-/// An Envoy that is stopped meanwhile comes back when the new history has overtaken what it has. In
-/// the new history a key was revoked by then, under a number that this Envoy has from the lost one.
+/// Rolls the database back while one Envoy is suspended. That Envoy comes back when the new history
+/// has overtaken its revision. By then a key was revoked in the new history, under a number that
+/// this Envoy has from the lost one.
 async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
     let revoked = RevokedKey::create(world, format!("rollback {}", control.copies)).await?;
     let gate = world.gate.write().await;
@@ -168,7 +170,7 @@ async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) ->
 
     let node = &world.nodes[chance.below(world.nodes.len())];
     let mut running = node.envoy.lock().await;
-    // One that is behind would have nothing of the history that is lost.
+    // An Envoy that is not current might have nothing of the history that is lost.
     finish::recover_nodes(world, std::slice::from_ref(node)).await;
     running.envoy.process().pause()?;
     let gate = world.gate.write().await;
@@ -192,15 +194,15 @@ async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) ->
     Ok(())
 }
 
-/// The newest revision.
+/// Returns the newest revision.
 async fn newest(world: &World) -> Result<u64> {
     world.api.get("/v1/nodes").await?["revision"]
         .as_u64()
         .context("nodes without a revision")
 }
 
-/// The file is removed while the control plane runs, which is then killed. It must not come up with
-/// an empty database.
+/// Removes the file while the control plane runs, and then kills it. It must not come up with an
+/// empty database.
 async fn remove(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
     let gate = world.gate.write().await;
     let copy = control.copy_files()?;
@@ -215,7 +217,7 @@ async fn remove(control: &mut Control, world: &World, chance: &mut Chance) -> Re
             Violation::Broken,
             "an empty database was created".to_owned(),
         );
-        // Envoys have time to follow it.
+        // Gives Envoys time to follow it.
         sleep(between(chance, WRONG[0], WRONG[1])).await;
         control.control_plane.kill();
     }
@@ -229,8 +231,8 @@ async fn put_back_and_start(control: &mut Control, world: &World, copy: &Path) -
     world.look_up_revocations().await
 }
 
-/// Keeps each Envoy as it is once it has a snapshot: one that has none takes that of whatever
-/// database there is, and one that starts has none.
+/// Waits until each Envoy has a snapshot, and keeps it locked: an Envoy without a snapshot accepts
+/// that of any database, and one that starts has none.
 async fn hold_envoys(world: &World) -> Vec<MutexGuard<'_, Running>> {
     let mut held = Vec::new();
     for node in &world.nodes {
@@ -240,7 +242,7 @@ async fn hold_envoys(world: &World) -> Vec<MutexGuard<'_, Running>> {
     held
 }
 
-/// The wrong volume is mounted for a while.
+/// Mounts the wrong volume for a while.
 async fn foreign(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
     let _envoys = hold_envoys(world).await;
     let _gate = world.gate.write().await;
@@ -252,15 +254,16 @@ async fn foreign(control: &mut Control, world: &World, chance: &mut Chance) -> R
     control.control_plane.restart().await
 }
 
-/// The control plane is away while another one, with another database, is at another endpoint of
-/// the Envoys' cluster.
+/// Stops the control plane while another one, with a different database, runs at another endpoint
+/// of the Envoys' cluster.
 async fn second(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
     let _envoys = hold_envoys(world).await;
     control.second.start().await?;
     control.control_plane.kill();
     sleep(between(chance, WRONG[0], WRONG[1])).await;
     control.control_plane.start().await?;
-    // Longer than lost nodes are waited for: those that stay there count all the same.
+    // This is longer than the control plane waits for lost nodes: those that stay at the other
+    // endpoint still count.
     sleep(world.settings.grace + between(chance, 300 * MS, 1_500 * MS)).await;
     control.second.stop().await?;
     Ok(())
@@ -284,7 +287,7 @@ async fn restore(control: &mut Control, world: &World, chance: &mut Chance) -> R
     control.control_plane.run("restore", &[&path, "--force"])?;
     control.control_plane.start().await?;
     std::fs::remove_file(file)?;
-    // Everybody is logged out: the first call logs in.
+    // `restore` has ended all sessions: the first call logs in.
     world.api.get("/v1/nodes").await?;
     world.look_up_revocations().await
 }

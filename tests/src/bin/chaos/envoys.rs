@@ -14,18 +14,18 @@ use crate::model::Violation;
 use crate::settings::Deck;
 use crate::world::{World, filters};
 
-/// One Envoy, in all its lives.
+/// One Envoy, including its restarts.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) envoy: tokio::sync::Mutex<Running>,
-    /// Between it and the control plane.
+    /// The link between it and the control plane.
     link: Link,
-    /// Where its gateway is; none while it does not run.
+    /// The gateway's address; none while Envoy does not run.
     address: Mutex<Option<SocketAddr>>,
 }
 
-/// The process, and how it is started the next time.
+/// The process, and the options of its next start.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) envoy: Envoy,
@@ -79,14 +79,14 @@ impl Node {
         *self.address.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
-    /// Starts it again after it has ended.
+    /// Starts Envoy again after it has ended.
     async fn start_again(&self, running: &mut Running) -> Result<()> {
         running.envoy = Envoy::start(&running.options).await?;
         self.set_address(Some(running.envoy.gateway()));
         Ok(())
     }
 
-    /// Gives the filter another configuration, and another staleness limit.
+    /// Changes the filter's configuration, including its staleness limit.
     pub(crate) async fn update_configuration(&self, world: &World) -> Result<()> {
         let mut running = self.envoy.lock().await;
         running.updates += 1;
@@ -101,7 +101,7 @@ impl Node {
         .await
     }
 
-    /// Replaces the filter's code by the other one.
+    /// Replaces the filter's code by the other build.
     pub(crate) async fn update_code(&self) -> Result<()> {
         let mut running = self.envoy.lock().await;
         let [one, other] = filters()?;
@@ -150,7 +150,7 @@ impl Node {
             Fault::Configuration => self.update_configuration(world).await,
             Fault::Code => self.update_code().await,
             Fault::Cut | Fault::Hold => {
-                // Held: databases are not exchanged meanwhile.
+                // The lock prevents an exchange of databases for that time.
                 let _running = self.envoy.lock().await;
                 self.link.set(if matches!(fault, Fault::Cut) {
                     Passage::Cut

@@ -1,4 +1,5 @@
-//! The end of a trial: every part runs again, and every Envoy decides as the last changes say.
+//! The end of a trial: every part runs again, and every Envoy decides according to the last
+//! changes.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,27 +14,27 @@ use crate::load::decision;
 use crate::model::{Decision, Expectation, Violation};
 use crate::world::{Target, World};
 
-/// How long nodes may take to be current once nothing is wrong any more.
+/// The time that nodes may take to be current once all faults have ended.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// How long the answer to a probe may take.
+/// The timeout of a probe.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// What a killed Envoy has admitted and not reported.
+/// The largest number of requests that a killed Envoy has admitted and not reported.
 const UNREPORTED: u64 = 30;
 
-/// From how many new connections an Envoy has to decide before it counts as recovered: its workers
-/// share a snapshot, and a replaced listener may take one more.
+/// The number of new connections on which an Envoy has to decide before it counts as recovered. Its
+/// workers share a snapshot, and a replaced listener may take one more.
 const PROBES: usize = 4;
 
 /// Waits until each Envoy is connected, has the newest revision, and decides by it on new
 /// connections: a filter that has just replaced another may be without a snapshot while the former
-/// one is still connected. False if that takes too long, which is a violation.
+/// one is still connected. Returns false if that takes too long, which is a violation.
 pub(crate) async fn recover(world: &World) -> bool {
     recover_nodes(world, &world.nodes).await
 }
 
-/// The same for some Envoys.
+/// Does the same for some Envoys.
 pub(crate) async fn recover_nodes(world: &World, recovering: &[Node]) -> bool {
     let recovered = eventually(RECOVERY, async || {
         let answer = world.api.get("/v1/nodes").await?;
@@ -81,7 +82,7 @@ async fn decides(world: &World, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Holds every Envoy to the last changes, and the database to the revocations.
+/// Checks every Envoy against the last changes, and the database against the revocations.
 pub(crate) async fn verify(world: &World) {
     let targets = {
         let targets = world.targets();
@@ -115,7 +116,7 @@ pub(crate) async fn verify(world: &World) {
 
 async fn verify_target(world: &World, target: &Target) -> Result<()> {
     let expectation = world.model().expectation(target.subject);
-    // An expiry may be to come.
+    // The expiry may be in the future.
     if let Expectation::Closed(at) = expectation {
         sleep_until(at.into()).await;
     }
@@ -146,7 +147,7 @@ async fn verify_target(world: &World, target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// The bound of a limit across Envoys is far below twice the limit here; an Envoy that is killed
+/// Checks the limit. Its bound across Envoys is far below twice the limit here, and a killed Envoy
 /// loses counts.
 fn verify_limit(world: &World) {
     let faults = world.figures.faults();
@@ -163,7 +164,7 @@ fn verify_limit(world: &World) {
     }
 }
 
-/// Prints what happened. Whether there were no violations.
+/// Prints the results. Returns true if there were no violations.
 pub(crate) fn report(world: &World) -> bool {
     let figures = &world.figures;
     let listed = |counts: &std::collections::BTreeMap<&'static str, u64>| {

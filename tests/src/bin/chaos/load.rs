@@ -1,5 +1,4 @@
-//! Requests on many keep-alive connections to each Envoy, which report to the model what was
-//! decided.
+//! Requests on many keep-alive connections to each Envoy. They report each decision to the model.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,13 +11,13 @@ use tokio::time::{sleep, timeout};
 use crate::model::{Decision, WINDOW};
 use crate::world::{Target, World};
 
-/// From one request on a connection to its next.
+/// The pause between two requests on a connection.
 const PAUSE: Duration = Duration::from_millis(40);
 
-/// Longer than an Envoy is stopped.
+/// The timeout of an answer. It is longer than an Envoy is suspended.
 const ANSWER: Duration = Duration::from_secs(15);
 
-/// One request in so many is for the limited key.
+/// The interval of requests for the limited key.
 const LIMITED_ONE_IN: usize = 40;
 
 /// Opens `connections` connections to each Envoy.
@@ -58,7 +57,7 @@ async fn connect(world: Arc<World>, envoy: usize, mut chance: Chance) {
     }
 }
 
-/// One request; false when the connection is of no more use.
+/// Sends one request. Returns false if the connection is no longer usable.
 async fn ask(
     world: &World,
     envoy: usize,
@@ -91,7 +90,7 @@ async fn ask(
     true
 }
 
-/// None when Envoy, or a filter that is not ready, refused it.
+/// Returns the decision; none if Envoy, or a filter that is not ready, refused the request.
 pub(crate) fn decision(answer: &Answer) -> Option<Decision<'_>> {
     match answer.status {
         200 => Some(Decision::Admitted),

@@ -1,10 +1,10 @@
-//! `latchkey-chaos`: whether the promise about revocations holds while parts of Latchkey fail.
+//! `latchkey-chaos`: checks that the promise about revocations holds while parts of Latchkey fail.
 //!
 //! Several Envoys and a control plane run, connections send requests all the time, and keys, owners
-//! and routes change. Meanwhile processes are stopped and killed, listeners are updated, and the
-//! database is rolled back, removed, exchanged and restored. Each change that is answered as
-//! complete binds every request that starts after the answer, at every Envoy. The trial ends with 1
-//! if one request breaks that.
+//! and routes change. During that, processes are suspended and killed, listeners are updated, and
+//! the database is rolled back, removed, exchanged and restored. Each change that is answered as
+//! complete binds every request that starts after the answer, at every Envoy. The trial exits with
+//! 1 if one request breaks that.
 
 mod api;
 mod changes;
@@ -32,17 +32,17 @@ use crate::model::Violation;
 use crate::settings::{Arguments, Settings};
 use crate::world::World;
 
-/// From an update in a calm trial to the next: longer than the old listener drains and a lease is
-/// taken over.
+/// The interval between updates in a calm trial. It is longer than the old listener drains and a
+/// lease is taken over.
 const CALM_STEP: Duration = Duration::from_millis(1_800);
 
-/// How long changes and faults that are under way may take to end.
+/// The time that changes and faults in progress may take to end.
 const LAST_STEPS: Duration = Duration::from_secs(60);
 
-/// What starting and the end may take beside the trial itself.
+/// The time that the start and the end may take in addition to the trial.
 const AROUND: Duration = Duration::from_secs(240);
 
-// On one thread: the children end with the thread that started them.
+// It uses one thread: the children end with the thread that started them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run().await {
@@ -125,9 +125,9 @@ async fn trial(settings: Settings, dir: &std::path::Path) -> Result<Arc<World>> 
     Ok(world)
 }
 
-/// First only configurations are updated: no change may take longer for it. Then the code: what ran
-/// before is another node, and counts as lost until its staleness limit where it could not say
-/// goodbye.
+/// Updates only listeners. First come configurations: no change may take longer because of these.
+/// Then comes the code: the earlier filter is another node, and counts as lost until its staleness
+/// limit where it could not say goodbye.
 async fn calm(world: &World) -> Result<()> {
     sleep(Duration::from_secs(1)).await;
     for round in 0..3 {

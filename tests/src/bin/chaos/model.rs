@@ -1,27 +1,27 @@
-//! What each Envoy may answer by now, as the control plane's answers have it.
+//! The answers that each Envoy may give by now, according to the control plane's answers.
 //!
-//! Pure: requests and changes are reported to it with their times. A request that started after a
-//! change was answered as complete has to be decided by that change. While a change is under way,
-//! either answer is right.
+//! The model does no I/O: requests and changes are reported to it with their times. A request that
+//! started after a change was answered as complete has to be decided by that change. While a change
+//! is in progress, either answer is right.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// How long Envoys may refuse what is open again. Faults that cut them off for this long are not
-/// made.
+/// The time for which Envoys may refuse a subject that is open again. No fault cuts them off for
+/// this long.
 const REOPEN: Duration = Duration::from_secs(40);
 
 /// The width of a window of the limited key.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 
-/// How many violations of each kind are described; all are counted.
+/// The number of violations of each kind that are described; all are counted.
 const DESCRIBED: u64 = 12;
 
-/// What is known about a subject.
+/// The expected decisions about a subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expectation {
-    /// A change is under way, or what became of one is not known.
+    /// A change is in progress, or its result is not known.
     Unknown,
     /// It has been admitted since then.
     Open(Instant),
@@ -31,7 +31,7 @@ pub(crate) enum Expectation {
     Untouched,
 }
 
-/// What is asked for: a key, or a path without a key. An index of [`Model`].
+/// The subject of a request: a key, or a path without a key. An index of [`Model`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Subject(pub(crate) usize);
 
@@ -43,24 +43,24 @@ struct State {
     admitted: Option<(Instant, usize)>,
 }
 
-/// What breaks the promise.
+/// The kinds of violations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Violation {
-    /// A request that started after a complete answer was admitted against it.
+    /// A request that started after a complete answer was admitted in spite of it.
     Admitted,
     /// A key that nobody has changed was refused.
     GoodKeyRefused,
-    /// What was opened again was refused for longer than faults explain.
+    /// A subject that was opened again was refused for longer than faults explain.
     NotReopened,
     /// A limit of the fleet admitted far more than its bound.
     LimitVoid,
-    /// At the end, the database does not have a revocation that was complete.
+    /// At the end, the database lacks a revocation that was complete.
     RevocationLost,
-    /// At the end, Envoys do not decide as the last changes say.
+    /// At the end, Envoys do not decide according to the last changes.
     Differs,
     /// A change took longer than an update of listeners explains.
     SlowUpdate,
-    /// A part did not do what it has to do for the trial to go on.
+    /// A part failed in a way that ends the trial.
     Broken,
 }
 
@@ -88,19 +88,19 @@ pub(crate) enum Decision<'a> {
     Refused(&'a str),
 }
 
-/// All subjects, and what was found.
+/// The state of all subjects, and the violations.
 #[derive(Debug)]
 pub(crate) struct Model {
     subjects: Vec<State>,
     begin: Instant,
-    /// By window: how many requests of the limited key were admitted.
+    /// The number of admitted requests of the limited key, by window.
     limited: BTreeMap<u64, u64>,
     violations: BTreeMap<Violation, u64>,
     described: Vec<String>,
 }
 
 impl Model {
-    /// Nothing yet.
+    /// Creates an empty model.
     pub(crate) fn new(begin: Instant) -> Self {
         let (limited, violations) = (BTreeMap::new(), BTreeMap::new());
         Self {
@@ -122,37 +122,37 @@ impl Model {
         Subject(self.subjects.len() - 1)
     }
 
-    /// What is known about a subject.
+    /// Returns the expectation about a subject.
     pub(crate) fn expectation(&self, subject: Subject) -> Expectation {
         self.subjects[subject.0].expectation
     }
 
-    /// The subject's name in messages.
+    /// Returns the subject's name in messages.
     pub(crate) fn name(&self, subject: Subject) -> &str {
         &self.subjects[subject.0].name
     }
 
-    /// A change of the subject is about to be sent.
+    /// Notes that a change of the subject is about to be sent.
     pub(crate) fn changing(&mut self, subject: Subject) {
         self.subjects[subject.0].expectation = Expectation::Unknown;
     }
 
-    /// A change that opens the subject was answered as complete.
+    /// Notes that a change that opens the subject was answered as complete.
     pub(crate) fn opened(&mut self, subject: Subject, at: Instant) {
         self.subjects[subject.0].expectation = Expectation::Open(at);
     }
 
-    /// A change that closes the subject was answered as complete.
+    /// Notes that a change that closes the subject was answered as complete.
     pub(crate) fn closed(&mut self, subject: Subject, at: Instant) {
         let state = &mut self.subjects[subject.0];
         state.expectation = Expectation::Closed(at);
-        // Its answer was read before that of the change.
+        // The answer to the request was read before that to the change.
         if let Some((start, envoy)) = state.admitted.filter(|(start, _)| *start > at) {
             self.admitted_late(subject, start, at, envoy);
         }
     }
 
-    /// The database was put back: what was changed since is the operator's loss.
+    /// Notes that the database was rolled back: changes since then are the operator's loss.
     pub(crate) fn forget_changes(&mut self) {
         for state in &mut self.subjects {
             if state.expectation != Expectation::Untouched {
@@ -161,7 +161,8 @@ impl Model {
         }
     }
 
-    /// A request about `subject` that started at `start` was decided by Envoy number `envoy`.
+    /// Notes that a request about `subject` that started at `start` was decided by Envoy number
+    /// `envoy`.
     pub(crate) fn decided(
         &mut self,
         subject: Subject,
@@ -197,13 +198,13 @@ impl Model {
         }
     }
 
-    /// A request of the limited key was admitted in the window of the wall clock that has this
-    /// number.
+    /// Notes that a request of the limited key was admitted in the window of the wall clock that
+    /// has this number.
     pub(crate) fn counted(&mut self, window: u64) {
         *self.limited.entry(window).or_default() += 1;
     }
 
-    /// How many requests of the limited key were admitted, by window.
+    /// Returns the number of admitted requests of the limited key, by window.
     pub(crate) fn limited(&self) -> &BTreeMap<u64, u64> {
         &self.limited
     }
@@ -229,17 +230,17 @@ impl Model {
         }
     }
 
-    /// Since the trial began.
+    /// Returns the time since the trial began.
     pub(crate) fn elapsed(&self) -> Duration {
         self.begin.elapsed()
     }
 
-    /// How many violations there were, by kind.
+    /// Returns the number of violations, by kind.
     pub(crate) fn violations(&self) -> &BTreeMap<Violation, u64> {
         &self.violations
     }
 
-    /// The first violations, each with its time.
+    /// Returns the first violations, each with its time.
     pub(crate) fn described(&self) -> &[String] {
         &self.described
     }

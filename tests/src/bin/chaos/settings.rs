@@ -1,4 +1,4 @@
-//! How long and how hard a trial is.
+//! The length and intensity of a trial.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     pub(crate) keep: bool,
 }
 
-/// What follows from the arguments.
+/// The settings that follow from the arguments.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) duration: Duration,
@@ -38,12 +38,13 @@ pub(crate) struct Settings {
     pub(crate) staleness: Duration,
     /// The control plane's grace.
     pub(crate) grace: Duration,
-    /// How long a replaced listener drains.
+    /// The time for which a replaced listener drains.
     pub(crate) drain: Duration,
 }
 
 impl Settings {
-    /// A short trial makes its faults in quick succession, so that each kind comes up.
+    /// Returns the settings. A short trial makes its faults in quick succession, so that each kind
+    /// happens.
     pub(crate) fn new(arguments: &Arguments, seed: u64) -> Self {
         let short = arguments.duration < 60;
         Self {
@@ -59,30 +60,30 @@ impl Settings {
         }
     }
 
-    /// A pause between two faults.
+    /// Returns a pause between two faults.
     pub(crate) fn next_pause(&self, chance: &mut Chance) -> Duration {
         between(chance, self.pause, self.pause * 3)
     }
 
-    /// For how long a process is stopped.
+    /// Returns the time for which a process is suspended.
     pub(crate) fn next_stop(&self, chance: &mut Chance) -> Duration {
         between(chance, self.stopped / 8, self.stopped)
     }
 
-    /// For how long an Envoy is cut off: longer than the grace, at times also than the staleness
-    /// limit.
+    /// Returns the time for which an Envoy is cut off: longer than the grace, at times also than
+    /// the staleness limit.
     pub(crate) fn next_outage(&self, chance: &mut Chance) -> Duration {
         between(chance, self.grace, self.staleness + self.grace)
     }
 }
 
-/// A duration by chance.
+/// Returns a random duration.
 pub(crate) fn between(chance: &mut Chance, least: Duration, most: Duration) -> Duration {
     let width = usize::try_from((most - least).as_millis()).unwrap_or(0) + 1;
     least + Duration::from_millis(u64::try_from(chance.below(width)).unwrap_or(0))
 }
 
-/// Each kind once in a random order, and then again in another one.
+/// A deck that draws each kind once in a random order, and then again in another one.
 #[derive(Debug)]
 pub(crate) struct Deck<T> {
     kinds: Vec<T>,
@@ -97,7 +98,7 @@ impl<T: Copy> Deck<T> {
         }
     }
 
-    /// The next one; none of an empty deck.
+    /// Returns the next one; none if the deck is empty.
     pub(crate) fn draw(&mut self, chance: &mut Chance) -> Option<T> {
         if self.left.is_empty() {
             self.left.clone_from(&self.kinds);

@@ -1,4 +1,4 @@
-//! Everything that runs in a trial, and what its tasks share.
+//! The parts that run in a trial, and the state that its tasks share.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -19,24 +19,24 @@ use crate::envoys::Node;
 use crate::model::{Model, Subject, Violation};
 use crate::settings::Settings;
 
-/// Revoked keys that are still asked for.
+/// The number of revoked keys that requests still use.
 const REVOKED: usize = 60;
 
-/// What is sent about a subject.
+/// The request about a subject.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) subject: Subject,
     pub(crate) request: Arc<[u8]>,
 }
 
-/// A key that was revoked, as was answered.
+/// A key that was revoked, according to the answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Revoked {
     pub(crate) target: Target,
     pub(crate) key_id: String,
 }
 
-/// What connections choose from.
+/// The targets that connections choose from.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
     pub(crate) untouched: Vec<Target>,
@@ -45,7 +45,7 @@ pub(crate) struct Targets {
     pub(crate) limited: Option<Target>,
 }
 
-/// How often what happened.
+/// The number of events of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) decided: AtomicU64,
@@ -55,18 +55,18 @@ pub(crate) struct Figures {
     pub(crate) unknown: AtomicU64,
     changes: Mutex<BTreeMap<&'static str, u64>>,
     faults: Mutex<BTreeMap<&'static str, u64>>,
-    /// How long complete changes took.
+    /// The durations of complete changes.
     times: Mutex<Vec<Duration>>,
 }
 
 impl Figures {
-    /// A change of this kind was answered as complete.
+    /// Notes that a change of this kind was answered as complete.
     pub(crate) fn changed(&self, kind: &'static str, took: Duration) {
         *lock(&self.changes).entry(kind).or_default() += 1;
         lock(&self.times).push(took);
     }
 
-    /// A fault of this kind was made.
+    /// Notes that a fault of this kind was made.
     pub(crate) fn fault(&self, kind: &'static str) {
         *lock(&self.faults).entry(kind).or_default() += 1;
     }
@@ -79,7 +79,7 @@ impl Figures {
         lock(&self.faults).clone()
     }
 
-    /// The times of complete changes, from the shortest on.
+    /// Returns the durations of complete changes, from the shortest on.
     pub(crate) fn times(&self) -> Vec<Duration> {
         let mut times = lock(&self.times).clone();
         times.sort_unstable();
@@ -87,18 +87,18 @@ impl Figures {
     }
 }
 
-/// All of it. Dropped, every process ends.
+/// All parts of a trial. When it is dropped, every process ends.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) api: Api,
     pub(crate) nodes: Vec<Node>,
     pub(crate) control: tokio::sync::Mutex<Control>,
-    /// A change holds it for reading while it is under way. Who puts the database back holds it for
-    /// writing, and so knows which changes the database loses.
+    /// A lock that each change in progress holds for reading. A fault that rolls the database back
+    /// holds it for writing, and so knows which changes the database loses.
     pub(crate) gate: RwLock<()>,
     pub(crate) figures: Figures,
-    /// Only listeners are updated.
+    /// True while only listeners are updated.
     pub(crate) calm: AtomicBool,
     pub(crate) faults_end: AtomicBool,
     pub(crate) changes_end: AtomicBool,
@@ -115,7 +115,7 @@ impl World {
         let mut options = ControlPlaneOptions::on_free_ports(dir)?;
         options.node_grace = Some(settings.grace);
         let token = options.node_token.clone().unwrap_or_default();
-        // Another database, of which nobody connected knows.
+        // The second database, which no connected Envoy knows.
         let mut second = ControlPlane::new(ControlPlaneOptions::on_free_ports(&other)?);
         second.start().await?;
         second.stop().await?;
@@ -134,7 +134,7 @@ impl World {
             options.drain_time = Some(settings.drain);
             options.configuration =
                 json!({ "max_staleness_seconds": settings.staleness.as_secs() });
-            // Every other one finds another database when its control plane is away.
+            // Every second Envoy finds the other database when its control plane is away.
             if number % 2 == 1 {
                 options.more_streams.push(second.stream());
             }
@@ -165,7 +165,7 @@ impl World {
         lock(&self.targets)
     }
 
-    /// What the next request is about.
+    /// Returns the target of the next request.
     pub(crate) fn pick(&self, chance: &mut Chance) -> Option<Target> {
         let targets = self.targets();
         let which = chance.below(4);
@@ -183,12 +183,12 @@ impl World {
         targets.changing.values().nth(changing).cloned()
     }
 
-    /// The key whose limit is counted.
+    /// Returns the key whose limit is counted.
     pub(crate) fn limited(&self) -> Option<Target> {
         self.targets().limited.clone()
     }
 
-    /// A key was revoked: it is still asked for, until there are too many.
+    /// Keeps a revoked key as a target, until there are too many.
     pub(crate) fn archive(&self, revoked: Revoked) {
         let mut targets = self.targets();
         targets.changing.remove(&revoked.target.subject);
@@ -212,8 +212,9 @@ impl World {
         self.calm.load(Ordering::SeqCst)
     }
 
-    /// The database has been put back, and runs again: revocations that it does not have are the
-    /// operator's loss. Called with the gate held for writing, after [`Model::forget_changes`].
+    /// Updates the revocations after the database has been rolled back, and runs again: those that
+    /// it does not have are the operator's loss. The caller holds the gate for writing, and has
+    /// called [`Model::forget_changes`].
     pub(crate) async fn look_up_revocations(&self) -> Result<()> {
         let archived: Vec<Revoked> = self.targets().revoked.iter().cloned().collect();
         let now = Instant::now();
@@ -230,7 +231,8 @@ impl World {
     }
 }
 
-/// The filters between which updates of the code alternate; they differ in their record formats.
+/// Returns the filters between which updates of the code alternate. They differ in their record
+/// formats.
 pub(crate) fn filters() -> Result<[PathBuf; 2]> {
     Ok([filter()?, next_format_filter()?])
 }

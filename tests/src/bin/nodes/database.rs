@@ -1,4 +1,4 @@
-//! A database with so many keys: made once by the API, and copied for each run.
+//! A database with a given number of keys: made once by the API, and copied for each run.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,20 +13,20 @@ use serde_json::json;
 
 use crate::usage::Usage;
 
-/// Keys in one call: as many as it takes.
+/// The number of keys in one call: the maximum.
 const BATCH: usize = 1_000;
 
-/// As keys of several tiers have several policies.
+/// The tiers of the keys, so that the keys have several policies.
 const TIERS: [&str; 4] = ["free", "basic", "pro", "enterprise"];
 
-/// What importing the keys took; none if that was in an earlier run.
+/// The cost of importing the keys; none if that was in an earlier run.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Import {
     pub(crate) seconds: f64,
     pub(crate) peak_rss_bytes: u64,
 }
 
-/// Puts a database with `keys` keys where `options` say that it is.
+/// Writes a database with `keys` keys to the path in `options`.
 pub(crate) async fn prepare(
     cache: &Path,
     keys: usize,
@@ -53,14 +53,14 @@ pub(crate) async fn prepare(
             seconds,
             peak_rss_bytes,
         });
-        // Its log is in the database once it has closed it.
+        // Closing the database moves its write-ahead log into the file.
         control_plane.stop().await?;
         let _ = fs::remove_file(beside(&partial, ".lock"));
         fs::rename(&partial, &kept)?;
     }
     fs::copy(&kept, &options.database)
         .with_context(|| format!("cannot copy {}", kept.display()))?;
-    // Or the first commits wait for that.
+    // Otherwise the first commits wait for that.
     File::open(&options.database)?.sync_all()?;
     Ok(import)
 }

@@ -1,11 +1,11 @@
-//! `latchkey-nodes`: one control plane with a million keys and a thousand nodes. How long a
-//! revocation takes to all of them, what it costs on the wire and in the control plane, and how
-//! long all need to be current after a restart.
+//! `latchkey-nodes`: measures one control plane with a million keys and a thousand nodes. It
+//! measures the time until a revocation reaches all of them, its cost on the wire and in the
+//! control plane, and the time until all are current after a restart.
 //!
-//! The nodes are in this process (`latchkey_tests::Fleet`), so what they need of the machine is in
-//! all figures but the control plane's own CPU and memory. A few of them load the whole snapshot;
-//! the others say Hello as nodes that were connected before, because a thousand whole snapshots
-//! would be all that is measured.
+//! The nodes are in this process (`latchkey_tests::Fleet`). So their own load on the machine is in
+//! all figures but the control plane's CPU and memory. A few of them load the whole snapshot. The
+//! others say Hello as nodes that were connected before, because otherwise the measurement would
+//! consist of a thousand whole snapshots.
 
 mod database;
 mod measure;
@@ -72,7 +72,7 @@ async fn main() -> Result<()> {
         .cache
         .unwrap_or_else(|| workspace().join("target/bench"));
     std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    // Not in memory, as `/tmp` often is.
+    // The directory is not in `/tmp`, which is often in memory.
     let dir = tempfile::tempdir_in(&cache)?;
     let mut options = ControlPlaneOptions::on_free_ports(dir.path())?;
     let import = database::prepare(&cache, plan.keys, &mut options).await?;

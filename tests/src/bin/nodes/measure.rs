@@ -13,15 +13,15 @@ use crate::database::Import;
 use crate::quantiles::Quantiles;
 use crate::usage::Usage;
 
-/// Longer than anything takes that works.
+/// The timeout of every step.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// For how long the control plane is watched while nothing changes.
+/// The time for which the control plane is watched while nothing changes.
 const REST: Duration = Duration::from_secs(3);
 
 const KEYS_IN_A_REPORT: usize = 3;
 
-/// How much of everything.
+/// The size of the measurement.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Plan {
     pub(crate) nodes: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) report_ms: u64,
 }
 
-/// What came of it. Times are milliseconds where nothing else is said.
+/// The results. Times are in milliseconds unless stated otherwise.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figures {
     pub(crate) plan: Plan,
@@ -40,7 +40,7 @@ pub(crate) struct Figures {
     pub(crate) start_ms: f64,
     pub(crate) snapshot: Snapshot,
     pub(crate) resumed_ms: f64,
-    /// CPU of the control plane while nothing happens, in thousandths of a core.
+    /// The CPU use of the idle control plane, in thousandths of a core.
     pub(crate) idle_millicores: f64,
     pub(crate) quiet: Deletes,
     pub(crate) reporting: Deletes,
@@ -49,35 +49,36 @@ pub(crate) struct Figures {
     pub(crate) restart: Restart,
 }
 
-/// The whole snapshot.
+/// The results for the whole snapshot.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Snapshot {
     pub(crate) bytes: u64,
-    /// Until one node that is alone has it.
+    /// The time until one node has it, without other nodes.
     pub(crate) one_node_ms: f64,
-    /// Until the others that load it, at the same time, have it.
+    /// The time until the others that load it, at the same time, have it.
     pub(crate) others_ms: f64,
 }
 
-/// One key revoked after the other.
+/// The results for keys revoked one after the other.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Deletes {
-    /// From the request to its answer.
+    /// The time from the request to its answer.
     pub(crate) wall_ms: Quantiles,
-    /// What the answers say of enforcement alone.
+    /// The enforcement time in the answers.
     pub(crate) enforcement_ms: Quantiles,
-    /// On one node's connection, of each direction, a change.
+    /// The bytes on one node's connection for a change, in each direction.
     pub(crate) received_bytes: Quantiles,
     pub(crate) sent_bytes: Quantiles,
-    /// Of the control plane, a change.
+    /// The CPU time of the control plane for a change.
     pub(crate) cpu_ms: f64,
 }
 
-/// The control plane ends and starts again, with changes that the nodes have not seen.
+/// The results for a control plane that stops and starts again, with changes that the nodes have
+/// not seen.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Restart {
     pub(crate) changes: usize,
-    /// From the start of the process.
+    /// The time from the start of the process.
     pub(crate) ready_ms: f64,
     pub(crate) all_current_ms: f64,
     pub(crate) cpu_ms: f64,
@@ -229,7 +230,8 @@ async fn restart(
     fleet: &Fleet,
     keys: &[String],
 ) -> Result<Restart> {
-    // Where the nodes do not look, so that they have something to catch up with.
+    // The stream moves to an address that the nodes do not know, so that they have changes to catch
+    // up with.
     let stream = control_plane.stream();
     control_plane.stop().await?;
     control_plane.options().stream.set_port(0);
@@ -278,7 +280,7 @@ async fn restart(
     })
 }
 
-/// Of the newest keys.
+/// Returns the ids of the newest keys.
 async fn ids(control_plane: &ControlPlane, count: usize) -> Result<Vec<String>> {
     let mut ids = Vec::new();
     let mut cursor = String::new();

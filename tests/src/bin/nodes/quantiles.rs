@@ -1,8 +1,8 @@
-//! Quantiles of few values, which are all kept.
+//! Quantiles of small sets of values, all of which are kept.
 
 use serde::Serialize;
 
-/// Of one measurement.
+/// The quantiles of one measurement.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Quantiles {
     pub(crate) p50: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Quantiles {
 }
 
 impl Quantiles {
-    /// By the nearest rank; zeros of nothing.
+    /// Returns the quantiles by the nearest rank; zeros if there are no values.
     pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         let at = |percent: usize| {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::measure::{Deletes, Figures};
 use crate::quantiles::Quantiles;
 
-/// In Markdown.
+/// Returns the table in Markdown.
 pub(crate) fn markdown(figures: &Figures) -> String {
     let Figures {
         plan,

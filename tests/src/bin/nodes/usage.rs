@@ -1,11 +1,11 @@
-//! What a process has used of the machine, as Linux tells it.
+//! The resources that a process has used, as Linux reports them.
 
 use std::fs;
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// So far.
+/// The use since the process started.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) cpu_seconds: f64,
@@ -24,8 +24,8 @@ impl Usage {
             Ok(value.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
         };
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // Behind the name, which may hold anything, user and system time are the 12th and 13th
-        // field.
+        // After the name, which may contain any character, user and system time are the 12th and
+        // 13th field.
         let (_, fields) = stat.rsplit_once(") ").context("no name in the stat")?;
         let mut fields = fields.split(' ').skip(11).map(str::parse::<u32>);
         let mut ticks = || fields.next().context("no time in the stat");

@@ -1,4 +1,4 @@
-//! `make run`: Latchkey as a whole on this machine, in the foreground, with a key to try it with.
+//! `make run`: runs all of Latchkey on this machine, in the foreground, with a key to try.
 
 mod settings;
 
@@ -10,7 +10,7 @@ use latchkey_tests::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-// On one thread: the children end with the thread that started them.
+// It uses one thread: the children end with the thread that started them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run().await {
@@ -29,7 +29,7 @@ async fn run() -> Result<()> {
     );
     let ports = settings::ports()?;
     settings::check(&ports)?;
-    // Before anything is started, so that a missing part is the only message.
+    // Looks for these before anything is started, so that a missing part is the only message.
     latchkey_binary()?;
     filter()?;
     envoy_binary()?;
@@ -54,7 +54,8 @@ async fn run() -> Result<()> {
     match ended {
         None => stop(demo).await,
         Some(message) => {
-            // The message is what counts; a failure of another part follows from it.
+            // Errors while stopping are ignored: the first message counts, and other failures
+            // follow from it.
             let _ = stop(demo).await;
             bail!("{message}")
         }

@@ -27,7 +27,7 @@ pub(crate) fn check(ports: &DemoPorts) -> Result<()> {
         ("STREAM_PORT", ports.stream),
         ("UPSTREAM_PORT", ports.upstream),
     ];
-    // All are held until all are checked, so that the same port twice is noticed.
+    // All ports are held until all are checked, so that a duplicate port is noticed.
     let mut held = Vec::new();
     for (variable, port) in ports {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {

@@ -1,5 +1,4 @@
-//! `make screenshots`: pictures of all pages of the console, as people see them who have used it
-//! for weeks.
+//! `make screenshots`: pictures of all pages of the console, as they look after weeks of use.
 
 mod palette;
 
@@ -10,11 +9,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use latchkey_tests::{Browser, Gateway, Organisation, Scheme, Size, day_in, workspace};
 
-/// What a picture's name says of its width, and how large a screen it is at least and how long a
-/// page at most.
+/// The sizes of the pictures: the part of the name, the minimum size of the picture, and its
+/// maximum height.
 const SIZES: [(&str, Size, u32); 2] = [("wide", (1280, 720), 1000), ("narrow", (390, 700), 900)];
 
-// On one thread: the children end with the thread that started them.
+// It uses one thread: the children end with the thread that started them.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run().await {
@@ -52,11 +51,11 @@ async fn run() -> Result<()> {
     Ok(())
 }
 
-/// Where the pictures go.
+/// The directory of the pictures.
 struct Album(PathBuf);
 
 impl Album {
-    /// Without those of another time.
+    /// Creates the directory without the pictures of an earlier run.
     fn empty(dir: PathBuf) -> Result<Self> {
         std::fs::create_dir_all(&dir)?;
         let album = Self(dir);
@@ -106,7 +105,7 @@ impl Album {
         Ok(())
     }
 
-    /// A key is made, and revoked after that.
+    /// Creates a key, and then revokes it.
     async fn wizard(&self, browser: &Browser) -> Result<()> {
         browser.open("/console/keys/new").await;
         browser.fill("Name", "Deployment of the shop").await;
@@ -160,7 +159,7 @@ impl Album {
         self.take(browser, "explain").await
     }
 
-    /// The page as it stands, light and dark, wide and narrow.
+    /// Takes the current page in light and dark, wide and narrow.
     async fn take(&self, browser: &Browser, name: &str) -> Result<()> {
         for (width, size, longest) in SIZES {
             for scheme in Scheme::ALL {
@@ -173,11 +172,11 @@ impl Album {
                     .with_context(|| format!("cannot write {}", file.display()))?;
             }
         }
-        // As it is for whoever goes on.
+        // Restores the size for the next step.
         browser.resize(SIZES[0].1).await
     }
 
-    /// A page with all of them.
+    /// Writes a page that shows all of them.
     fn show(&self) -> Result<()> {
         let files: Vec<String> = self
             .pictures()?

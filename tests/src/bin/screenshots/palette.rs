@@ -1,4 +1,5 @@
-//! Pictures of pages have few colours: with a palette they take a third of the room.
+//! Reduction of pictures to a palette: pages have few colours, and files with a palette take a
+//! third of the space.
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -6,21 +7,22 @@ use std::io::Cursor;
 use anyhow::{Context as _, Result, ensure};
 use png::{BitDepth, ColorType, Compression, Decoder, Encoder, Filter};
 
-/// Red, green and blue.
+/// A colour: red, green and blue.
 type Colour = [u8; 3];
 
-/// Enough for letters on the grounds that there are.
+/// The size of the palette; enough for text on the backgrounds of the console.
 const COLOURS: usize = 64;
 
-/// So many of the commonest are taken however alike they are: grounds, lines and text.
+/// The number of the most frequent colours that are always kept, however similar they are:
+/// backgrounds, lines and text.
 const COMMONEST: usize = 12;
 
-/// What people take for one colour where there is little of it: sum of the squares of the
+/// The largest difference of two rare colours that look the same: the sum of the squares of the
 /// differences.
 const ALIKE: u32 = 300;
 
-/// The same picture with a palette of its commonest colours that are not alike; the others become
-/// those that are nearest.
+/// Returns the same picture with a palette of its most frequent dissimilar colours. Every other
+/// colour is replaced by the nearest one.
 pub(crate) fn reduce(picture: &[u8]) -> Result<Vec<u8>> {
     let mut reader = Decoder::new(Cursor::new(picture)).read_info()?;
     let mut pixels = vec![
@@ -48,7 +50,7 @@ pub(crate) fn reduce(picture: &[u8]) -> Result<Vec<u8>> {
         .iter()
         .map(|(colour, count)| (*colour, *count))
         .collect();
-    // The same picture is the same file.
+    // The order is total, so that the same picture gives the same file.
     commonest.sort_by_key(|(colour, count)| (std::cmp::Reverse(*count), *colour));
     let mut palette: Vec<Colour> = Vec::new();
     for (colour, _) in commonest {
@@ -78,7 +80,7 @@ pub(crate) fn reduce(picture: &[u8]) -> Result<Vec<u8>> {
     Ok(reduced)
 }
 
-/// The place of the colour that differs least.
+/// Returns the index of the colour that differs least.
 fn nearest(palette: &[Colour], colour: Colour) -> u8 {
     let place = (0..palette.len())
         .min_by_key(|place| difference(&palette[*place], &colour))

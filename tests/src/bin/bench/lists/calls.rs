@@ -1,4 +1,4 @@
-//! The calls and pages that are measured. `{7 hours ago}` stands for the begin of that hour.
+//! The calls and pages that are measured. `{7 hours ago}` is replaced by the start of that hour.
 
 use anyhow::{Context as _, Result};
 use jiff::{SignedDuration, Timestamp};

@@ -1,5 +1,5 @@
-//! How long each list of the API and each page of the console takes with a million keys, and how
-//! long others wait while somebody reads many slow ones.
+//! The duration of each list of the API and each page of the console with a million keys, and the
+//! delay of other calls while a client reads many slow ones.
 
 mod calls;
 mod slow_reads;
@@ -22,13 +22,13 @@ pub(crate) use slow_reads::SlowReads;
 /// Fills a new database.
 const STOCK: &str = include_str!("stock.sql");
 
-/// Times that each is asked for.
+/// The number of requests for each.
 const REPETITIONS: usize = 40;
 
-/// What no list may take longer than, in milliseconds, 99 times of 100.
+/// The bound for the 99th percentile of every list, in milliseconds.
 pub(crate) const BOUND_MS: f64 = 300.0;
 
-/// What the section found.
+/// The results of the section.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lists {
     pub(crate) api: Vec<Row>,
@@ -37,7 +37,7 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// The longest of all, 99 times of 100.
+    /// Returns the largest 99th percentile, in milliseconds.
     pub(crate) fn longest_ms(&self) -> f64 {
         self.api
             .iter()
@@ -90,7 +90,7 @@ pub(crate) async fn measure(dir: &Path) -> Result<Lists> {
 
 async fn fill(database: &Path) -> Result<()> {
     eprintln!("filling {}", database.display());
-    // It is thrown away if this does not come to its end.
+    // The file is discarded if filling it fails.
     let options = SqliteConnectOptions::new()
         .filename(database)
         .journal_mode(SqliteJournalMode::Off)
@@ -102,7 +102,7 @@ async fn fill(database: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The cookie of a browser that is logged in to the console.
+/// Logs in to the console, and returns the session's cookie.
 async fn console(control_plane: &ControlPlane) -> Result<String> {
     let client = Client::builder()
         .redirect(redirect::Policy::none())

@@ -1,4 +1,5 @@
-//! Slow lists of a user who may only read, many at a time, and how long revocations take meanwhile.
+//! Many slow lists at a time, read by a user who may only read, and the duration of revocations
+//! during them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +14,13 @@ use tokio::task::JoinSet;
 
 use crate::management::{Row, Timings};
 
-/// Reads that are sent at a time.
+/// The number of reads at a time.
 const READERS: usize = 64;
 
-/// Keys that are revoked, alone and during the reads.
+/// The number of keys that are revoked, without the reads and during them.
 const REVOCATIONS: usize = 200;
 
-/// Lists and reports that take the most work.
+/// The lists and reports that take the most work.
 const READS: [&str; 5] = [
     "/v1/keys?search=zz&limit=1000&state=all",
     "/v1/keys?search=key&sort=name&limit=1000",
@@ -28,16 +29,17 @@ const READS: [&str; 5] = [
     "/v1/usage?group_by=key,code&top_keys=10",
 ];
 
-/// What slow reads do to others.
+/// The effect of slow reads on other calls.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SlowReads {
     pub(crate) readers: usize,
-    /// Reads that were answered, that were refused because too many wait (429), and that took too
-    /// long (503).
+    /// The number of reads that were answered, that were refused because too many wait (429), and
+    /// that took too long (503).
     pub(crate) answered: usize,
     pub(crate) refused: usize,
     pub(crate) interrupted: usize,
-    /// Revocations alone, revocations during the reads, and `/readyz` during the reads.
+    /// Three rows: revocations without the reads, revocations during the reads, and `/readyz`
+    /// during the reads.
     pub(crate) rows: Vec<Row>,
 }
 
@@ -104,7 +106,7 @@ pub(crate) async fn measure(control_plane: &Arc<ControlPlane>) -> Result<SlowRea
     })
 }
 
-/// Revokes keys one by one, and asks for readiness after each.
+/// Revokes keys one by one, and requests `/readyz` after each.
 async fn revoke(control_plane: &ControlPlane, keys: &[String]) -> Result<(Timings, Timings)> {
     let (mut revocations, mut readiness) = (Timings::default(), Timings::default());
     for key in keys {

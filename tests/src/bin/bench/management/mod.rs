@@ -1,8 +1,8 @@
-//! How much management the control plane can take with 100,000 keys, beside what SQLite itself can
-//! write on the same disk in the same run.
+//! The throughput of the control plane's API with 100,000 keys, compared to the writes of SQLite
+//! itself on the same disk in the same run.
 //!
-//! What depends on each other is measured in turns, so that a machine that is busy for a while is
-//! so for all of it.
+//! Results that depend on each other are measured in turns, so that a slow phase of the machine
+//! affects all of them.
 
 mod raw;
 mod timing;
@@ -25,22 +25,22 @@ pub(crate) use timing::{Row, Timings};
 const KEYS: usize = 100_000;
 const BATCH: usize = 1_000;
 
-/// How long each thing is done in each turn, and how many turns there are.
+/// The length of a turn, and the number of turns.
 const TURN: Duration = Duration::from_secs(2);
 const TURNS: usize = 3;
 
 const CLIENTS: usize = 16;
 const READS: usize = 200;
 
-/// What the section found.
+/// The results of the section.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Management {
     pub(crate) keys: usize,
     pub(crate) keys_in_a_call: usize,
     pub(crate) imported_per_second: f64,
-    /// One a transaction.
+    /// The results of writes, each in one transaction.
     pub(crate) writes: Vec<Row>,
-    /// By one client.
+    /// The results of reads by one client.
     pub(crate) reads: Vec<Row>,
     pub(crate) walk_pages: usize,
     pub(crate) walk_seconds: f64,
@@ -119,7 +119,7 @@ async fn many(control_plane: &Arc<ControlPlane>, turn: usize) -> Result<Timings>
     Ok(timings)
 }
 
-/// Keys a second.
+/// Imports the keys, and returns the number per second.
 async fn fill(control_plane: &ControlPlane) -> Result<f64> {
     let began = Instant::now();
     for batch in 0..KEYS / BATCH {
@@ -151,7 +151,7 @@ async fn read(control_plane: &ControlPlane, path: &str) -> Result<Timings> {
     Ok(timings)
 }
 
-/// All pages, one after the other: how many, and in how many seconds.
+/// Reads all pages, one after the other. Returns their number and the time in seconds.
 async fn walk(control_plane: &ControlPlane) -> Result<(usize, f64)> {
     let (began, mut pages, mut cursor) = (Instant::now(), 0, String::new());
     loop {

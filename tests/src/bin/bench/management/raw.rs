@@ -1,4 +1,5 @@
-//! SQLite by itself, as the store opens it: what every change has to wait for.
+//! SQLite without the control plane, opened as the store opens it: the lower bound for every
+//! change.
 
 use std::path::Path;
 
@@ -6,10 +7,10 @@ use anyhow::Result;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-/// About the bytes of a key's row.
+/// A row of about the size of a key's row.
 const ROW: [u8; 400] = [b'x'; 400];
 
-/// A table and nothing else.
+/// A database with one table.
 pub(crate) struct Raw(SqlitePool);
 
 impl Raw {
@@ -31,7 +32,7 @@ impl Raw {
         Ok(Self(pool))
     }
 
-    /// One row in a transaction of its own, on the disk when it returns.
+    /// Inserts one row in a separate transaction, which is on the disk when the call returns.
     pub(crate) async fn insert(&self) -> Result<()> {
         sqlx::query("INSERT INTO rows (content) VALUES (?)")
             .bind(&ROW[..])

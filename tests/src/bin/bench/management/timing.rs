@@ -1,11 +1,11 @@
-//! Timings of things that are done again and again.
+//! Timings of repeated actions.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// How long each took, and all of them together.
+/// The duration of each repetition, and of all of them together.
 #[derive(Debug, Default)]
 pub(crate) struct Timings {
     each: Vec<Duration>,
@@ -13,19 +13,19 @@ pub(crate) struct Timings {
 }
 
 impl Timings {
-    /// One that came after those before.
+    /// Adds a repetition that followed those before.
     pub(crate) fn add(&mut self, took: Duration) {
         self.each.push(took);
         self.all += took;
     }
 
-    /// Those of somebody who did it at the same time.
+    /// Adds the timings of a client that ran at the same time.
     pub(crate) fn beside(&mut self, others: Self) {
         self.each.extend(others.each);
         self.all = self.all.max(others.all);
     }
 
-    /// Those of a later time.
+    /// Adds the timings of a later period.
     pub(crate) fn extend(&mut self, others: Self) {
         self.each.extend(others.each);
         self.all += others.all;
@@ -37,7 +37,7 @@ impl Timings {
         count / self.all.as_secs_f64()
     }
 
-    /// What they came to.
+    /// Returns the results as a row.
     pub(crate) fn row(&self, what: &str) -> Row {
         let mut sorted = self.each.clone();
         sorted.sort_unstable();
@@ -67,7 +67,7 @@ pub(crate) struct Row {
     pub(crate) p99_ms: f64,
 }
 
-/// Does it again and again for `time`; `what` is told how often it was done.
+/// Repeats `what` for `time`. Its argument is the number of earlier repetitions.
 pub(crate) async fn repeated<F: Future<Output = Result<()>>>(
     time: Duration,
     mut what: impl FnMut(usize) -> F,

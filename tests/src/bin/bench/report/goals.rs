@@ -1,4 +1,4 @@
-//! What is to be reached, and what was.
+//! The goals, and whether they were met.
 
 use crate::contest::NATIVE;
 use crate::nodes::Nodes;
@@ -9,10 +9,10 @@ use crate::scale::{FEW, MANY, MANY_IN_USE, Scale, Step};
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
     pub(crate) unit: &'static str,
-    /// What was measured; nothing if it was not.
+    /// The measured figure; none if it was not measured.
     pub(crate) figure: Option<f64>,
     pub(crate) bound: Bound,
-    /// What would be better still.
+    /// A better value to aim at.
     pub(crate) aim: Option<f64>,
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum Bound {
 }
 
 impl Goal {
-    /// Whether it is met; nothing if nobody knows.
+    /// Returns true if the goal is met; none if it was not measured.
     pub(crate) fn met(&self) -> Option<bool> {
         self.figure.map(|figure| match self.bound {
             Bound::AtMost(bound) => figure <= bound,
@@ -32,7 +32,7 @@ impl Goal {
     }
 }
 
-/// All of them, in order; each section may be missing.
+/// Returns all goals, in order. Each section may be missing.
 pub(crate) fn all(
     requests: Option<&Requests>,
     scale: Option<&Scale>,
@@ -116,7 +116,7 @@ fn of_nodes(nodes: Option<&Nodes>) -> Vec<Goal> {
     ]
 }
 
-/// With a million keys.
+/// The number of keys to which the goals for many keys apply.
 const MANY_KEYS: usize = 1_000_000;
 
 fn of_scale(scale: Option<&Scale>) -> Vec<Goal> {

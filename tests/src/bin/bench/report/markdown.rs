@@ -1,4 +1,4 @@
-//! The report in Markdown: a page of its own, and four figures for README.
+//! The report in Markdown: a whole page, and four figures for README.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::nodes::Nodes;
 use crate::requests::{EXT_AUTHZ, FULL, PLAIN, Requests};
 use crate::scale::{InUse, Scale};
 
-/// The whole page.
+/// Returns the whole page.
 pub(crate) fn page(report: &Report) -> String {
     let mut page = String::from(
         "# Measurements\n\n`make bench` measures everything on this page. It rewrites the page, `results.json`, which has every round, \
@@ -76,8 +76,8 @@ const NODES: &str = "A real control plane, and nodes in one process that speak t
     (`latchkey-nodes`, `tests/src/nodes/`); they share the machine. Some of them load the whole snapshot, the others connect \
     with the revision that those got to, as nodes that were connected before.";
 
-/// README's four figures, how many goals are not met, and the chart. A figure that was not measured
-/// is left out.
+/// Returns README's four figures, the number of goals that are not met, and the chart. A figure
+/// that was not measured is left out.
 pub(crate) fn summary(report: &Report) -> String {
     let requests: Option<Section<Requests>> = report.section("requests");
     let scale: Option<Section<Scale>> = report.section("scale");
@@ -109,7 +109,7 @@ pub(crate) fn summary(report: &Report) -> String {
     text
 }
 
-/// The figures for README, each with what it measures.
+/// Returns the figures for README, each with its description.
 fn figures(
     requests: Option<&Section<Requests>>,
     scale: Option<&Section<Scale>>,
@@ -184,7 +184,7 @@ fn requests_text(requests: &Requests) -> String {
     )
 }
 
-/// A warning, where there is reason for one.
+/// Returns a warning if the measurement was disturbed, else an empty text.
 fn disturbance(contest: &Contest) -> &'static str {
     if contest.was_disturbed() {
         "**The machine was not quiet**: even the bare Envoy did not keep its core busy. Ratios vary more than they \

@@ -1,9 +1,8 @@
-//! The one report: what each section found when it ran last, as JSON, and what is made of it for
-//! people.
+//! The one report: the results of each section's last run, as JSON, and the pages that are made of
+//! them.
 //!
 //! `docs/bench/results.json` has an object of sections by name. A run replaces the sections that it
-//! measures and leaves the others, whoever wrote them; each says when, where and how it was
-//! measured.
+//! measures and leaves the others. Each section records when, where and how it was measured.
 
 mod goals;
 mod markdown;
@@ -22,7 +21,7 @@ use serde_json::{Map, Value, json};
 pub(crate) use origin::Origin;
 pub(crate) use tables::thousands;
 
-/// Where README has the four figures.
+/// The markers around README's four figures.
 const BEGIN: &str = "<!-- bench:begin -->";
 const END: &str = "<!-- bench:end -->";
 
@@ -31,14 +30,14 @@ pub(crate) struct Report {
     sections: Map<String, Value>,
 }
 
-/// One of them, as it is read.
+/// One section, as it is read.
 struct Section<T> {
     origin: Origin,
     result: T,
 }
 
 impl Report {
-    /// What was written last; nothing, if there is nothing yet.
+    /// Reads the last report; an empty one if there is none yet.
     pub(crate) fn read() -> Result<Self> {
         let path = file("results.json");
         if !path.exists() {
@@ -52,14 +51,14 @@ impl Report {
         Ok(Self { sections })
     }
 
-    /// One without sections.
+    /// Returns a report without sections.
     pub(crate) fn empty() -> Self {
         Self {
             sections: Map::new(),
         }
     }
 
-    /// Puts what a section found in place of what it found before.
+    /// Replaces a section's earlier results.
     pub(crate) fn put(
         &mut self,
         name: &str,
@@ -73,7 +72,8 @@ impl Report {
         Ok(())
     }
 
-    /// What a section found; nothing if it has not run, or wrote in a form that is no longer read.
+    /// Returns a section's results; none if it has not run, or if they have a format that is no
+    /// longer read.
     fn section<T: DeserializeOwned>(&self, name: &str) -> Option<Section<T>> {
         let section = self.sections.get(name)?;
         let origin = serde_json::from_value(section["origin"].clone()).ok()?;
@@ -83,7 +83,7 @@ impl Report {
         })
     }
 
-    /// All of it in Markdown.
+    /// Returns the whole report in Markdown.
     pub(crate) fn markdown(&self) -> String {
         markdown::page(self)
     }

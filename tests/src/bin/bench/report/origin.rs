@@ -1,4 +1,4 @@
-//! When, where and how a section was measured.
+//! The time, machine and arguments of a section's measurement.
 
 use std::process::Command;
 
@@ -7,10 +7,10 @@ use jiff::{Timestamp, Unit};
 use latchkey_tests::envoy_binary;
 use serde::{Deserialize, Serialize};
 
-/// Of one run.
+/// The origin of one run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Origin {
-    /// RFC 3339, UTC.
+    /// The time of the run, in RFC 3339, UTC.
     pub(crate) taken_at: String,
     /// The arguments of `latchkey-bench`.
     pub(crate) arguments: Vec<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Versions {
 }
 
 impl Origin {
-    /// Of this run, on this machine.
+    /// Returns the origin of this run on this machine.
     pub(crate) fn of_this_run(cores: usize) -> Result<Self> {
         let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
         let cpu = cpus
@@ -56,7 +56,7 @@ impl Origin {
         let envoy = told(Command::new(envoy_binary()?).arg("--version"))?;
         let versions = Versions {
             latchkey: env!("CARGO_PKG_VERSION").to_owned(),
-            // <path>  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
+            // The output is: <path>  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
             envoy: envoy
                 .rsplit(' ')
                 .next()
@@ -78,7 +78,7 @@ impl Origin {
         })
     }
 
-    /// In a sentence.
+    /// Returns the origin as a sentence.
     pub(crate) fn sentence(&self) -> String {
         let Self {
             taken_at,

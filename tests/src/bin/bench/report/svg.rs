@@ -1,18 +1,18 @@
-//! The plot: what each contender adds to a bare Envoy's time, as bars with their range.
+//! The plot: the time that each contender adds to a bare Envoy's, as bars with their range.
 
 use std::fmt::Write as _;
 
 use crate::contest::{BARE, Contest};
 
 const WIDTH: f64 = 760.0;
-/// Where bars begin.
+/// The left edge of the bars.
 const LEFT: f64 = 150.0;
-/// Room for the figures behind the longest.
+/// The room for the figures after the longest bar.
 const RIGHT: f64 = 130.0;
 const ROW: f64 = 30.0;
 const TOP: f64 = 48.0;
 
-/// A picture of its own, legible on light and dark pages alike.
+/// Returns a whole SVG file, legible on light and on dark pages.
 pub(crate) fn added_time(contest: &Contest) -> String {
     let shown: Vec<_> = contest
         .standings

@@ -35,7 +35,7 @@ pub(super) fn goals_table(goals: &[Goal]) -> String {
     table
 }
 
-/// With as many decimals as mean something.
+/// Formats a figure with a suitable number of decimals.
 fn figure_text(figure: f64) -> String {
     if figure.abs() >= 100.0 {
         format!("{figure:.0}")
@@ -44,7 +44,7 @@ fn figure_text(figure: f64) -> String {
     }
 }
 
-/// `1,000,000`.
+/// Formats a number with separators: `1,000,000`.
 pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -89,10 +89,10 @@ pub(super) fn standings(contest: &Contest) -> String {
     table
 }
 
-/// What a row of that table says of a number of keys.
+/// A function that returns a row's cell for a number of keys.
 type Figure<'f> = &'f dyn Fn(&Step) -> String;
 
-/// A column for each number of keys.
+/// Returns a table with a column for each number of keys.
 pub(super) fn scale_table(scale: &Scale) -> String {
     let row = |what: &str, figure: Figure<'_>| {
         let figures = scale

@@ -1,6 +1,5 @@
-//! The least service that Envoy's `ext_authz` can ask: gRPC
-//! `envoy.service.auth.v3.Authorization/Check`, which looks the key up in a map and counts its
-//! requests.
+//! The smallest service for Envoy's `ext_authz`: gRPC `envoy.service.auth.v3.Authorization/Check`,
+//! which looks the key up in a map and counts its requests.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -27,12 +26,12 @@ const UNAUTHENTICATED: i32 = 16;
 const RESOURCE_EXHAUSTED: i32 = 8;
 const TOO_MANY_REQUESTS: i32 = 429;
 
-/// It runs as long as the runtime does.
+/// The service. It runs as long as the runtime.
 pub(crate) struct Authorization {
     pub(crate) address: SocketAddr,
 }
 
-/// Serves on a free port.
+/// Starts the service on a free port.
 pub(crate) fn serve(keys: impl Iterator<Item = PlainKey>) -> Result<Authorization> {
     let clients = keys.enumerate().map(|(number, key)| {
         (
@@ -52,7 +51,7 @@ pub(crate) fn serve(keys: impl Iterator<Item = PlainKey>) -> Result<Authorizatio
     let address = listener.local_addr()?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-    // It ends with the runtime; what goes wrong before shows as requests that do not pass.
+    // It ends with the runtime. Earlier errors appear as requests that do not pass.
     tokio::spawn(async move {
         drop(
             Server::builder()
@@ -66,12 +65,12 @@ pub(crate) fn serve(keys: impl Iterator<Item = PlainKey>) -> Result<Authorizatio
 
 struct Client {
     name: String,
-    /// A minute, and requests in it.
+    /// The current minute, and the number of requests in it.
     used: Mutex<(u64, u32)>,
 }
 
 impl Client {
-    /// One of this minute's requests, if there is one left.
+    /// Takes one of this minute's requests. Returns true if there was one left.
     fn take(&self, minute: u64) -> bool {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         if used.0 != minute {
@@ -143,7 +142,7 @@ impl NamedService for Check {
     const NAME: &'static str = "envoy.service.auth.v3.Authorization";
 }
 
-/// Whatever method is called, it is `Check`.
+/// The service answers every method as `Check`.
 impl<B> Service<http::Request<B>> for Check
 where
     B: tonic::codegen::Body + Send + 'static,
@@ -163,7 +162,7 @@ where
     }
 }
 
-/// What there is of Envoy's messages here; the numbers are theirs.
+/// The parts of Envoy's messages that are used here, with Envoy's field numbers.
 mod messages {
     use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
-//! The HTTP filters of the contenders that are not Latchkey, as Envoy takes them: YAML, a list.
+//! The HTTP filters of the contenders other than Latchkey, in Envoy's format: a YAML list.
 //!
 //! Each does the job of a *plain* Latchkey as nearly as it can: it looks the key in `x-api-key` up
-//! among the same keys, counts the key's requests, and gives the upstream the client's name in
-//! place of the key.
+//! among the same keys, counts the key's requests, and replaces the key by the client's name in the
+//! request to the upstream.
 
 use std::fmt::Write as _;
 
@@ -12,10 +12,10 @@ use serde_json::json;
 use super::job::LIMIT;
 use crate::keys::key;
 
-/// The tier of all keys, which is [`LIMIT`].
+/// The tier of all keys, with the limit [`LIMIT`].
 pub(crate) const TIER: &str = "enterprise";
 
-/// A Wasm filter that does nothing.
+/// Returns a Wasm filter that does nothing.
 pub(crate) fn empty_filter() -> Result<String> {
     let wasm = latchkey_tests::empty_filter()?;
     Ok(format!(
@@ -34,8 +34,9 @@ pub(crate) fn empty_filter() -> Result<String> {
     ))
 }
 
-/// `api_key_auth` with the keys of the first `count` numbers, `rbac` that admits who has a name,
-/// and `local_ratelimit`, which has a token bucket for each name, or one for all.
+/// Returns three filters: `api_key_auth` with the keys of the first `count` numbers, `rbac` that
+/// admits requests with a name, and `local_ratelimit`, which has a token bucket for each name, or
+/// one for all.
 pub(crate) fn native(count: usize, bucket_each: bool) -> String {
     let mut filters = String::from(
         r#"- name: envoy.filters.http.api_key_auth
@@ -73,7 +74,8 @@ pub(crate) fn native(count: usize, bucket_each: bool) -> String {
 "#,
     );
     if bucket_each {
-        // The bucket at the top is for requests without a name, which `rbac` does not let so far.
+        // The bucket at the top is for requests without a name, which `rbac` refuses before they
+        // get here.
         let _ = write!(
             filters,
             "    token_bucket: {{ max_tokens: 1, fill_interval: 60s }}
@@ -91,7 +93,7 @@ pub(crate) fn native(count: usize, bucket_each: bool) -> String {
     filters
 }
 
-/// A script that has the keys in a table.
+/// Returns a Lua script with the keys in a table.
 pub(crate) fn lua(count: usize) -> String {
     let mut script = format!("local LIMIT = {LIMIT}\nlocal KEYS = {{}}\n");
     for number in 0..count {
@@ -111,7 +113,7 @@ pub(crate) fn lua(count: usize) -> String {
     )
 }
 
-/// Asks the service where the cluster `latchkey` leads.
+/// Returns the filter that asks the service at the cluster `latchkey`.
 pub(crate) fn ext_authz() -> String {
     r#"- name: envoy.filters.http.ext_authz
   typed_config:

@@ -1,4 +1,5 @@
-//! What Latchkey can be asked to do at most, and the requests that are sent to all contenders.
+//! The configuration with the most work for Latchkey, and the requests that are sent to all
+//! contenders.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use super::{FULL, chains};
 use crate::cores::Cores;
 use crate::keys;
 
-/// Methods and paths, of which each request has one. Every one of them meets a rule of its own.
+/// The methods and paths of the requests. Each matches a different rule.
 pub(crate) const TARGETS: [(&str, &str); 8] = [
     ("GET", "/v4/dns/zones/8f14e45fceea167a"),
     ("POST", "/v4/dns/records/c9f0f895fb98ab91"),
@@ -23,7 +24,7 @@ pub(crate) const TARGETS: [(&str, &str); 8] = [
     ("POST", "/v4/ai/chats/aab3238922bcc25a"),
 ];
 
-/// Services, and of each five kinds of things; each can be read and written.
+/// The services, each with five kinds of resources, which can be read and written.
 const SERVICES: [(&str, [&str; 5]); 5] = [
     ("dns", ["accounts", "tokens", "reports", "zones", "records"]),
     (
@@ -38,12 +39,13 @@ const SERVICES: [(&str, [&str; 5]); 5] = [
     ("ai", ["accounts", "tokens", "reports", "models", "chats"]),
 ];
 
-/// A key with a tier, which a thousand keys that are drawn at random do not use up.
+/// Returns a key with a tier, whose limit is not reached by requests with a thousand keys drawn at
+/// random.
 pub(crate) fn plain_key(_: usize) -> Value {
     json!({ "tier": chains::TIER })
 }
 
-/// A key of ten kinds that differ in their IP lists.
+/// Returns a key with all restrictions. There are ten kinds, with different IP lists.
 fn full_key(number: usize) -> Value {
     let networks = (0..19).map(|network| format!("10.{}.{network}.0/24", number % 10));
     let allowed: Vec<String> = networks.chain(["127.0.0.0/8".to_owned()]).collect();
@@ -58,7 +60,7 @@ fn full_key(number: usize) -> Value {
     })
 }
 
-/// Fifty rules.
+/// Returns fifty rules.
 fn routes() -> Value {
     let rule = |service: &str, thing: &str, methods: &[&str], action: &str| {
         json!({
@@ -79,7 +81,7 @@ fn routes() -> Value {
     json!({ "rules": rules.collect::<Vec<_>>(), "unmatched": "deny" })
 }
 
-/// A Latchkey with all of it.
+/// Starts a Latchkey with all of these.
 pub(crate) async fn start(dir: &Path, cores: Cores, count: usize) -> Result<Latchkey> {
     let control_plane = latchkey::control_plane(FULL, dir).await?;
     for (service, _) in SERVICES {

@@ -1,4 +1,4 @@
-//! That a contender does its job: what is measured of one that does not would mean nothing.
+//! A check that a contender does its job: measurements of one that does not would mean nothing.
 
 use anyhow::{Result, ensure};
 use latchkey_tests::{Envoy, http_client};
@@ -8,21 +8,21 @@ use crate::keys::key;
 use crate::load::Load;
 use crate::traffic::Traffic;
 
-/// Who keeps count.
+/// The limits that a contender enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limits {
     /// Each key has [`LIMIT`] requests in a minute.
     EachKey,
-    /// All keys together have more than can be sent; or nobody counts.
+    /// One limit for all keys together, which the load does not reach; or no limit.
     None,
 }
 
-/// Requests a minute of each key.
+/// The limit of each key, in requests per minute.
 pub(crate) const LIMIT: u32 = 10_000;
 
-/// Fails unless requests without a key and with one that nobody made are refused, and those of the
-/// key of number `spare`, which it uses up, beyond what that key may send. Where a minute ends
-/// meanwhile, it begins again.
+/// Fails unless the contender refuses requests without a key, requests with an unknown key, and
+/// requests with the key of number `spare` beyond its limit. It uses that key up; if a minute ends
+/// before that, the count starts again.
 pub(crate) async fn check(envoy: &Envoy, spare: usize, limits: Limits) -> Result<()> {
     let client = http_client();
     let (_, path) = full::TARGETS[0];
@@ -42,7 +42,7 @@ pub(crate) async fn check(envoy: &Envoy, spare: usize, limits: Limits) -> Result
     }
     let load = Load::connect(envoy.gateway(), 4)?;
     let mut traffic = Traffic::of_one(full::TARGETS[0], spare);
-    // Two full minutes' worth at most, whenever the minute ends, and more.
+    // This is more than two full minutes' limits, so that it is enough whenever the minute ends.
     let outcome = load.run(&mut traffic, |sent| sent < u64::from(LIMIT) * 2 + 1_000)?;
     ensure!(
         outcome.statuses.contains_key(&429),

@@ -1,4 +1,4 @@
-//! A control plane with so many keys and an Envoy that follows it.
+//! A control plane with a given number of keys, and an Envoy that follows it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,18 +14,18 @@ use super::full;
 use crate::cores::Cores;
 use crate::keys;
 
-/// How long an Envoy may take until it has its snapshot.
+/// The time that an Envoy may take to get its snapshot.
 const SNAPSHOT: Duration = Duration::from_secs(60);
 
-/// Both of them. They end when it is dropped, Envoy first.
+/// The control plane and the Envoy. They end when this is dropped, Envoy first.
 pub(crate) struct Latchkey {
     pub(crate) envoy: Envoy,
     pub(crate) _control_plane: ControlPlane,
 }
 
 impl Latchkey {
-    /// Keys from 0, each with the settings of its number, and the filter's shipped configuration
-    /// with a change.
+    /// Starts both with `count` keys from 0, each with the settings for its number, and with a
+    /// change to the filter's shipped configuration.
     pub(crate) async fn start(
         id: &str,
         dir: &Path,
@@ -39,7 +39,7 @@ impl Latchkey {
         Self::follow(id, dir, cores, control_plane, count, configuration).await
     }
 
-    /// An Envoy beside a control plane that has its keys already.
+    /// Starts an Envoy at a control plane that has its keys already.
     pub(crate) async fn follow(
         id: &str,
         dir: &Path,
@@ -63,7 +63,7 @@ impl Latchkey {
     }
 }
 
-/// A new one, with its database in `dir`.
+/// Starts a new control plane, with its database in `dir`.
 pub(crate) async fn control_plane(id: &str, dir: &Path) -> Result<ControlPlane> {
     let mut options = ControlPlaneOptions::on_free_ports(dir)?;
     options.dir = dir.join(id);
@@ -74,14 +74,14 @@ pub(crate) async fn control_plane(id: &str, dir: &Path) -> Result<ControlPlane> 
     Ok(control_plane)
 }
 
-/// One worker on Envoy's core, which answers itself.
+/// Returns the options of an Envoy with one worker, on Envoy's core, which answers requests itself.
 pub(crate) fn envoy_options(
     dir: &Path,
     cores: Cores,
     stream: SocketAddr,
     token: &str,
 ) -> Result<EnvoyOptions> {
-    // No upstream is asked for anything.
+    // The upstream's port is unused.
     let mut options = EnvoyOptions::new(filter()?, 9, stream, token, dir);
     options.concurrency = 1;
     options.answers_itself = true;
@@ -89,7 +89,7 @@ pub(crate) fn envoy_options(
     Ok(options)
 }
 
-/// Waits until the key of that number passes.
+/// Waits until requests with the key of that number pass.
 pub(crate) async fn admits(envoy: &Envoy, number: usize) -> Result<()> {
     let (client, key) = (http_client(), keys::key(number));
     let (_, path) = full::TARGETS[0];

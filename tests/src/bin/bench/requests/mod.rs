@@ -1,4 +1,4 @@
-//! What a request costs at Envoy, with Latchkey and with what else does its job.
+//! The cost of a request at Envoy, with Latchkey and with alternatives.
 
 mod authorization;
 mod chains;
@@ -22,28 +22,28 @@ pub(crate) use full::{TARGETS, plain_key};
 use job::Limits;
 pub(crate) use latchkey::{Latchkey, envoy_options};
 
-/// A Latchkey whose keys have a tier and nothing else; it answers without rate-limit headers.
+/// The id of a Latchkey whose keys only have a tier, and which answers without rate-limit headers.
 pub(crate) const PLAIN: &str = "plain";
 pub(crate) const DEFAULT: &str = "default";
 pub(crate) const FULL: &str = "full";
 pub(crate) const EXT_AUTHZ: &str = "ext_authz";
 
-/// What the section found.
+/// The results of the section.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Requests {
-    /// All of them in use, drawn at random.
+    /// The number of keys, all of which are used, drawn at random.
     pub(crate) keys: usize,
     pub(crate) contest: Contest,
 }
 
-/// Starts all contenders, sees that they do their job, and has them measured in turns.
+/// Starts all contenders, checks that they do their job, and measures them in turns.
 pub(crate) async fn measure(
     dir: &Path,
     cores: Cores,
     keys: usize,
     rules: Rules,
 ) -> Result<Requests> {
-    // Nobody asks anybody, at first.
+    // The first contenders use no service.
     let service = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
     let mut field = Field {
         dir,
@@ -54,7 +54,7 @@ pub(crate) async fn measure(
         contenders: Vec::new(),
         envoys: Vec::new(),
     };
-    // One key more than are in use, which is used up when they show that they count.
+    // One more key than are in use, which `job::check` uses up.
     let service = authorization::serve((0..=keys).map(key))?;
 
     field.enter(BARE, "bare Envoy", None, None).await?;
@@ -135,26 +135,26 @@ pub(crate) async fn measure(
     })
 }
 
-/// The native chain with the keys of the first `keys` numbers.
+/// Returns the native chain with the keys of the first `keys` numbers.
 pub(crate) fn native_chain(keys: usize) -> String {
     chains::native(keys, true)
 }
 
-/// Those who take part.
+/// The contenders, and the parts that they need.
 struct Field<'f> {
     dir: &'f Path,
     cores: Cores,
     keys: usize,
     rules: Rules,
-    /// Whom filters ask.
+    /// The address of the service that filters ask.
     service: SocketAddr,
     contenders: Vec<Contender>,
-    /// Of those that are no Latchkey; they end with this.
+    /// The Envoys of contenders other than Latchkey. They end when this is dropped.
     envoys: Vec<Envoy>,
 }
 
 impl Field<'_> {
-    /// An Envoy with these HTTP filters, and what its job is.
+    /// Starts an Envoy with these HTTP filters, and checks its job.
     async fn enter(
         &mut self,
         id: &'static str,
@@ -170,8 +170,8 @@ impl Field<'_> {
         self.start(id, what, &options, job).await
     }
 
-    /// An Envoy that is configured as Latchkey's are, with the filter that makes the host calls for
-    /// such a key.
+    /// Starts an Envoy that is configured as Latchkey's are, with the filter that makes the host
+    /// calls for such a key.
     async fn enter_floor(&mut self, id: &'static str, what: &str, key: &str) -> Result<()> {
         let options = EnvoyOptions {
             node_id: id.to_owned(),

@@ -1,4 +1,4 @@
-//! What more keys take of one Envoy and its control plane.
+//! The cost of more keys at one Envoy and its control plane.
 
 mod prober;
 mod step;
@@ -21,36 +21,37 @@ use prober::{Prober, Seen};
 pub(crate) use step::Loaded;
 use step::Revocations;
 
-/// Keys in use, where it is not all of them.
+/// The number of keys in use, where only some are.
 const IN_USE: usize = 1_000;
 
-/// The native chain takes its keys as YAML: with more of them Envoy reads for minutes.
+/// The largest number of keys for the native chain. It takes its keys as YAML, and with more of
+/// them Envoy reads for minutes.
 const MOST_NATIVE_KEYS: usize = 100_000;
 
 pub(crate) const FEW: &str = "few";
 pub(crate) const MANY: &str = "many";
 pub(crate) const MANY_IN_USE: &str = "many_in_use";
 
-/// What the section found.
+/// The results of the section.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Scale {
-    /// A quiet Envoy, as the prober sees it.
+    /// The prober's results at an idle Envoy.
     pub(crate) quiet: Seen,
-    /// Resident bytes of an Envoy that has next to no keys, with one worker and with four.
+    /// The resident bytes of an Envoy with one key, with one worker and with four.
     pub(crate) empty: [f64; 2],
     pub(crate) steps: Vec<Step>,
     pub(crate) in_use: Option<InUse>,
 }
 
-/// One number of keys.
+/// The results for one number of keys.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub(crate) keys: usize,
-    /// With one worker, and with four.
+    /// The results with one worker, and with four.
     pub(crate) loaded: [Loaded; 2],
     pub(crate) revocations: Revocations,
     pub(crate) control_plane_bytes: f64,
-    /// For each key, of an Envoy with the native chain.
+    /// The memory for each key of an Envoy with the native chain.
     pub(crate) native_bytes_per_key: Option<f64>,
 }
 
@@ -59,13 +60,13 @@ pub(crate) struct Step {
 pub(crate) struct InUse {
     pub(crate) fewest: usize,
     pub(crate) most: usize,
-    /// Of the Envoy that has the most, once each has been used.
+    /// The memory of the Envoy with the most keys, once each has been used.
     pub(crate) resident_bytes: f64,
     pub(crate) contest: Contest,
 }
 
 impl Scale {
-    /// Memory for each key, with one worker (0) or with four (1).
+    /// Returns the memory for each key, with one worker (0) or with four (1).
     pub(crate) fn bytes_per_key(&self, step: &Step, which: usize) -> f64 {
         per_key(
             step.loaded[which].resident_bytes.median,
@@ -74,7 +75,7 @@ impl Scale {
         )
     }
 
-    /// Memory for each key that has been used.
+    /// Returns the memory for each key that has been used.
     pub(crate) fn bytes_per_key_in_use(&self, in_use: &InUse) -> f64 {
         per_key(in_use.resident_bytes, self.empty[0], in_use.most)
     }
@@ -85,7 +86,7 @@ fn per_key(bytes: f64, empty: f64, keys: usize) -> f64 {
     (bytes - empty) / keys as f64
 }
 
-/// Measures each number of keys, and requests with the least and the greatest.
+/// Measures each number of keys, and requests with the smallest and the largest number.
 pub(crate) async fn measure(
     dir: &Path,
     cores: Cores,
@@ -125,7 +126,7 @@ pub(crate) async fn measure(
     })
 }
 
-/// An Envoy without filters and with nothing else to do.
+/// Probes an idle Envoy without filters.
 async fn quiet(dir: &Path, cores: Cores) -> Result<Seen> {
     let (envoy, _) = bare(dir, cores).await?;
     let prober = Prober::start(envoy.gateway());
@@ -137,7 +138,7 @@ async fn bare(dir: &Path, cores: Cores) -> Result<(Envoy, f64)> {
     with_filters(dir, cores, String::new()).await
 }
 
-/// An Envoy with these filters, and how much memory it takes.
+/// Starts an Envoy with these filters, and returns it with its resident bytes.
 async fn with_filters(dir: &Path, cores: Cores, filters: String) -> Result<(Envoy, f64)> {
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
     let options = EnvoyOptions {
@@ -150,7 +151,7 @@ async fn with_filters(dir: &Path, cores: Cores, filters: String) -> Result<(Envo
     Ok((envoy, bytes))
 }
 
-/// What an Envoy takes that has one key.
+/// Returns the resident bytes of an Envoy with one key, with one worker and with four.
 async fn empty(dir: &Path, cores: Cores) -> Result<[f64; 2]> {
     let control_plane = stock::control_plane(1, &dir.join("empty")).await?;
     let mut bytes = [0.0; 2];
@@ -191,8 +192,8 @@ async fn step(
     })
 }
 
-/// Requests with keys out of `fewest`, out of `most` of which few are used, and out of `most` of
-/// which all are.
+/// Compares requests with `fewest` keys, with `most` keys of which few are used, and with `most`
+/// keys of which all are used.
 async fn in_use(
     dir: &Path,
     cores: Cores,

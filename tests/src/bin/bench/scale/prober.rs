@@ -1,5 +1,5 @@
-//! Somebody else's traffic: a request each millisecond, whether or not the last one was answered,
-//! and how long the slowest took.
+//! The traffic of another client: a request each millisecond, whether or not the last one was
+//! answered, and the time of the slowest.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -15,22 +15,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::{head, latencies};
 
-/// All connections together send one request in this time.
+/// The time in which all connections together send one request.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-/// So many that every worker has some.
+/// The number of connections; enough that every worker has some.
 const CONNECTIONS: u32 = 16;
 
-/// Longer than any answer may take.
+/// The timeout of an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A prober at work.
+/// A running prober.
 pub(crate) struct Prober {
     ceased: Arc<AtomicBool>,
     connections: Vec<JoinHandle<Result<Histogram<u64>>>>,
 }
 
-/// What it saw.
+/// The results of a prober.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) requests: u64,
@@ -40,7 +40,7 @@ pub(crate) struct Seen {
 }
 
 impl Prober {
-    /// Begins.
+    /// Starts a prober.
     pub(crate) fn start(address: SocketAddr) -> Self {
         let ceased = Arc::new(AtomicBool::new(false));
         let began = Instant::now();
@@ -55,7 +55,7 @@ impl Prober {
         }
     }
 
-    /// Ends it.
+    /// Stops the prober, and returns its results.
     pub(crate) fn cease(self) -> Result<Seen> {
         self.ceased.store(true, Ordering::Relaxed);
         let mut all = latencies()?;
@@ -77,11 +77,12 @@ impl Prober {
     }
 }
 
-/// One connection. A request that had to wait for the one before it counts from when it was due;
-/// otherwise from when it was sent, since a prober that woke up late is not Envoy's fault.
+/// Probes on one connection. The time of a request that had to wait for the one before it starts
+/// when it was due. Otherwise it starts when it was sent, because a prober that woke up late is not
+/// Envoy's fault.
 fn probe(address: SocketAddr, first: Instant, ceased: &AtomicBool) -> Result<Histogram<u64>> {
-    // This thread ahead of the control plane, which is busy on the same core. Who may not has to do
-    // without.
+    // Gives this thread priority over the control plane, which is busy on the same core. It
+    // continues without if that is not permitted.
     let _ = setpriority_process(None, -20);
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;

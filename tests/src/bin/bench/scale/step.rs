@@ -1,4 +1,4 @@
-//! What one number of keys takes: loading them, holding them, revoking one of them.
+//! The cost of one number of keys: loading them, holding them, revoking one of them.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -16,26 +16,26 @@ use crate::process::resident_bytes;
 use crate::requests::{TARGETS, envoy_options, plain_key};
 use crate::spread::Spread;
 
-/// How long a snapshot may take.
+/// The time that a snapshot may take.
 const SNAPSHOT: Duration = Duration::from_secs(120);
 
-/// Memory that grows no more within this has settled.
+/// The period without growth after which memory has settled.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Envoys that have loaded so many keys, one after the other.
+/// The results of Envoys that have loaded these keys, one after the other.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Loaded {
     pub(crate) workers: u32,
-    /// From an Envoy's start until the key that was made last passes.
+    /// The time from an Envoy's start until the newest key passes.
     pub(crate) ready_seconds: Spread,
-    /// What the traffic on another listener saw meanwhile: the longest time of each Envoy.
+    /// The longest time of the traffic on another listener while each Envoy loaded.
     pub(crate) beside_longest_ms: Spread,
     pub(crate) beside_p99_ms: Spread,
     pub(crate) resident_bytes: Spread,
     pub(crate) each: Vec<Load>,
 }
 
-/// One of them.
+/// The results of one load.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) ready_seconds: f64,
@@ -58,7 +58,7 @@ impl Loaded {
     }
 }
 
-/// Starts an Envoy with so many workers, `times` times; the last one goes on.
+/// Starts an Envoy with `workers` workers, `times` times. The last one keeps running.
 pub(crate) async fn load(
     dir: &Path,
     cores: Cores,
@@ -76,21 +76,21 @@ pub(crate) async fn load(
     Ok((envoy, Loaded::of(workers, each)))
 }
 
-/// Revocations, one after the other.
+/// The results of revocations, one after the other.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Revocations {
     pub(crate) count: usize,
-    /// From the commit to the acknowledgement, as the answer tells.
+    /// The time from the commit to the acknowledgement, as the answer reports it.
     pub(crate) acknowledged_p50_ms: u64,
     pub(crate) acknowledged_p99_ms: u64,
-    /// From sending the call to its answer.
+    /// The time from sending the call to its answer.
     pub(crate) answered_p50_ms: f64,
     pub(crate) answered_p99_ms: f64,
-    /// That Envoy received on the stream, for each.
+    /// The bytes that Envoy received on the stream, for each revocation.
     pub(crate) stream_bytes: f64,
 }
 
-/// Starts an Envoy with so many workers, and waits until it has loaded all.
+/// Starts one Envoy, and waits until it has loaded all keys.
 async fn load_once(
     dir: &Path,
     cores: Cores,
@@ -141,7 +141,7 @@ async fn load_once(
     ))
 }
 
-/// Resident memory, once it does not grow any more.
+/// Returns the resident memory, once it no longer grows.
 pub(crate) async fn settled(pid: u32) -> Result<u64> {
     let (mut most, mut since) = (0, Instant::now());
     eventually(Duration::from_secs(60), async || {
@@ -155,7 +155,7 @@ pub(crate) async fn settled(pid: u32) -> Result<u64> {
     .await
 }
 
-/// Makes so many keys behind the first `keys`, and revokes them while one Envoy follows.
+/// Creates `count` keys after the first `keys`, and revokes them while one Envoy follows.
 pub(crate) async fn revoke(
     control_plane: &ControlPlane,
     envoy: &Envoy,
@@ -202,7 +202,7 @@ pub(crate) async fn revoke(
     })
 }
 
-/// Bytes that Envoy has received from the control plane, HTTP/2 and all.
+/// Returns the bytes that Envoy has received from the control plane, including HTTP/2's own.
 async fn received(envoy: &Envoy) -> Result<u64> {
     envoy
         .stat("cluster.latchkey.upstream_cx_rx_bytes_total")

@@ -1,8 +1,8 @@
-//! Databases with so many keys, kept from run to run in `target/bench/`: a million keys take a
-//! minute to import.
+//! Databases with a given number of keys, kept in `target/bench/` between runs: a million keys take
+//! a minute to import.
 //!
-//! What they hold depends on the database's form and on how keys are made of their numbers; the
-//! folder is named by both.
+//! Their content depends on the schema and on how keys are made from their numbers. The folder's
+//! name depends on both.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,7 +14,7 @@ use latchkey_tests::{ControlPlane, ControlPlaneOptions, workspace};
 use crate::keys::{import, key};
 use crate::requests::plain_key;
 
-/// A control plane that runs on a copy of the stock's database with so many keys.
+/// Starts a control plane on a copy of the stored database with this number of keys.
 pub(crate) async fn control_plane(keys: usize, dir: &Path) -> Result<ControlPlane> {
     let stocked = stocked(keys).await?;
     let mut options = options(dir)?;
@@ -30,7 +30,7 @@ fn options(dir: &Path) -> Result<ControlPlaneOptions> {
     ControlPlaneOptions::on_free_ports(dir)
 }
 
-/// The file with so many keys, made from the next smaller one if it is not there.
+/// Returns the file with this number of keys, made from the next smaller one if it is missing.
 async fn stocked(keys: usize) -> Result<PathBuf> {
     let stock = workspace().join("target/bench").join(form()?);
     std::fs::create_dir_all(&stock)?;
@@ -52,7 +52,7 @@ async fn stocked(keys: usize) -> Result<PathBuf> {
     control_plane.start().await?;
     let began = Instant::now();
     import(&control_plane, from.unwrap_or_default()..keys, plain_key).await?;
-    // It leaves one file without a log of what is to be written.
+    // A regular stop leaves one file without a write-ahead log.
     control_plane.stop().await?;
     std::fs::rename(&database, &wanted)?;
     eprintln!(
@@ -63,7 +63,7 @@ async fn stocked(keys: usize) -> Result<PathBuf> {
     Ok(wanted)
 }
 
-/// Of the database, of a key, and of what is said of each.
+/// Returns a hash of the schema, of a key, and of the keys' attributes.
 fn form() -> Result<String> {
     let mut migrations: Vec<_> =
         std::fs::read_dir(workspace().join("control-plane/store/migrations"))?
