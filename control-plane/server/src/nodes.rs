@@ -1,4 +1,4 @@
-//! The nodes that a control plane knows, and what waits for each of them.
+//! The nodes that a control plane knows, and the messages that wait for each of them.
 //!
 //! | module | owns |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `hello` | the first message of a node, checked |
 //! | `registry` | the nodes, connected or lost, and the revisions that they have acknowledged |
 //! | `mailbox` | messages about usage that wait for a node's stream |
-//! | `log_limit` | a bound on log lines about peers |
+//! | `log_limit` | a limit on log lines about peers |
 
 pub(crate) mod hello;
 pub(crate) mod identity;

@@ -1,4 +1,4 @@
-//! The first message of a node, checked.
+//! The validated first message of a node.
 
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
 use latchkey_protocol::{FromNode, Hello, Load, from_node};
@@ -11,42 +11,42 @@ const MAX_NODE_ID_LEN: usize = 256;
 const MAX_VERSION_LEN: usize = 64;
 const SECRET_LEN: usize = 16;
 
-/// Ten years. Whatever is longer is as good as that.
+/// The maximum staleness limit in seconds, ten years. Longer ones are reduced to it.
 const MAX_STALENESS: u64 = 315_360_000;
 
-/// What a node says of itself.
+/// The properties that a node reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NodeFacts {
     pub(crate) version: String,
-    /// The messages that it knows: 0 in version 0.1.
+    /// The version of the stream protocol that the node supports: 0 in version 0.1.
     pub(crate) protocol: u32,
-    /// For how many seconds it goes on without hearing from us; 0 is without an end. Meaningless in
-    /// version 0.1.
+    /// The time for which the node serves without contact, in seconds; 0 for no limit. Meaningless
+    /// in version 0.1.
     pub(crate) staleness: u64,
-    /// What its usage is kept under.
+    /// The name under which the store keeps the node's usage.
     pub(crate) meter: String,
-    /// Of version 0.1.
+    /// The instance number, only of version 0.1.
     pub(crate) instance: Option<u64>,
 }
 
-/// Who a node is, and what it holds.
+/// A node's identity and the state of its snapshot.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ValidatedHello {
     pub(crate) id: NodeId,
     pub(crate) facts: NodeFacts,
-    /// Of the records that it is sent.
+    /// The format of the records for the node.
     pub(crate) format: u32,
-    /// The history of its snapshot, if it has one.
+    /// The epoch of its snapshot, if it has one.
     pub(crate) epoch: Option<Epoch>,
     pub(crate) revision: u64,
     pub(crate) tag: Option<Tag>,
-    /// Its clock, if it says.
+    /// The node's clock, in Unix milliseconds, if reported.
     pub(crate) unix_millis: Option<i64>,
-    /// What it has loaded of a snapshot.
+    /// The part of a snapshot that the node has loaded.
     pub(crate) load: Option<Load>,
 }
 
-/// Why a first message is refused, and which node sent it, as far as that is known.
+/// The refusal of a first message, with the node's id if it is known.
 #[derive(Debug)]
 pub(crate) struct RefusedHello {
     pub(crate) status: Status,
@@ -140,7 +140,7 @@ impl TryFrom<FromNode> for ValidatedHello {
     }
 }
 
-/// A node's clock, if it says.
+/// Returns the node's clock in Unix milliseconds, or `None` if it is not reported.
 pub(crate) fn clock(unix_millis: u64) -> Option<i64> {
     i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)
 }

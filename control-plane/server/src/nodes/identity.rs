@@ -1,21 +1,21 @@
-//! Which node is which: by its `node.id` and the hash of a secret that only its process knows.
+//! The identity of a node: its `node.id` and the hash of a secret that only its process knows.
 
 use latchkey_store::{NodeKey, instance_hash};
 use sha2::{Digest as _, Sha256};
 
-/// Hexadecimal digits of the hash in a handle.
+/// The number of hexadecimal digits of the hash in a handle.
 const HANDLE_LEN: usize = 12;
 
-/// One Envoy process: its node id, and SHA-256 of its snapshot secret.
+/// One Envoy process: its `node.id`, and the SHA-256 of its snapshot secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NodeId {
     pub(crate) node_id: String,
-    /// In hexadecimal.
+    /// The hash, in hexadecimal.
     pub(crate) secret_hash: String,
 }
 
 impl NodeId {
-    /// A node by its snapshot secret.
+    /// Identifies a node by its snapshot secret.
     pub(crate) fn of_secret(node_id: String, secret: &[u8]) -> Self {
         Self {
             node_id,
@@ -23,7 +23,7 @@ impl NodeId {
         }
     }
 
-    /// A node of version 0.1 by its number, which is no secret.
+    /// Identifies a node of version 0.1 by its instance number, which is not secret.
     pub(crate) fn of_instance(node_id: String, instance: u64) -> Self {
         Self {
             node_id,
@@ -31,25 +31,25 @@ impl NodeId {
         }
     }
 
-    /// What people name the process by.
+    /// Returns the process's handle, which operators use.
     pub(crate) fn handle(&self) -> &str {
         self.secret_hash
             .get(..HANDLE_LEN)
             .unwrap_or(&self.secret_hash)
     }
 
-    /// What the store names it by.
+    /// Returns the node's key in the store.
     pub(crate) fn key(&self) -> NodeKey {
         (self.node_id.clone(), self.secret_hash.clone())
     }
 }
 
-/// SHA-256 in hexadecimal.
+/// Returns the SHA-256 in hexadecimal.
 pub(crate) fn hash(secret: &[u8]) -> String {
     hex::encode(Sha256::digest(secret))
 }
 
-/// How instances are written outside the stream.
+/// Formats an instance number as outside the stream: 16 hexadecimal digits.
 pub(crate) fn hexadecimal(instance: u64) -> String {
     format!("{instance:016x}")
 }

@@ -1,16 +1,16 @@
-//! Bounds what peers can write to the log.
+//! Limits the number of log lines that peers can cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
 
-/// Lines in a [`PERIOD`].
+/// The maximum number of lines in a [`PERIOD`].
 const LINES: u32 = 20;
 
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// How many lines about refused peers were logged lately.
+/// Counts the recent log lines about refused peers.
 #[derive(Default)]
 pub(crate) struct LogLimit(Mutex<State>);
 
@@ -22,8 +22,8 @@ struct State {
 }
 
 impl LogLimit {
-    /// Returns whether one more line may be logged. Once there may be again, it is logged how many
-    /// were left out.
+    /// Returns whether one more line may be logged. The first permitted line after a suppression
+    /// also logs the number of suppressed lines.
     pub(crate) fn permits(&self) -> bool {
         let (permits, left_out) = self.count(Instant::now());
         if left_out > 0 {
@@ -35,9 +35,9 @@ impl LogLimit {
         permits
     }
 
-    /// Returns also how many lines were left out before this one.
+    /// Returns whether a line is permitted, and the number of lines suppressed before it.
     fn count(&self, now: Instant) -> (bool, u64) {
-        // Held for no longer than this, by nobody who panics.
+        // The lock is held only in this function, which does not panic.
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left_out = 0;
         if state

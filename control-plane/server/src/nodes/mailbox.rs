@@ -1,36 +1,37 @@
-//! What a stream is to tell its node about usage, until it can.
+//! Messages about usage that wait until a stream can send them to its node.
 
 use latchkey_store::usage::Elsewhere;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A stream looks into its mailbox at most so often: what comes in between is told at once.
+/// The minimum interval between two reads of a mailbox. Everything that arrives in between is sent
+/// together.
 pub(crate) const PACE: Duration = Duration::from_millis(20);
 
-/// Keys in one message.
+/// The maximum number of keys in one message.
 pub(crate) const KEYS: usize = 1_000;
 
-/// Keys that wait. If there are more, none is kept, and all are read from the store again.
+/// The maximum number of waiting keys. Beyond it, all are discarded and read from the store again.
 const MAX_WAITING: usize = 10_000;
 
-/// What has come.
+/// The messages taken from a mailbox.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mail {
-    /// Reports that are in the store, by their sequence; no more than the stream has handed over.
+    /// The sequences of stored reports, at most those that the stream has handed over.
     pub(crate) acknowledged: Vec<u64>,
-    /// At most [`KEYS`].
+    /// The usage by other nodes, of at most [`KEYS`] keys.
     pub(crate) elsewhere: Vec<Elsewhere>,
-    /// There was too much: the store knows it.
+    /// True if too many keys were waiting: they must be read from the store.
     pub(crate) missed: bool,
-    /// A report could not be taken in, and never will be.
+    /// True if a report was rejected permanently.
     pub(crate) failed: bool,
 }
 
 #[derive(Default)]
 struct Waiting {
     acknowledged: Vec<u64>,
-    /// By key: what is newer takes the place of what is older.
+    /// The usage by other nodes, by key. A newer count replaces an older one.
     elsewhere: BTreeMap<u64, Elsewhere>,
     missed: bool,
     failed: bool,
@@ -56,37 +57,37 @@ impl Waiting {
     }
 }
 
-/// Of one stream; clones share it.
+/// The mailbox of one stream. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Mailbox(watch::Sender<Waiting>);
 
 impl Mailbox {
-    /// Whether both are of the same stream.
+    /// Returns whether both are the same stream's.
     #[cfg(test)]
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.0.same_channel(&other.0)
     }
 
-    /// The report `sequence` is in the store.
+    /// Notes that the report `sequence` is stored.
     pub(crate) fn acknowledge(&self, sequence: u64) {
         self.0
             .send_modify(|waiting| waiting.acknowledged.push(sequence));
     }
 
-    /// A report cannot be taken in.
+    /// Notes that a report was rejected permanently.
     pub(crate) fn fail(&self) {
         self.0.send_modify(|waiting| waiting.failed = true);
     }
 
-    /// Others have admitted this.
+    /// Adds usage by other nodes.
     pub(crate) fn tell(&self, keys: Vec<Elsewhere>) {
         self.0
             .send_modify(|waiting| keys.into_iter().for_each(|told| waiting.tell(told)));
     }
 
-    /// Resolves when there is something. Cancelled, it has done nothing.
+    /// Resolves when there is a message. Cancelling it has no effect.
     pub(crate) async fn filled(&self) {
-        // Its sender is here, so it cannot be closed.
+        // `self` holds the sender, so the channel cannot be closed.
         let _ = self
             .0
             .subscribe()
@@ -94,7 +95,7 @@ impl Mailbox {
             .await;
     }
 
-    /// Takes out what one round of messages can hold.
+    /// Takes the messages for one round of sending.
     pub(crate) fn take(&self) -> Mail {
         let mut mail = Mail::default();
         self.0.send_if_modified(|waiting| {
@@ -108,7 +109,7 @@ impl Mailbox {
             mail.acknowledged = std::mem::take(&mut waiting.acknowledged);
             mail.missed = std::mem::take(&mut waiting.missed);
             mail.failed = waiting.failed;
-            // Nobody else waits for it to become empty.
+            // Nobody else waits for the mailbox to be emptied.
             false
         });
         mail

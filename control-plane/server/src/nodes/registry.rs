@@ -1,10 +1,10 @@
-//! Which nodes there are, and what each has acknowledged.
+//! All nodes, and the revision that each has acknowledged.
 //!
-//! A node counts from its Hello until it can no longer serve: when its stream has been gone for the
-//! longer of the grace period and the staleness limit that it has reported. A newer stream of the
-//! same node takes the place of the older one, whose end then means nothing. Nodes are also written
-//! down, so that a control plane that starts again counts those it does not see yet; a node that
-//! cannot be written down counts all the same.
+//! A node counts from its Hello until it can no longer serve: when its stream has been closed for
+//! the longer of the grace period and the staleness limit that the node has reported. A newer
+//! stream of the same node replaces the older one, whose end is then ignored. Nodes are also
+//! stored, so that a restarted control plane counts those that have not returned yet. A node that
+//! cannot be stored still counts.
 
 mod connection;
 mod full;
@@ -38,20 +38,19 @@ pub(crate) use refused::{Refusal, RefusedPeer};
 use roster::Arrival;
 pub(crate) use view::{NodeState, NodeView};
 
-/// For how long lost nodes count, and how many nodes there can be.
+/// The time for which lost nodes count, and the maximum number of nodes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NodeLimits {
-    /// For how long a lost node is waited for, and counts at least.
+    /// The time for which calls wait for a lost node, and the minimum time for which it counts.
     pub(crate) grace: Duration,
-    /// Whether nodes that report no staleness limit because they are of version 0.1 count as ones
-    /// without a limit.
+    /// True if nodes of version 0.1, which report no staleness limit, count as nodes without one.
     pub(crate) require_staleness: bool,
-    /// Nodes at most.
+    /// The maximum number of nodes.
     pub(crate) max_nodes: usize,
 }
 
 impl NodeLimits {
-    /// For how long a node counts once it is lost. None: until it is back or forgotten.
+    /// Returns the time for which a lost node counts. `None`: until it returns or is forgotten.
     fn counts_for(&self, protocol: u32, staleness: u64) -> Option<Duration> {
         match (protocol, staleness) {
             (0, _) => (!self.require_staleness).then_some(self.grace),
@@ -61,34 +60,34 @@ impl NodeLimits {
     }
 }
 
-/// The nodes; clones share them.
+/// The nodes. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Registry(Arc<Shared>);
 
 pub(super) struct Shared {
     nodes: Mutex<Nodes>,
-    /// The oldest revision that a node decides by which is waited for; the highest number if there
-    /// is none.
+    /// The oldest revision in force at a node that calls wait for; the highest number if there is
+    /// no such node.
     oldest: watch::Sender<u64>,
     roster: mpsc::UnboundedSender<Arrival>,
     refused: RefusedPeers,
-    /// Bounds what is logged while there are too many nodes.
+    /// Limits log lines while there are too many nodes.
     full: LogLimit,
     store: Store,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     limits: NodeLimits,
     began: Instant,
-    /// The database's uptime when this began.
+    /// The database's uptime at the start of this process, in seconds.
     uptime_before: i64,
-    /// The uptime of this process at the last note, in milliseconds.
+    /// The uptime of this process at the last record of it, in milliseconds.
     noted: AtomicI64,
     pub(super) stop: Stop,
 }
 
 impl Registry {
-    /// The nodes that the store knows of count as lost: just now, unless the store knows since
-    /// when.
+    /// Opens the registry. Nodes in the store count as lost from now on, unless the store knows
+    /// when they were lost.
     pub(crate) async fn open(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -127,10 +126,10 @@ impl Registry {
         Ok(registry)
     }
 
-    /// A stream of the node that said `hello` begins. It has acknowledged nothing yet.
+    /// Registers a new stream of the node that sent `hello`. It has acknowledged nothing yet.
     ///
     /// # Errors
-    /// When there are too many connected nodes, and this is not one of them.
+    /// Fails if too many nodes are connected and this is not one of them.
     pub(crate) fn connect(
         &self,
         hello: &ValidatedHello,
@@ -184,7 +183,7 @@ impl Registry {
         })
     }
 
-    /// Whether a newer stream has taken the place of the node's `stream`.
+    /// Returns whether a newer stream has replaced the node's `stream`.
     pub(crate) fn is_superseded(&self, id: &NodeId, stream: u64) -> bool {
         self.0
             .lock()
@@ -192,7 +191,8 @@ impl Registry {
             .is_some_and(|node| node.stream > stream && node.line.is_some())
     }
 
-    /// Where nodes with an open stream are told about usage, by what their usage is kept under.
+    /// Returns the mailboxes of nodes with an open stream, each with the name that their usage is
+    /// stored under.
     pub(crate) fn mailboxes(&self) -> Vec<(String, Mailbox)> {
         let nodes = self.0.lock();
         let open = nodes
@@ -202,14 +202,14 @@ impl Registry {
             .collect()
     }
 
-    /// How many nodes count, and how many of them have acknowledged `revision`.
+    /// Returns the number of nodes that count, and of those that have acknowledged `revision`.
     pub(crate) fn progress(&self, revision: u64) -> Progress {
         self.0.lock().progress(revision)
     }
 
-    /// Resolves once every node that is waited for has acknowledged `revision`.
+    /// Resolves once every node that calls wait for has acknowledged `revision`.
     pub(crate) async fn acknowledged(&self, revision: u64) {
-        // Its sender is here, so it cannot be closed.
+        // `self` holds the sender, so the channel cannot be closed.
         let _ = self
             .0
             .oldest
@@ -218,14 +218,14 @@ impl Registry {
             .await;
     }
 
-    /// The oldest revision that a node decides by which is connected or was lost within the grace;
-    /// none without such a node.
+    /// Returns the oldest revision in force at a node that is connected or was lost within the
+    /// grace period, or `None` without such a node.
     pub(crate) fn slowest(&self) -> Option<u64> {
         let oldest = *self.0.oldest.borrow();
         (oldest < u64::MAX).then_some(oldest)
     }
 
-    /// How long ago it was noted that all nodes are written down.
+    /// Returns the time since the store last recorded that all nodes are stored.
     pub(crate) fn noted_ago(&self) -> Duration {
         let noted = Duration::from_millis(self.0.noted.load(Ordering::Acquire).cast_unsigned());
         self.0.began.elapsed().saturating_sub(noted)
@@ -234,26 +234,26 @@ impl Registry {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Nodes> {
-        // Nobody panics while holding it, and every entry is whole at all times.
+        // No code panics while it holds the lock, and every entry is consistent at all times.
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes whoever waits for the slowest node, and nobody for all the others. Under the lock, so
-    /// that what is told last is what holds.
+    /// Wakes the calls that wait for the slowest node, and only if its revision has changed. Called
+    /// under the lock, so that the last value sent is the current one.
     fn tell(&self, nodes: &Nodes) {
         let now = nodes.oldest();
         self.oldest
             .send_if_modified(|oldest| std::mem::replace(oldest, now) != now);
     }
 
-    /// Seconds that control planes have run on this database.
+    /// Returns the total time in seconds for which control planes have run on this database.
     fn uptime(&self) -> i64 {
         self.uptime_before
             .saturating_add(lost::seconds(self.began.elapsed()))
     }
 
-    /// Notes that this control plane runs. Called by the roster alone, when every node is written
-    /// down.
+    /// Records in the store that this control plane is running. Called only by the roster, once
+    /// every node is stored.
     pub(super) async fn note(&self) -> Result<(), StoreError> {
         let began = self.began.elapsed();
         let uptime = self
@@ -274,8 +274,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Makes the table say of these nodes what is in memory. Called by the roster alone, one at a
-    /// time.
+    /// Updates the stored rows of these nodes to their state in memory. Called only by the roster,
+    /// one call at a time.
     pub(super) async fn write_down(
         &self,
         ids: impl Iterator<Item = &NodeId>,
@@ -291,7 +291,8 @@ impl Shared {
         if come.is_empty() && gone.is_empty() {
             return Ok(());
         }
-        // Read after the nodes: it covers those that are gone because there were too many.
+        // Read after the nodes, so that it covers those that were removed because there were too
+        // many.
         let unknown_until = self.lock().unknown_until.filter(|_| !gone.is_empty());
         self.store
             .write_nodes(come.iter().map(|(_, row)| row), &gone, unknown_until)
@@ -301,7 +302,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Runs `change` on the node, if `stream` is still its newest.
+    /// Runs `change` on the node if `stream` is still its newest. Returns whether it is.
     fn change(&self, id: &NodeId, stream: u64, change: impl FnOnce(&mut Node)) -> bool {
         let mut nodes = self.lock();
         let newest = nodes.change(id, stream, change);
@@ -311,9 +312,9 @@ impl Shared {
         newest
     }
 
-    /// Has the table follow what is in memory of a node.
+    /// Schedules an update of the node's stored row.
     fn follow(&self, id: NodeId) {
-        // Nobody follows any more once it stops.
+        // The roster ends at the stop.
         let _ = self.roster.send(Arrival { id, tried: None });
     }
 }

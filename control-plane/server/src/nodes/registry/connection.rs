@@ -1,4 +1,4 @@
-//! A node's stream, as the registry sees it.
+//! A node's stream, as the registry knows it.
 
 use latchkey_model::clock::SKEW_WARNED;
 use latchkey_store::Epoch;
@@ -12,7 +12,7 @@ use super::roster::Arrival;
 use super::{NodeId, Shared};
 use crate::nodes::mailbox::Mailbox;
 
-/// Between two warnings about the same node.
+/// The minimum time between two warnings about the same node.
 const SKEW_WARNED_EACH: Duration = Duration::from_secs(60);
 
 /// The last warning about a node's clock.
@@ -23,8 +23,8 @@ pub(super) struct SkewWarning {
 }
 
 impl SkewWarning {
-    /// Returns whether this skew is worth a warning, and remembers it then. A node that has its
-    /// clock jump logs one line a minute.
+    /// Returns whether this skew must be logged, and if so records it. A node whose clock jumps
+    /// repeatedly causes one line a minute.
     fn is_due(&mut self, millis: i64, now: Instant) -> bool {
         let due = millis.saturating_abs() > SKEW_WARNED
             && millis.abs_diff(self.millis) > SKEW_WARNED.unsigned_abs()
@@ -41,25 +41,25 @@ impl SkewWarning {
     }
 }
 
-/// A node's stream, as long as it lives.
+/// The open stream of a node. Dropping it ends the stream.
 pub(crate) struct Connection {
     pub(crate) id: NodeId,
-    /// Which of all streams this is.
+    /// The number of this stream, unique among all streams.
     pub(crate) stream: u64,
-    /// Resolves when a newer stream has taken this one's place.
+    /// Resolves when a newer stream has replaced this one.
     pub(crate) replaced: oneshot::Receiver<()>,
-    /// What the node is to be told about usage.
+    /// The messages about usage for the node.
     pub(crate) mailbox: Mailbox,
     pub(super) shared: Arc<Shared>,
 }
 
 impl Connection {
-    /// Has the node written down if it is not. Resolves when that was done, or could not be done
-    /// for now.
+    /// Requests that the node is stored, if it is not. Resolves after the attempt, even if it has
+    /// failed.
     pub(crate) fn write_down(&self) -> impl Future<Output = ()> + use<> {
         let tried = (!self.is_written()).then(|| {
             let (sender, tried) = oneshot::channel();
-            // Nobody follows any more once it stops.
+            // The roster ends at the stop.
             let _ = self.shared.roster.send(Arrival {
                 id: self.id.clone(),
                 tried: Some(sender),
@@ -73,7 +73,7 @@ impl Connection {
         }
     }
 
-    /// Whether the table has the node as it is.
+    /// Returns whether the stored row matches the node's state.
     pub(crate) fn is_written(&self) -> bool {
         self.shared
             .lock()
@@ -81,20 +81,20 @@ impl Connection {
             .is_some_and(|node| node.is_written(&self.id))
     }
 
-    /// The node decides by `revision`, and never again by an older one while this stream lives.
+    /// Notes that the node enforces `revision`, and no older one while this stream is open.
     pub(crate) fn acknowledge(&self, revision: u64) {
         self.shared.change(&self.id, self.stream, |node| {
             node.acknowledged = node.acknowledged.max(revision)
         });
     }
 
-    /// The node's snapshot is of an epoch that nobody has accepted, or no longer.
+    /// Notes whether the node waits: `epoch` is its snapshot's epoch if that is not accepted.
     pub(crate) fn wait(&self, epoch: Option<Epoch>) {
         self.shared
             .change(&self.id, self.stream, |node| node.waiting = epoch);
     }
 
-    /// The node's clock is ahead by so many milliseconds.
+    /// Notes that the node's clock is ahead by `millis` milliseconds.
     pub(crate) fn observe_skew(&self, millis: i64) {
         let mut warned = false;
         self.shared.change(&self.id, self.stream, |node| {
@@ -112,7 +112,7 @@ impl Connection {
         }
     }
 
-    /// The Envoy has shut down in order: it serves no further request.
+    /// Removes the node after an orderly shutdown of the Envoy, which serves no further request.
     pub(crate) fn forget(&self) {
         if self.shared.remove(&self.id, self.stream).is_some() {
             info!(

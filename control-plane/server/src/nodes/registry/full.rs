@@ -1,9 +1,9 @@
-//! As many nodes as there may be: lost ones make room for others, and count among the unknown nodes
-//! from then on.
+//! The maximum number of nodes. At the maximum, lost nodes make room for others, and count among
+//! the unknown nodes from then on.
 //!
-//! Envoys that crash again and again leave a lost node each time. So they keep no other Envoy out,
-//! and the promise about revocations holds: unknown nodes count for as long as the last of them
-//! would have counted.
+//! An Envoy that crashes repeatedly leaves a lost node each time. These do not keep other Envoys
+//! out. Revocations are still reported correctly: unknown nodes count for as long as the last of
+//! them would have counted.
 
 use latchkey_store::FOREVER;
 use std::net::SocketAddr;
@@ -15,27 +15,26 @@ use super::nodes::Nodes;
 use super::{NodeId, Refusal, Registry, Shared};
 
 impl Registry {
-    /// How many nodes have become unknown ones.
+    /// Returns the number of nodes that have become unknown ones.
     pub(crate) fn merged(&self) -> u64 {
         self.0.lock().merged.0
     }
 
-    /// Says that no node serves of which nobody knows, except for those that became unknown after
-    /// there were `merged`.
+    /// Forgets the unknown nodes, unless more nodes have become unknown since there were `merged`.
     pub(crate) fn forget_unknown(&self, merged: u64) {
         let mut nodes = self.0.lock();
         if nodes.merged.0 == merged {
             nodes.unknown_until = None;
         } else if let Some(last) = nodes.merged.1.clone() {
-            // The table is to say so again.
+            // The stored record of unknown nodes has to be written again.
             self.0.follow(last);
         }
     }
 }
 
 impl Nodes {
-    /// Counts the unknown nodes no longer once they can no longer serve. Returns until when they
-    /// count.
+    /// Forgets the unknown nodes if they can no longer serve. Returns the uptime until which they
+    /// count, if any.
     pub(super) fn expire_unknown(&mut self, uptime: i64) -> Option<i64> {
         self.unknown_until = self.unknown_until.filter(|until| *until > uptime);
         self.unknown_until
@@ -76,14 +75,14 @@ impl Shared {
                      unknown"
                 );
             }
-            // Its row goes in the same transaction in which the unknown nodes are noted.
+            // Its row is deleted in the transaction that records the unknown nodes.
             self.follow(id);
         }
         true
     }
 
-    /// Remembers a node that is refused because there are too many connected ones. Returns what its
-    /// stream ends with.
+    /// Records that a node was refused because too many nodes are connected. Returns the final
+    /// status of its stream.
     pub(super) fn refuse_for_room(&self, id: &NodeId, remote: Option<SocketAddr>) -> Status {
         let nodes = self.limits.max_nodes;
         self.metrics.node_limit_refusals.inc();

@@ -1,9 +1,8 @@
-//! What becomes of lost nodes: they are waited for during the grace, and count until they can no
-//! longer serve.
+//! Lost nodes. Calls wait for them during the grace period, and they count until they can no longer
+//! serve.
 //!
-//! Durations are measured by monotonic time, and across restarts by the uptime that is kept in the
-//! database: neither a clock that is set nor time in which no control plane ran makes a node expire
-//! early.
+//! Durations are measured by monotonic time, and across restarts by the uptime in the database. So
+//! neither a changed clock nor time without a running control plane makes a node expire early.
 
 use latchkey_store::{NodeRow, StoreError};
 use std::sync::Arc;
@@ -16,8 +15,8 @@ use super::nodes::Node;
 use super::{NodeId, Registry, Shared};
 use crate::nodes::hello::NodeFacts;
 
-/// The task in which a lost node expires. Dropped with the node's entry, it ends: no task outlives
-/// its reason.
+/// The task in which a lost node expires. Dropping it with the node's entry ends the task, so that
+/// no task outlives its node.
 pub(super) struct Expiry(AbortHandle);
 
 impl Drop for Expiry {
@@ -26,13 +25,13 @@ impl Drop for Expiry {
     }
 }
 
-/// Whole seconds, rounded up.
+/// Returns the duration in whole seconds, rounded up.
 pub(super) fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX)
 }
 
 impl Registry {
-    /// Forgets nodes that were forgotten in the store, unless one has come back.
+    /// Removes nodes that were forgotten in the store, unless they are connected again.
     pub(crate) fn forget(&self, ids: &[NodeId]) {
         let mut nodes = self.0.lock();
         for id in ids {
@@ -42,7 +41,7 @@ impl Registry {
         }
         self.0.tell(&nodes);
         drop(nodes);
-        // One that came back meanwhile is to be written again.
+        // A node that has returned by now has to be stored again.
         ids.iter().for_each(|id| self.0.rewrite(id));
     }
 }
@@ -57,7 +56,7 @@ impl Shared {
         self.follow(id.clone());
     }
 
-    /// The nodes that were there before the start.
+    /// Adds the stored nodes of earlier runs.
     pub(super) fn recall(self: Arc<Self>, rows: Vec<NodeRow>) -> Result<(), StoreError> {
         for row in rows {
             let id = NodeId {
@@ -96,7 +95,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Lets a node that was lost some time ago expire, unless it comes back.
+    /// Starts the expiry of a node that was lost `lost_for` ago. It ends if the node returns.
     pub(super) fn lose(self: Arc<Self>, id: NodeId, stream: u64, lost_for: Duration) {
         let Some(limit) = self.lock().get(&id).map(|node| {
             self.limits
@@ -112,7 +111,7 @@ impl Shared {
                     can_serve = shared.expire(&id, stream, lost_for, limit) => if !can_serve {
                         shared.give_up(id, stream);
                     },
-                    // A control plane that stops gives up nobody.
+                    // A control plane that stops forgets no node.
                     () = stop.requested() => {}
                 }
             }
@@ -121,8 +120,8 @@ impl Shared {
         self.change(&id, stream, |node| node.expiry = Some(expiry));
     }
 
-    /// Returns once the node can no longer serve, or once its end is not to be waited for: whether
-    /// it may still serve.
+    /// Returns false once the node can no longer serve. Returns true if the node has returned or
+    /// has no limit.
     async fn expire(
         &self,
         id: &NodeId,
@@ -143,7 +142,7 @@ impl Shared {
         false
     }
 
-    /// Counts a lost node no longer.
+    /// Removes a lost node that no longer counts.
     fn give_up(&self, id: NodeId, stream: u64) {
         let Some(facts) = self.remove(&id, stream) else {
             return;
@@ -164,7 +163,7 @@ impl Shared {
         self.follow(id);
     }
 
-    /// Removes the node if `stream` is its newest, and returns what it said of itself.
+    /// Removes the node if `stream` is its newest. Returns the properties that it reported.
     pub(super) fn remove(&self, id: &NodeId, stream: u64) -> Option<NodeFacts> {
         let mut nodes = self.lock();
         if nodes.get(id).is_none_or(|node| node.stream != stream) {
@@ -175,7 +174,7 @@ impl Shared {
         node.map(|node| node.facts)
     }
 
-    /// Says if there may be nodes that nobody knows of.
+    /// Logs a warning if there may be nodes that the database does not know.
     pub(super) fn warn_of_unknown(&self) {
         if self.lock().unknown_until.is_some() {
             warn!(

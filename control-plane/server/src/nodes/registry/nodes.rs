@@ -1,4 +1,4 @@
-//! The nodes in memory, and how many have acknowledged what.
+//! The nodes in memory, and the number of nodes that have acknowledged each revision.
 
 use latchkey_store::{Epoch, NodeRow};
 use std::collections::HashMap;
@@ -13,74 +13,74 @@ use super::refused::FormerNodes;
 use crate::nodes::hello::NodeFacts;
 use crate::nodes::mailbox::Mailbox;
 
-/// How far a revision has come.
+/// The progress of a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// Nodes that may be deciding requests. All that nobody knows of count as one.
+    /// The number of nodes that may be deciding requests. All unknown nodes count as one.
     pub(crate) nodes: usize,
     pub(crate) acknowledged: usize,
-    /// Those of the nodes that have not acknowledged and have no stream.
+    /// The number of nodes that have not acknowledged and have no stream.
     pub(crate) lost: usize,
-    /// Whether nodes that nobody knows of may be deciding requests.
+    /// True if unknown nodes may be deciding requests.
     pub(crate) unknown: bool,
 }
 
 impl Progress {
-    /// Whether every node that may be deciding requests has acknowledged.
+    /// Returns whether every node that may be deciding requests has acknowledged.
     pub(crate) fn complete(self) -> bool {
         !self.unknown && self.acknowledged >= self.nodes
     }
 }
 
-/// How a node counts.
+/// The class that a node is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// It has a stream.
     Open,
-    /// It was lost within the grace: it is waited for.
+    /// It was lost within the grace period, so calls wait for it.
     Recent,
-    /// It was lost before that.
+    /// It was lost earlier.
     Lost,
 }
 
-/// One that may be deciding requests.
+/// A node that may be deciding requests.
 pub(super) struct Node {
-    /// Which of the node's streams this is; one more for each, and for each time that the grace
+    /// The number of the node's newest stream. It also changes each time that the grace period
     /// begins again.
     pub(super) stream: u64,
     pub(super) facts: NodeFacts,
     pub(super) since: i64,
     pub(super) acknowledged: u64,
     pub(super) remote: Option<SocketAddr>,
-    /// None: lost.
+    /// The open stream; `None` if the node is lost.
     pub(super) line: Option<Line>,
-    /// While it is lost: whether the grace is over.
+    /// For a lost node: true if the grace period is over.
     pub(super) grace_over: bool,
-    /// While it is lost: since which uptime, in seconds.
+    /// For a lost node: the uptime at the loss, in seconds.
     pub(super) lost_at: i64,
-    /// While it is lost: what ends that.
+    /// For a lost node: its expiry.
     pub(super) expiry: Option<Expiry>,
-    /// The epoch of its snapshot, which nobody has accepted.
+    /// The epoch of its snapshot, if it is not accepted.
     pub(super) waiting: Option<Epoch>,
-    /// Why it was not let in again.
+    /// The reason for its last refusal.
     pub(super) refused: Option<String>,
-    /// By how many milliseconds its clock is ahead.
+    /// The lead of its clock, in milliseconds.
     pub(super) skew: Option<i64>,
-    /// The skew that was logged.
+    /// The last logged skew.
     pub(super) warned: SkewWarning,
-    /// What the table has of it.
+    /// The stored row.
     pub(super) written: Option<NodeRow>,
 }
 
-/// The way to an open stream.
+/// The channels to an open stream.
 pub(super) struct Line {
-    /// Dropped with the entry, which tells the stream that it has been replaced.
+    /// Dropped with the entry, which notifies the stream that it has been replaced.
     pub(super) _replaced: oneshot::Sender<()>,
     pub(super) mailbox: Mailbox,
 }
 
 impl Node {
-    /// One without a stream.
+    /// Returns a node without a stream.
     pub(super) fn lost(stream: u64, facts: NodeFacts, since: i64, lost_at: i64) -> Self {
         Self {
             stream,
@@ -108,8 +108,8 @@ impl Node {
         }
     }
 
-    /// What the table should have of it. A row of a node that was lost just now says nothing of
-    /// that: a start counts it as lost then, which is later.
+    /// Returns the row to store. For a node within the grace period, the row contains no time of
+    /// the loss: a restarted control plane counts it as lost from the start on, which is later.
     pub(super) fn row(&self, id: &NodeId) -> NodeRow {
         let lost = self.class() == Class::Lost;
         NodeRow {
@@ -125,13 +125,14 @@ impl Node {
         }
     }
 
-    /// Whether the table has it as it is.
+    /// Returns whether the stored row matches the node's state.
     pub(super) fn is_written(&self, id: &NodeId) -> bool {
         self.written.as_ref() == Some(&self.row(id))
     }
 }
 
-/// How many nodes have acknowledged which revision, so that nobody has to ask all of them.
+/// The number of nodes by acknowledged revision, so that progress is computed without a loop over
+/// all nodes.
 #[derive(Default)]
 struct Counts(BTreeMap<u64, usize>);
 
@@ -165,16 +166,16 @@ impl Counts {
     }
 }
 
-/// All of them.
+/// All nodes.
 #[derive(Default)]
 pub(super) struct Nodes {
     by_id: HashMap<NodeId, Node>,
     open: Counts,
     recent: Counts,
     lost: Counts,
-    /// Until which uptime nodes that nobody knows of may serve.
+    /// The uptime until which unknown nodes may serve.
     pub(super) unknown_until: Option<i64>,
-    /// How many nodes have become unknown ones, and the last of them.
+    /// The number of nodes that have become unknown ones, and the last of them.
     pub(super) merged: (u64, Option<NodeId>),
     /// Nodes of version 0.1 that are no longer counted.
     pub(super) former: FormerNodes,
@@ -194,20 +195,20 @@ impl Nodes {
         self.by_id.iter()
     }
 
-    /// The table has this of the node.
+    /// Notes the stored row of a node.
     pub(super) fn written(&mut self, id: &NodeId, row: NodeRow) {
         if let Some(node) = self.by_id.get_mut(id) {
             node.written = Some(row);
         }
     }
 
-    /// A number that no stream had before.
+    /// Returns a number that no earlier stream had.
     pub(super) fn new_stream(&mut self) -> u64 {
         self.streams = self.streams.saturating_add(1);
         self.streams
     }
 
-    /// How many there are, and how many of them have acknowledged `revision`.
+    /// Returns the number of nodes, and of those that have acknowledged `revision`.
     pub(super) fn progress(&self, revision: u64) -> Progress {
         let unknown = self.unknown_until.is_some();
         let uncounted = usize::from(unknown);
@@ -233,7 +234,7 @@ impl Nodes {
         Some(node)
     }
 
-    /// Runs `change` on the node, if `stream` is still its newest.
+    /// Runs `change` on the node if `stream` is still its newest. Returns whether it is.
     pub(super) fn change(
         &mut self,
         id: &NodeId,
@@ -261,8 +262,8 @@ impl Nodes {
         }
     }
 
-    /// The oldest revision that one of those decides by which are waited for; the highest number if
-    /// there is none.
+    /// Returns the oldest revision in force at a node that calls wait for; the highest number if
+    /// there is no such node.
     pub(super) fn oldest(&self) -> u64 {
         self.open.oldest().min(self.recent.oldest())
     }
@@ -309,7 +310,7 @@ mod tests {
         assert_eq!(nodes.progress(6), progress(3, 1, 2));
         assert!(nodes.change(&id(1), 1, |node| node.acknowledged = 8));
         assert_eq!((nodes.progress(6), nodes.oldest()), (progress(3, 2, 1), 5));
-        // A newer stream takes the place of an older one, which changes nothing any more.
+        // A newer stream replaces an older one, which then changes nothing.
         nodes.insert(id(2), at(4, 6));
         assert!(!nodes.change(&id(2), 2, |node| node.acknowledged = 9));
         assert_eq!((nodes.progress(6), nodes.oldest()), (progress(3, 3, 0), 6));

@@ -1,4 +1,4 @@
-//! Peers that are not let in. One that was served before may still be serving.
+//! Refused peers. A peer that was served before may still be serving.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -11,20 +11,20 @@ use super::nodes::Node;
 use super::{NodeId, Registry};
 use crate::nodes::hello::NodeFacts;
 
-/// Peers that are remembered, to be shown.
+/// The maximum number of refused peers that are kept for display.
 const REMEMBERED: usize = 32;
 
-/// Nodes of version 0.1 that are remembered once they are no longer counted.
+/// The maximum number of nodes of version 0.1 that are kept after they no longer count.
 const FORMER: usize = 1_000;
 
-/// What a peer is refused for.
+/// The reason why a peer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Refusal {
-    /// It does not read the records that are written.
+    /// It cannot read the current record format.
     Format,
     /// Its token is wrong or missing, or not valid for its node id.
     Token,
-    /// As many nodes are connected as there may be.
+    /// The maximum number of connected nodes is reached.
     Nodes,
 }
 
@@ -38,25 +38,25 @@ impl Refusal {
     }
 }
 
-/// A peer that was not let in.
+/// A refused peer.
 #[derive(Debug, Clone)]
 pub(crate) struct RefusedPeer {
-    /// As it says.
+    /// The `node.id` that it reported.
     pub(crate) node_id: String,
     pub(crate) remote: Option<IpAddr>,
     pub(crate) refusal: Refusal,
-    /// How often.
+    /// The number of refusals.
     pub(crate) count: u64,
-    /// When last, in Unix seconds.
+    /// The time of the last refusal, in Unix seconds.
     pub(crate) at: i64,
 }
 
-/// The newest of them.
+/// The most recently refused peers.
 #[derive(Default)]
 pub(super) struct RefusedPeers(Mutex<Vec<RefusedPeer>>);
 
 impl Registry {
-    /// Notes that a peer was refused. If it is a node that this store has served, it may still be
+    /// Records the refusal of a peer. If it is a node that this store has served, it may still be
     /// serving.
     pub(crate) fn refuse(
         &self,
@@ -73,7 +73,7 @@ impl Registry {
         }
     }
 
-    /// Peers that were refused, the newest last.
+    /// Returns the refused peers, the newest last.
     pub(crate) fn refused(&self) -> Vec<RefusedPeer> {
         self.0
             .refused
@@ -100,8 +100,8 @@ impl RefusedPeers {
     }
 }
 
-/// Nodes of version 0.1 whose grace is over, the newest last. They may serve for ever, so one that
-/// is refused counts again. They are in no table: a start does not know them.
+/// Nodes of version 0.1 after their grace period, the newest last. They may serve without a time
+/// limit, so a refused one counts again. They are not stored, so they are unknown after a restart.
 #[derive(Default)]
 pub(super) struct FormerNodes(VecDeque<(NodeId, NodeFacts)>);
 
@@ -137,9 +137,9 @@ impl super::Shared {
         });
     }
 
-    /// Counts a node as lost that was refused, if there is or was such a node and it has no other
-    /// stream. One of version 0.1 reports no limit, so its grace begins again. Returns whether
-    /// there is or was such a node.
+    /// Counts a refused node as lost, if it is known, now or from before, and has no other stream.
+    /// A node of version 0.1 reports no limit, so its grace period begins again. Returns whether
+    /// the node is known.
     fn lose_refused(
         self: std::sync::Arc<Self>,
         id: &NodeId,

@@ -1,5 +1,5 @@
-//! Writes down which nodes there are: the table follows what is in memory. Each second in which the
-//! table has all of them it is noted that this control plane runs.
+//! Stores the nodes: their rows follow the state in memory. Each second in which all nodes are
+//! stored, the store records that this control plane is running.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use tracing::error;
 use super::Shared;
 use crate::nodes::identity::NodeId;
 
-/// Between two notes, and after a write that failed.
+/// The interval between two records, and the pause after a failed write.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// A node that came less than this ago is not served before it is written down.
+/// A node that arrived less than this long ago is not served before it is stored.
 const SERVED_AFTER: Duration = Duration::from_secs(5);
 
-/// Nodes in one transaction, which keeps other writers waiting.
+/// The maximum number of nodes in one transaction, which keeps other writers waiting.
 const AT_ONCE: usize = 1_000;
 
-/// A node that came or went, and who wants to know that it was tried to write that down.
+/// A changed node, and a channel to notify after the attempt to store it.
 pub(super) struct Arrival {
     pub(super) id: NodeId,
     pub(super) tried: Option<oneshot::Sender<()>>,
 }
 
-/// Writes down whatever has come meanwhile in one transaction after the other, until `stop`. What
-/// cannot be written now is tried again.
+/// Stores all changes that have arrived, one transaction after the other, until `stop`. Failed
+/// writes are repeated.
 pub(super) async fn follow(shared: Arc<Shared>, arrivals: mpsc::UnboundedReceiver<Arrival>) {
     let mut stop = shared.stop.clone();
     let mut roster = Roster {
@@ -42,7 +42,7 @@ pub(super) async fn follow(shared: Arc<Shared>, arrivals: mpsc::UnboundedReceive
         tokio::select! {
             biased;
             () = stop.requested() => return roster.note().await,
-            // Ahead of arrivals, which may never cease.
+            // Ahead of arrivals, which may never pause.
             _ = second.tick() => roster.note().await,
             _ = roster.arrivals.recv_many(&mut roster.new, AT_ONCE) => roster.write_down().await,
         }
@@ -52,9 +52,9 @@ pub(super) async fn follow(shared: Arc<Shared>, arrivals: mpsc::UnboundedReceive
 struct Roster {
     shared: Arc<Shared>,
     arrivals: mpsc::UnboundedReceiver<Arrival>,
-    /// Those that were received and not looked at yet.
+    /// The received changes that have not been handled yet.
     new: Vec<Arrival>,
-    /// Those that the table may not have as they are.
+    /// The nodes whose stored row may be outdated.
     unwritten: HashSet<NodeId>,
 }
 
@@ -75,13 +75,13 @@ impl Roster {
             }
         }
         for tried in waiting {
-            // Whoever asked may have left.
+            // The receiver may be gone.
             let _ = tried.send(());
         }
     }
 
-    /// Writes down all that came before, and notes that this control plane runs if every node that
-    /// it serves is written down: a node waits for that, up to [`SERVED_AFTER`].
+    /// Stores all earlier changes. If every served node is then stored, records that this control
+    /// plane is running. Within [`SERVED_AFTER`] of its arrival, no node is served unstored.
     async fn note(&mut self) {
         let began = Instant::now();
         let mut left = self.arrivals.len();

@@ -1,4 +1,4 @@
-//! Nodes that come and go: what is left of them.
+//! Nodes that connect and disconnect, and their rows.
 
 use super::*;
 use crate::stop::Stopper;
@@ -52,7 +52,7 @@ async fn node_lost_repeatedly_leaves_no_tasks() {
         for lost in 0..100 {
             drop(registry.admit(id.clone(), facts.clone(), None).unwrap());
             if lost % 10 == 0 {
-                // Back after the grace, too.
+                // The node also returns after the grace period.
                 tokio::time::sleep(2 * grace).await;
             }
         }
@@ -85,7 +85,7 @@ fn facts(staleness: u64) -> NodeFacts {
     }
 }
 
-/// The rows of the table of nodes.
+/// Returns the rows of the table of nodes.
 async fn rows(registry: &Registry) -> Vec<String> {
     let past = registry
         .0
@@ -134,7 +134,7 @@ async fn lost_nodes_make_room_and_count_as_unknown() {
     );
     assert_eq!(registry.0.metrics.node_limit_refusals.get(), 1);
 
-    // A start knows it as well.
+    // A restarted control plane knows it as well.
     let rows = rows(&registry).await;
     assert!(
         rows.len() == 10 && !rows.contains(&edge(3).secret_hash),

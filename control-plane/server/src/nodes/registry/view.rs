@@ -1,4 +1,4 @@
-//! The nodes as people see them.
+//! The nodes as the API shows them.
 
 use crate::metrics::NodeTotals;
 use latchkey_store::Epoch;
@@ -7,43 +7,44 @@ use std::net::SocketAddr;
 use super::{NodeId, Registry, nodes::Node};
 use crate::nodes::identity::hexadecimal;
 
-/// How a node stands to this control plane.
+/// The state of a node for this control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NodeState {
-    /// It has a stream, and is served.
+    /// It has a stream and is served.
     Connected,
-    /// Its snapshot is of an epoch that nobody has accepted: it is not served.
+    /// Its snapshot's epoch is not accepted, so it is not served.
     Waiting,
     /// It has no stream, and may be serving.
     Lost,
 }
 
-/// One node.
+/// A node as shown.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeView {
     pub(crate) id: NodeId,
     pub(crate) state: NodeState,
-    /// Of version 0.1 alone.
+    /// The instance number, only of version 0.1.
     pub(crate) instance: Option<String>,
     pub(crate) version: String,
     pub(crate) protocol: u32,
     pub(crate) connected: bool,
-    /// Unix seconds: when it connected, or when it was lost.
+    /// The time at which it connected or was lost, in Unix seconds.
     pub(crate) since: i64,
     pub(crate) acknowledged: u64,
     pub(crate) remote: Option<SocketAddr>,
-    /// In seconds, if it has a limit and says so.
+    /// Its staleness limit in seconds, if it has one and reports it.
     pub(crate) staleness: Option<u64>,
-    /// For how many seconds it counts once it is lost; none is until it is back or forgotten.
+    /// The time in seconds for which it counts once it is lost; `None` until it returns or is
+    /// forgotten.
     pub(crate) counts_for: Option<u64>,
-    /// In milliseconds.
+    /// The lead of its clock, in milliseconds.
     pub(crate) clock_skew: Option<i64>,
     pub(crate) waiting_epoch: Option<Epoch>,
     pub(crate) refused: Option<String>,
 }
 
 impl Registry {
-    /// Every node that counts, in the order of their ids.
+    /// Returns every node that counts, in the order of their ids.
     pub(crate) fn nodes(&self) -> Vec<NodeView> {
         let view = |(id, node): (&NodeId, &Node)| NodeView {
             id: id.clone(),
@@ -70,15 +71,15 @@ impl Registry {
         nodes
     }
 
-    /// Whether nodes that nobody knows of may be serving, and for how many more seconds if that has
-    /// an end.
+    /// Returns `Some` if unknown nodes may be serving, with the number of seconds until they can no
+    /// longer serve, if that is limited.
     pub(crate) fn unknown(&self) -> Option<Option<u64>> {
         let until = self.0.lock().unknown_until?;
         let left = until.saturating_sub(self.0.uptime()).max(0).cast_unsigned();
         Some((until < latchkey_store::FOREVER).then_some(left))
     }
 
-    /// How many nodes there are.
+    /// Returns the numbers of nodes.
     pub(crate) fn totals(&self) -> NodeTotals {
         let nodes = self.0.lock();
         let mut totals = NodeTotals {
