@@ -1,4 +1,4 @@
-//! Which credential a stream presents, and which nodes may use it.
+//! Credentials of streams, and the nodes that may use them.
 
 use latchkey_model::clock::Clock;
 use latchkey_model::node_pattern::NodePattern;
@@ -17,24 +17,24 @@ use super::connections::{ConnectionHandle, OpenSession};
 use crate::metrics::{CredentialKind, Metrics, RefusedCredential};
 use crate::nodes::log_limit::LogLimit;
 
-/// How exactly the last use of a token is recorded.
+/// The precision with which the last use of a token is recorded, in seconds.
 const GRANULARITY_SECONDS: i64 = 60;
 
-/// Tokens that are looked up at a time. Whoever presents others leaves connections to the database
-/// to the API.
+/// The maximum number of concurrent token lookups. It leaves database connections to the API, even
+/// if peers present many tokens.
 const LOOKUPS: usize = 4;
 
-/// What a stream is opened with.
+/// The result of the lookup of a stream's token.
 pub(super) enum Admission {
-    /// A valid token. Whether the node may use it is known from its Hello.
+    /// A valid token. The Hello shows whether the node may use it.
     Granted(NodeCredential),
-    /// No valid token. The Hello is read all the same: it may be from a node that this store has
+    /// No valid token. The Hello is still read, because it may be from a node that this store has
     /// served.
     Refused,
 }
 
 impl Admission {
-    /// The same, for a stream of a connection that stays open if its node is admitted.
+    /// Attaches the stream's connection, which stays open if its node is admitted.
     pub(super) fn on(mut self, connection: Option<ConnectionHandle>) -> Self {
         if let Self::Granted(credential) = &mut self {
             credential.connection = connection;
@@ -42,10 +42,10 @@ impl Admission {
         self
     }
 
-    /// The credential, if the node of that id may use it.
+    /// Returns the credential, if the node of that id may use it.
     ///
     /// # Errors
-    /// What the stream ends with.
+    /// Fails with the final status of the stream.
     pub(super) fn admit(
         self,
         node_id: &str,
@@ -89,13 +89,14 @@ impl Admission {
 
 /// A valid node token, for one stream.
 pub(super) struct NodeCredential {
-    /// As operators call it.
+    /// The token's name.
     pub(super) name: String,
     pattern: NodePattern,
-    /// `None` for the shared token, which ends with the process.
+    /// The token's number, and the revoked tokens. `None` for the shared token, which is valid
+    /// until the process ends.
     token: Option<(i64, RevokedNodeTokens)>,
     connection: Option<ConnectionHandle>,
-    /// Keeps the connection open.
+    /// Keeps the connection open after the admission.
     session: Option<OpenSession>,
     _counted: Counted,
 }
@@ -122,7 +123,7 @@ impl NodeCredential {
         self.pattern.matches(node_id)
     }
 
-    /// Resolves when it is revoked.
+    /// Resolves when the token is revoked.
     pub(super) async fn revoked(&mut self) {
         let Some((id, revoked)) = &mut self.token else {
             return future::pending().await;
@@ -132,13 +133,13 @@ impl NodeCredential {
             .await
             .is_err()
         {
-            // The store is closed, and nobody can revoke anything.
+            // The store is closed, so no token can be revoked.
             future::pending::<()>().await;
         }
     }
 }
 
-/// Counts streams while they are open.
+/// Counts an open stream in a metric.
 struct Counted(Gauge);
 
 impl Counted {
@@ -154,13 +155,13 @@ impl Drop for Counted {
     }
 }
 
-/// Checks tokens.
+/// Looks up and checks tokens.
 pub(super) struct Admissions {
     store: Store,
     shared: Option<NodeToken>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    /// When the use of a token was recorded last, so that thousands of streams do not each write.
+    /// The last recorded use of each token, so that thousands of streams do not each write.
     used: Mutex<HashMap<i64, i64>>,
     lookups: Semaphore,
 }
@@ -186,7 +187,7 @@ impl Admissions {
     /// Looks up the token that a stream presents.
     ///
     /// # Errors
-    /// When the database does not answer.
+    /// Fails if the database does not respond.
     pub(super) async fn look_up(&self, metadata: &MetadataMap) -> Result<Admission, StoreError> {
         let presented = metadata
             .get("authorization")
@@ -232,10 +233,10 @@ impl Admissions {
         Counted::new(self.metrics.credentials.get_or_create(&kind).clone())
     }
 
-    /// Does so in the background: no stream waits for it, and none fails because of it.
+    /// Records the use in the background: no stream waits for it, and none fails because of it.
     fn record_use(&self, id: i64, recorded: Option<i64>) {
         let now = self.clock.now();
-        // Held for no longer than this, by nobody who panics.
+        // The lock is held only in this function, which does not panic.
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let last = used.get(&id).copied().max(recorded);
         if last.is_some_and(|last| now.saturating_sub(last) < GRANULARITY_SECONDS) {
@@ -251,7 +252,7 @@ impl Admissions {
     }
 }
 
-/// What a stream without a valid token ends with.
+/// Returns the final status of a stream without a valid token.
 pub(super) fn no_valid_token() -> Status {
     Status::unauthenticated(
         "metadata `authorization: Bearer <node token>` is missing, wrong or revoked",
@@ -293,7 +294,7 @@ mod tests {
             "it does not wait"
         );
         assert_eq!(store.readers_busy(), 0);
-        // Nor do streams that present nothing wait for others.
+        // Streams without a token do not wait for a lookup either.
         assert!(matches!(
             admissions.look_up(&MetadataMap::new()).await,
             Ok(Admission::Refused)

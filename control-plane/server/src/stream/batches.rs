@@ -1,30 +1,30 @@
-//! Batches: what is sent to nodes, in bounded parts.
+//! Batches: the messages with records for nodes, of limited size.
 
 use latchkey_policy::record::{Kind, MIN_FORMAT, Records};
 use latchkey_protocol::Batch;
 use latchkey_store::{CHUNK_LEN, Changes, Chunks, RouteRecords};
 use prost::bytes::Bytes;
 
-/// Bytes of a digest, and of a policy's id.
+/// The lengths of a digest and of a policy's id, in bytes.
 const DIGEST_LEN: usize = 32;
 const POLICY_ID_LEN: usize = 8;
 
-/// Some batches, for nodes of every format. Records are shared by all streams that send clones of
-/// them.
+/// A sequence of batches, for nodes of every format. All streams that send clones share the
+/// records.
 #[derive(Debug)]
 pub(super) struct Batches {
     batches: Vec<Batch>,
-    /// The route rules in each format; the batches have none of them.
+    /// The route rules in each format. The batches do not contain them.
     routes: Vec<Bytes>,
-    /// The batch that they go with.
+    /// The index of the batch that carries the route rules.
     routes_at: usize,
-    /// The revision that they complete, and since when keys are refused that are not all removed at
-    /// it.
+    /// The revision that the batches complete. The second number is the revision since which keys
+    /// of ended owners are refused, if not all of these keys are removed yet.
     completes: Option<(u64, Option<u64>)>,
 }
 
 impl Batches {
-    /// All of a snapshot but its keys and policies.
+    /// Returns the batch of a snapshot with only its route rules.
     pub(super) fn of_routes(RouteRecords(routes): RouteRecords) -> Self {
         Self {
             batches: vec![Batch::default()],
@@ -34,7 +34,7 @@ impl Batches {
         }
     }
 
-    /// Those that carry `changes`; the last one completes their revision.
+    /// Returns the batches with `changes`. The last one completes their revision.
     pub(super) fn of_changes(changes: Changes) -> Self {
         let Changes {
             to,
@@ -61,8 +61,8 @@ impl Batches {
                 ..Batch::default()
             }]
         } else {
-            // Policies before the keys that name them, removals after these. The route rules'
-            // record comes last: it no longer names an ended owner once the owner's last keys are
+            // Policies come before the keys that refer to them, and removals after these. The route
+            // rules come last: they no longer name an ended owner once the owner's last keys are
             // removed.
             let mut batches: Vec<_> = of_policies(policies).chain(of_keys(keys)).collect();
             batches.extend(removed.into_iter().map(|run| Batch {
@@ -90,8 +90,8 @@ impl Batches {
         }
     }
 
-    /// The revision that they complete, and since which revision keys are refused that are not all
-    /// removed at it, as their owners have ended.
+    /// Returns the revision that the batches complete. The second number is the revision since
+    /// which keys of ended owners are refused, if not all of these keys are removed yet.
     pub(super) fn completes(&self) -> Option<(u64, Option<u64>)> {
         self.completes
     }
@@ -100,7 +100,7 @@ impl Batches {
         self.batches.extend(batches);
     }
 
-    /// The batch of that number for a node of `format`. Its sequence is left for the stream to set.
+    /// Returns the batch at `index` for a node of `format`. The stream sets its sequence.
     pub(super) fn get(&self, index: usize, format: u32) -> Option<Batch> {
         let mut batch = self.batches.get(index)?.clone();
         if index == self.routes_at {
@@ -121,7 +121,7 @@ impl Batches {
     }
 }
 
-/// Batches of nothing but policies.
+/// Returns batches with only policies.
 pub(super) fn of_policies(policies: Chunks) -> impl Iterator<Item = Batch> {
     policies.into_iter().map(|run| Batch {
         policies: run.into(),
@@ -129,7 +129,7 @@ pub(super) fn of_policies(policies: Chunks) -> impl Iterator<Item = Batch> {
     })
 }
 
-/// Batches of nothing but keys.
+/// Returns batches with only keys.
 pub(super) fn of_keys(keys: Chunks) -> impl Iterator<Item = Batch> {
     keys.into_iter().map(|run| Batch {
         keys: run.into(),
@@ -137,7 +137,7 @@ pub(super) fn of_keys(keys: Chunks) -> impl Iterator<Item = Batch> {
     })
 }
 
-/// Bytes of records in a batch.
+/// Returns the length of all records in a batch, in bytes.
 pub(super) fn record_bytes(batch: &Batch) -> usize {
     batch.routes.len()
         + batch.policies.len()
@@ -146,8 +146,8 @@ pub(super) fn record_bytes(batch: &Batch) -> usize {
         + batch.removed_policies.len()
 }
 
-/// Takes records of at most `max` bytes off the front of a batch, but at least one. The last part
-/// completes what the batch does.
+/// Removes records of at most `max` bytes from the front of a batch, but at least one, and returns
+/// them as a batch. The last part completes the batch's revision.
 pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
     let mut part = Batch::default();
     part.policies = split(&mut rest.policies, Unit::Record(Kind::Policy), &part, max);
@@ -165,7 +165,7 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
             );
         }
     }
-    // One record, which is not cut.
+    // The route rules are one record, which is not split.
     let taken = record_bytes(&part);
     if record_bytes(rest) == rest.routes.len()
         && (taken == 0 || taken.saturating_add(rest.routes.len()) <= max)
@@ -178,7 +178,7 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
     part
 }
 
-/// Drops so many bytes off the front of a batch, which were taken off it before.
+/// Drops `bytes` bytes from the front of a batch, which were sent before.
 pub(super) fn skip(rest: &mut Batch, mut bytes: usize) {
     let Batch {
         routes,
@@ -195,14 +195,14 @@ pub(super) fn skip(rest: &mut Batch, mut bytes: usize) {
     }
 }
 
-/// What must not be cut.
+/// The smallest unit, which is not split.
 #[derive(Clone, Copy)]
 enum Unit {
     Record(Kind),
     Bytes(usize),
 }
 
-/// Takes whole units off the front of `bytes`, as many as still fit into `part`.
+/// Removes whole units from the front of `bytes`, as many as fit into `part`.
 fn split(bytes: &mut Bytes, unit: Unit, part: &Batch, max: usize) -> Bytes {
     let taken = record_bytes(part);
     let room = max.saturating_sub(taken);
@@ -222,7 +222,7 @@ fn split(bytes: &mut Bytes, unit: Unit, part: &Batch, max: usize) -> Bytes {
     bytes.split_to(len.min(bytes.len()))
 }
 
-/// Bytes of the records at the front that are no longer than `room` together.
+/// Returns the length of the records at the front that fit into `room` together, in bytes.
 fn records_within(kind: Kind, bytes: &[u8], room: usize) -> usize {
     let mut len = 0_usize;
     for (_, record) in Records::new(kind, bytes).flatten() {
@@ -234,7 +234,7 @@ fn records_within(kind: Kind, bytes: &[u8], room: usize) -> usize {
     len
 }
 
-/// Bytes of the first record; all, if they are no records.
+/// Returns the length of the first record in bytes, or of everything if there is no valid record.
 fn first_record(kind: Kind, bytes: &[u8]) -> usize {
     match Records::new(kind, bytes).next() {
         Some(Ok((_, record))) => record.len(),

@@ -1,5 +1,5 @@
-//! Connections of nodes: their number is bounded, and so is the time for which one may have no
-//! session. Whoever says nothing, or opens no stream, keeps nobody else out.
+//! Connections of nodes. Their number is limited, and so is the time for which one may have no
+//! session. So peers that send nothing, or open no stream, keep no node out.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -17,17 +17,18 @@ use tracing::{debug, error};
 
 use crate::stop::Stop;
 
-/// A connection without a session is closed after this time: the five seconds that a session waits
-/// for Hello, and a moment in which the node learns why it was refused.
+/// The maximum time of a connection without a session: the five seconds that a session waits for
+/// Hello, and a moment in which the node receives the reason of a refusal.
 const HELLO_WITHIN: Duration = Duration::from_millis(5_500);
 
-/// Connections that have not had a session yet; more wait to be accepted.
+/// The maximum number of connections without a session so far. Further ones wait to be accepted.
 const WITHOUT_HELLO: usize = 256;
 
-/// After a connection that could not be accepted, as when too many files are open.
+/// The pause after a connection that could not be accepted, for example because too many files are
+/// open.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts at most so many connections at a time, until `stop`.
+/// Accepts at most `connections` open connections, until `stop`.
 pub(super) fn accept(
     listener: TcpListener,
     connections: usize,
@@ -78,12 +79,12 @@ async fn accept_one(
     Ok(Connection::new(stream, remote, place, greeting))
 }
 
-/// What a connection and its sessions share.
+/// The state that a connection shares with its sessions.
 struct Shared {
     sessions: usize,
-    /// When there was a session last, or the connection was accepted.
+    /// The end of the last session, or the start of the connection.
     since: Instant,
-    /// Until the first session.
+    /// The place among connections without a session, held until the first one.
     _greeting: Option<OwnedSemaphorePermit>,
 }
 
@@ -96,11 +97,11 @@ pub(super) struct ConnectionHandle {
 
 impl ConnectionHandle {
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // Nobody panics while holding it.
+        // No code panics while it holds the lock.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the connection open for a node that was let in, until the guard is dropped.
+    /// Keeps the connection open for an admitted node, until the guard is dropped.
     pub(super) fn keep_open(&self) -> OpenSession {
         let mut shared = self.lock();
         shared.sessions = shared.sessions.saturating_add(1);
@@ -109,7 +110,7 @@ impl ConnectionHandle {
         OpenSession(self.clone())
     }
 
-    /// When the connection is to be closed, or looked at again.
+    /// Returns the time at which the connection is closed, or checked again.
     fn deadline(&self, now: Instant) -> Instant {
         let shared = self.lock();
         if shared.sessions > 0 {
@@ -120,7 +121,7 @@ impl ConnectionHandle {
     }
 }
 
-/// A session on a connection.
+/// An open session on a connection.
 pub(super) struct OpenSession(ConnectionHandle);
 
 impl Drop for OpenSession {
@@ -131,7 +132,7 @@ impl Drop for OpenSession {
     }
 }
 
-/// A connection that fails once it has had no session for too long.
+/// A connection that fails after too long a time without a session.
 pub(super) struct Connection {
     stream: TcpStream,
     handle: ConnectionHandle,
@@ -163,8 +164,8 @@ impl Connection {
         }
     }
 
-    /// Also wakes the task at the deadline. Called before every operation: HTTP/2 reads nothing
-    /// while it has answers that the peer does not read.
+    /// Checks the deadline, and wakes the task at the deadline. Called before every operation,
+    /// because HTTP/2 reads nothing while it has responses that the peer does not read.
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         while self.deadline.as_mut().poll(context).is_ready() {
             let now = Instant::now();

@@ -1,33 +1,33 @@
-//! What a node may know of being current: an answer to each sign of life, once everything is sent
-//! that was committed when it came. And what its clock says.
+//! Confirmations that a node is current: each Alive message is answered once everything is sent
+//! that was committed when it arrived. Also measures the node's clock.
 
 use latchkey_protocol::Alive;
 use std::collections::VecDeque;
 
-/// Signs of life that wait for an answer. A node sends one a second.
+/// The maximum number of unanswered Alive messages. A node sends one a second.
 const WAITING: usize = 16;
 
-/// Differences of the clock that are remembered.
+/// The number of recent clock differences that are kept.
 const RECENT: usize = 16;
 
-/// Sans-IO: told of what is received.
+/// The unanswered Alive messages. Sans-IO: the caller passes in the events.
 #[derive(Default)]
 pub(super) struct Contact {
-    /// What the node said, and the revision that was the newest then.
+    /// The time that the node sent, and the newest revision at the arrival.
     waiting: VecDeque<(u64, u64)>,
 }
 
 impl Contact {
-    /// The node is alive while `newest` is the newest revision.
+    /// Notes an Alive message that arrived while `newest` was the newest revision.
     pub(super) fn heard(&mut self, alive: &Alive, newest: u64) {
         if self.waiting.len() >= WAITING {
-            // The oldest is answered first.
+            // Replaces the newest one, because the oldest is answered first.
             self.waiting.pop_back();
         }
         self.waiting.push_back((alive.sent, newest));
     }
 
-    /// Everything up to `position` is sent: what to repeat to the node.
+    /// Returns the time to echo to the node, once everything up to `position` is sent.
     pub(super) fn answer(&mut self, position: u64) -> Option<u64> {
         let mut answer = None;
         while let Some((sent, _)) = self.waiting.pop_front_if(|(_, newest)| *newest <= position) {
@@ -37,13 +37,13 @@ impl Contact {
     }
 }
 
-/// By how much a node's clock is ahead. What it says is old when it arrives, so of some differences
-/// the largest is the closest.
+/// Measures the lead of a node's clock. A reported time is old when it arrives, so the largest of
+/// some differences is the most accurate.
 #[derive(Default)]
 pub(super) struct Skew(VecDeque<i64>);
 
 impl Skew {
-    /// Takes one in, in milliseconds, and returns the closest.
+    /// Adds a measurement and returns the most accurate lead, in milliseconds.
     pub(super) fn observe(&mut self, theirs: i64, ours: i64) -> i64 {
         if self.0.len() >= RECENT {
             self.0.pop_front();

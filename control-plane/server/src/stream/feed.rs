@@ -1,4 +1,4 @@
-//! Reads every committed change once, and hands it to all streams.
+//! Reads every committed change once, and sends it to all streams.
 
 use latchkey_store::{Head, Store, StoreError};
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use tracing::error;
 use super::batches::Batches;
 use crate::stop::Stop;
 
-/// Changes that a stream can be behind before it reads them itself.
+/// The number of changes that a stream may lag before it reads them itself.
 const CAPACITY: usize = 16;
 
 const RETRY: Duration = Duration::from_millis(100);
 
-/// What turns a snapshot of any revision in `from..to` into one of `to`.
+/// The change from a snapshot of any revision in `from..to` to one of `to`.
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) from: u64,
@@ -24,11 +24,11 @@ pub(super) struct Change {
     pub(super) batches: Batches,
 }
 
-/// Where streams subscribe.
+/// The source of changes that streams subscribe to.
 #[derive(Clone)]
 pub(super) struct Feed(broadcast::Sender<Arc<Change>>);
 
-/// Whether nodes are sent changes.
+/// Whether changes are being sent to nodes.
 #[derive(Clone)]
 pub(crate) struct FeedHealth(Arc<AtomicBool>);
 
@@ -43,13 +43,13 @@ impl FeedHealth {
 }
 
 impl Feed {
-    /// Begins to follow the store, until `stop`.
+    /// Starts following the store, until `stop`.
     pub(super) fn start(store: Store, mut stop: Stop) -> (Self, FeedHealth) {
         let health = FeedHealth(Arc::new(AtomicBool::new(true)));
         let told = health.clone();
         let feed = Self(broadcast::Sender::new(CAPACITY));
         let sender = feed.0.clone();
-        // Not in the task: what is committed before it runs is a change as well.
+        // Read before the task starts, so that no commit before its start is missed.
         let mut revisions = store.watch_head();
         let from = revisions.borrow_and_update().revision;
         tokio::spawn(async move {
@@ -79,7 +79,7 @@ async fn follow(
             match store.changes_since(from).await {
                 Ok(changes) => {
                     let to = changes.to;
-                    // No receivers is no error: nobody is connected.
+                    // Without receivers, no node is connected.
                     let _ = sender.send(Arc::new(Change {
                         from,
                         to,
@@ -88,7 +88,7 @@ async fn follow(
                     from = to;
                     health.set(true);
                 }
-                // Streams that are behind load everything again.
+                // Streams that lag this far load everything again.
                 Err(StoreError::Pruned) => from = store.revision(),
                 Err(error) => {
                     health.set(false);
@@ -138,7 +138,7 @@ mod tests {
         let (_stopper, stop) = stop::channel();
         let (feed, _) = Feed::start(store.clone(), stop);
         let mut changes = feed.subscribe();
-        // While the feed's task, which is of this thread, cannot run.
+        // The commit happens while the feed's task, which runs on this thread, cannot run.
         let elsewhere = store.clone();
         let commit = move || {
             runtime::Runtime::new()

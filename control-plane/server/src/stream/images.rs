@@ -1,8 +1,8 @@
-//! The whole snapshot as batches, read once for all nodes that load it at the same time or soon
-//! after one another.
+//! Images: whole snapshots as batches, read once for all nodes that load one at about the same
+//! time.
 //!
-//! Nodes take an image in parts as long as their link carries. How far each has come stays at hand
-//! for a while after its stream is lost, so that it goes on from there.
+//! A node loads an image in parts of a size that its link can carry. Its progress is kept for a
+//! while after its stream is lost, so that the next stream continues there.
 
 use latchkey_model::random;
 use latchkey_protocol::Load;
@@ -18,39 +18,38 @@ use super::batches::{self, Batches};
 use crate::nodes::identity::NodeId;
 use crate::stop::Stop;
 
-/// One that nobody has asked for in so long is forgotten, as it takes the room of all records. So
-/// is how far a node has come with one.
+/// The time after which an unused image is dropped, because it takes as much memory as all records.
+/// The progress of a node is kept for the same time.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// With so many keys changed since, another one is read.
+/// The number of changed keys from which a new image is read.
 const STALE: u32 = 10_000;
 
-/// Images that are kept for nodes that load them, beside the newest.
+/// The maximum number of older images that are kept for nodes that load them.
 const OLDER: usize = 1;
 
-/// All live keys as of `revision`, without those that have changed since: those are among the
-/// changes since it.
+/// All live keys as of `revision`, without those that have changed since: the changes since then
+/// contain them.
 pub(super) struct Image {
-    /// Random, to name it by on the stream.
+    /// The random id that names the image on the stream.
     id: [u8; 16],
     pub(super) revision: u64,
     pub(super) batches: Batches,
-    /// Since it was looked at last whether anybody does.
+    /// Whether the image was requested since the last check.
     used: AtomicBool,
 }
 
-/// Where a node is in an image: so many bytes of the batch of that number are sent, and all before
-/// it.
+/// A position in an image: all batches before `batch` are sent, and the first `bytes` bytes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Cursor {
     pub(super) batch: usize,
     pub(super) bytes: usize,
 }
 
-/// A node's way through an image.
+/// The progress of a node through an image.
 pub(super) struct Loading {
     pub(super) image: Arc<Image>,
-    /// Where it was after each batch.
+    /// The position after each sent batch.
     sent: Vec<Cursor>,
     left: Instant,
 }
@@ -64,7 +63,7 @@ impl Loading {
         }
     }
 
-    /// As Welcome names it.
+    /// Returns the progress for the Welcome message.
     pub(super) fn load(&self) -> Load {
         Load {
             image: self.image.id.to_vec(),
@@ -72,19 +71,19 @@ impl Loading {
         }
     }
 
-    /// What is to be sent next.
+    /// Returns the position of the next part to send.
     pub(super) fn cursor(&self) -> Cursor {
         self.sent.last().copied().unwrap_or_default()
     }
 
-    /// Everything before `cursor` is sent.
+    /// Notes that everything before `cursor` is sent.
     pub(super) fn sent(&mut self, cursor: Cursor) {
         self.sent.push(cursor);
     }
 
-    /// Goes back to what the node says that it has, if that is of this image.
+    /// Goes back to the progress that the node reports, if it is of this image.
     fn resume(mut self, load: &Load) -> Option<Self> {
-        // It may have more: changes that follow the image, which are sent to it again.
+        // The node may have received changes after the image, which are sent again.
         self.sent
             .truncate(usize::try_from(load.batches).unwrap_or(usize::MAX));
         (load.image == self.image.id).then_some(self)
@@ -93,11 +92,11 @@ impl Loading {
 
 type Newest = Arc<AsyncMutex<Option<Arc<Image>>>>;
 
-/// The newest that was asked for, and what nodes have loaded.
+/// The newest requested image, and the progress of nodes.
 pub(super) struct Images {
     store: Store,
     stop: Stop,
-    /// Held by whoever reads one: others wait for that.
+    /// Locked while an image is read, so that others wait for it.
     newest: Newest,
     left: Mutex<HashMap<NodeId, Loading>>,
 }
@@ -112,8 +111,8 @@ impl Images {
         }
     }
 
-    /// What the node has left off loading, if it has that still, or the newest image. Cancelled, an
-    /// image is read to its end for the next who asks.
+    /// Returns the interrupted progress of the node, if the node still has it, or the newest image.
+    /// If cancelled, an image is still read to its end for the next caller.
     pub(super) async fn load(
         &self,
         id: &NodeId,
@@ -132,7 +131,7 @@ impl Images {
         Ok(Loading::new(self.get().await?))
     }
 
-    /// A node has left off loading.
+    /// Keeps the progress of a node whose stream has ended.
     pub(super) fn leave(&self, id: NodeId, mut loading: Loading) {
         let now = Instant::now();
         loading.left = now;
@@ -147,7 +146,7 @@ impl Images {
         }
     }
 
-    /// The newest if it is good enough, or another one.
+    /// Returns the newest image if few keys have changed since, or reads another one.
     async fn get(&self) -> Result<Arc<Image>, StoreError> {
         let newest = self.newest.clone().lock_owned().await;
         if let Some(image) = &*newest
@@ -160,7 +159,7 @@ impl Images {
         read.await.map_err(|_| StoreError::Interrupted)?
     }
 
-    /// Forgets what nodes have left for long, until `stop`.
+    /// Drops the progress of nodes that have not returned, until `stop`.
     pub(super) async fn tidy(&self) {
         let mut stop = self.stop.clone();
         loop {
@@ -179,7 +178,7 @@ async fn replace(
     store: Store,
     stop: Stop,
 ) -> Result<Arc<Image>, StoreError> {
-    // Not both at a time.
+    // Dropped first, so that only one image is in memory.
     *newest = None;
     let image = Arc::new(read(&store).await?);
     *newest = Some(image.clone());
@@ -193,7 +192,7 @@ async fn read(store: &Store) -> Result<Image, StoreError> {
     random::fill(&mut id)?;
     let revision = store.revision();
     let mut batches = Batches::of_routes(store.encoded_routes().await?);
-    // At their newest, so that none is missing that a key of this revision names.
+    // The newest policies, so that none is missing that a key of this revision refers to.
     batches.push(batches::of_policies(store.policies().await?));
     batches.push(batches::of_keys(store.snapshot(revision).await?));
     Ok(Image {
@@ -204,9 +203,9 @@ async fn read(store: &Store) -> Result<Image, StoreError> {
     })
 }
 
-/// Forgets the image once nobody has asked for it in the time for which it is `kept`.
+/// Drops the image once it was not requested for the time `kept`.
 async fn forget_unused(newest: Newest, image: Weak<Image>, kept: Duration, mut stop: Stop) {
-    // If it is gone, another has taken its place.
+    // If the image is dropped, another has replaced it.
     while let Some(image) = image.upgrade() {
         if !image.used.swap(false, Ordering::Relaxed) {
             newest

@@ -1,9 +1,9 @@
-//! The stream: pushes the snapshot, and then every change, to every connected node.
+//! The stream: sends the snapshot, and then every change, to every connected node.
 //!
-//! `connections` bounds how many connections there are, `service` looks up a node's credential,
-//! with `admission`, and `session` serves it; `feed` reads each change once for all of them, and
-//! `images` the whole snapshot. `reports` hands what nodes have counted over to `crate::usage`. The
-//! nodes are in `crate::nodes`.
+//! `connections` limits the connections, `service` looks up a node's credential with `admission`,
+//! and `session` serves the node. `feed` reads each change once for all streams, and `images` the
+//! whole snapshot. `reports` passes usage reports to `crate::usage`. The nodes are in
+//! `crate::nodes`.
 
 mod admission;
 mod batches;
@@ -35,23 +35,24 @@ pub(crate) use feed::FeedHealth;
 use images::Images;
 use service::Service;
 
-/// A peer that answers no ping for so long is gone; an idle stream is pinged as often.
+/// The time after which a peer that answers no ping is disconnected, and the interval of pings on
+/// an idle stream.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// Streams of one connection at a time. An Envoy has one for each instance of the filter and format
-/// of the records, and two while its code is replaced. If it needs more it opens another
-/// connection.
+/// The maximum number of streams of one connection. An Envoy has one for each instance of the
+/// filter and format of the records, and two while its code is replaced. If it needs more, it opens
+/// another connection.
 const STREAMS: u32 = 8;
 
-/// What of it operators can set.
+/// The operator's settings of the stream.
 pub(crate) struct StreamSettings {
-    /// The token that any node may present, if there is one.
+    /// The token that any node may present, if it is configured.
     pub(crate) shared_token: Option<NodeToken>,
-    /// Connections that are open at once.
+    /// The maximum number of open connections.
     pub(crate) connections: usize,
 }
 
-/// Serves nodes until `stop`, which ends every stream. Also returns whether nodes are sent changes.
+/// Serves nodes until `stop`, which ends every stream. Also returns the health of the feed.
 pub(crate) fn serve(
     listener: TcpListener,
     settings: StreamSettings,

@@ -1,4 +1,4 @@
-//! A stream's reports of usage, until they are acknowledged.
+//! The usage reports of a stream, until they are acknowledged.
 
 use latchkey_protocol::Usage;
 use latchkey_store::usage::Report;
@@ -12,27 +12,27 @@ use crate::nodes::registry::Connection;
 use crate::usage::collector::Received;
 use crate::usage::{Collector, wire};
 
-/// Reports that may be unacknowledged at a time. Nothing more is received from a node that has sent
-/// so many until one of them is in the store.
+/// The maximum number of unacknowledged reports. At the maximum, nothing more is received from the
+/// node until one of them is stored.
 pub(super) const UNACKNOWLEDGED: usize = 4;
 
-/// A node whose clock differs by more milliseconds is in other windows than the rest: what it
-/// admitted in them is held back.
+/// The clock skew in milliseconds above which a node is in different windows than the others. The
+/// requests that it admitted in these windows are held back.
 const MAX_SKEW: i64 = 300_000;
 
-/// Those of one stream.
+/// The usage reports of one stream.
 pub(super) struct Reports {
     node: NodeId,
-    /// What the node's usage is kept under.
+    /// The name under which the store keeps the node's usage.
     meter: String,
-    /// By how many milliseconds the node's clock is ahead.
+    /// The lead of the node's clock, in milliseconds.
     skew: i64,
     stream: u64,
     mailbox: Mailbox,
     collector: Collector,
-    /// Of the newest.
+    /// The sequence of the newest report.
     sequence: u64,
-    /// For room at the collector.
+    /// The reports that wait for room at the collector.
     waiting: VecDeque<Received>,
     unacknowledged: usize,
 }
@@ -52,22 +52,22 @@ impl Reports {
         }
     }
 
-    /// Whose they are, as the store has it.
+    /// Returns the name under which the store keeps the node's usage.
     pub(super) fn meter(&self) -> &str {
         &self.meter
     }
 
-    /// The node's clock is ahead by so many milliseconds.
+    /// Sets the lead of the node's clock, in milliseconds.
     pub(super) fn observe_skew(&mut self, millis: i64) {
         self.skew = millis;
     }
 
-    /// Whether another one may be received.
+    /// Returns whether another report may be received.
     pub(super) fn are_wanted(&self) -> bool {
         self.unacknowledged < UNACKNOWLEDGED
     }
 
-    /// Whether there is one to [`hand_over`](Self::hand_over).
+    /// Returns whether a report waits to be [handed over](Self::hand_over).
     pub(super) fn are_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -94,8 +94,8 @@ impl Reports {
         Ok(())
     }
 
-    /// Hands the oldest over once there is room for it. False if nobody takes any more. Cancelled,
-    /// it has done nothing.
+    /// Hands the oldest report to the collector once it has room. Returns false if the collector
+    /// has stopped. Cancelling it has no effect.
     pub(super) async fn hand_over(&mut self) -> bool {
         let Some(room) = self.collector.room().await else {
             return false;
@@ -106,7 +106,7 @@ impl Reports {
         true
     }
 
-    /// So many are in the store.
+    /// Notes that `count` reports are stored.
     pub(super) fn acknowledged(&mut self, count: usize) {
         self.unacknowledged = self.unacknowledged.saturating_sub(count);
     }

@@ -13,11 +13,11 @@ use super::connections::ConnectionHandle;
 use super::session::{self, OUTBOX, Shared};
 use crate::metrics::RefusedCredential;
 
-/// Bytes in a message of a node at most: a report of as many keys as there may be in one, of about
-/// 100 bytes each.
+/// The maximum length of a node's message, in bytes: a report of the maximum number of keys, of
+/// about 100 bytes each.
 const MAX_MESSAGE_LEN: usize = 1024 * 1024;
 
-/// Streams without a valid token whose Hello is waited for at the same time. One more ends the
+/// The maximum number of streams without a valid token that wait for Hello. A further one ends the
 /// oldest.
 const MAX_REFUSED: usize = 64;
 
@@ -38,16 +38,18 @@ impl Service {
     }
 }
 
-/// Streams without a valid token whose Hello is waited for, the oldest first. A node's Hello comes
-/// with its stream: whoever holds such streams open keeps no node from being recognized.
+/// The streams without a valid token that wait for Hello, the oldest first. A node sends its Hello
+/// with the stream, so a peer that holds such streams open does not keep a node from being
+/// recognized.
 #[derive(Default)]
 struct RefusedStreams(Mutex<VecDeque<oneshot::Sender<()>>>);
 
 impl RefusedStreams {
-    /// Begins one, and ends the oldest if there are too many. Resolves when it is to end.
+    /// Adds a stream, and ends the oldest if there are too many. The result resolves when the
+    /// stream must end.
     fn begin(&self) -> oneshot::Receiver<()> {
         let (sender, ended) = oneshot::channel();
-        // Held for no longer than this, by nobody who panics.
+        // The lock is held only in this function, which does not panic.
         let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         streams.retain(|stream| !stream.is_closed());
         if streams.len() >= MAX_REFUSED {
@@ -96,7 +98,7 @@ impl Snapshots for Service {
                 () = session => {}
                 _ = ended => {
                     metrics.refused_credentials.get_or_create(&RefusedCredential::TOKEN).inc();
-                    // Closed: whoever opened it is gone anyway.
+                    // If it is closed, the peer is gone.
                     let _ = outbox.try_send(Err(no_valid_token()));
                 }
             }

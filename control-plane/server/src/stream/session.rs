@@ -1,5 +1,5 @@
-//! One node's stream, from its Hello to its end: first what the node lacks, then every change as it
-//! comes.
+//! The stream of one node, from its Hello to its end: first the data that the node lacks, then
+//! every change.
 
 mod begin;
 mod ended;
@@ -38,12 +38,12 @@ use ended::EndedOwners;
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Messages that wait to be written. Unacknowledged batches, Welcome and the last status always
-/// have room, because everything else leaves it to them.
+/// The maximum number of messages that wait to be written. Unacknowledged batches, Welcome and the
+/// last status always have room, because everything else leaves it to them.
 pub(super) const OUTBOX: usize = 24;
 const RESERVED: usize = 8;
 
-/// What all streams share.
+/// The state that all streams share.
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) registry: Registry,
@@ -52,16 +52,16 @@ pub(super) struct Shared {
     pub(super) collector: Collector,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
-    /// Bounds what is logged of streams that are not served.
+    /// Limits log lines about streams that are not served.
     pub(super) refusals: LogLimit,
     pub(super) stop: Stop,
 }
 
-/// Why a stream ends.
+/// The reason why a stream ends.
 enum End {
     /// The node went away.
     Gone,
-    /// We tell it to.
+    /// The control plane ends the stream with this status.
     Refused(Status),
 }
 
@@ -84,7 +84,7 @@ impl From<StoreError> for End {
 
 type Outbox = mpsc::Sender<Result<ToNode, Status>>;
 
-/// Messages that are read of a stream that has ended, and for how long.
+/// The maximum number of messages that are read from an ended stream, and the time limit for that.
 const LAST_WORDS: usize = 16;
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -124,16 +124,16 @@ pub(super) async fn run(
         if served || shared.refusals.permits() {
             info!(code = ?status.code(), reason = status.message(), "stream ended");
         }
-        // Full or closed: the node is gone anyway.
+        // If it is full or closed, the node is gone.
         let _ = outbox.try_send(Err(status));
     }
 }
 
-/// Serves a node that may be, and returns how that ended. One that may not can be a node that was
-/// served before, and goes on serving.
+/// Serves a node that is admitted, and returns the reason why its stream ended. A refused node may
+/// have been served before, and may still be serving.
 ///
 /// # Errors
-/// Why it is not served.
+/// Fails with the reason why the node is not served.
 async fn admit(
     shared: Arc<Shared>,
     inbox: Streaming<FromNode>,
@@ -189,7 +189,7 @@ async fn serve(
         version = hello.facts.version,
         "node connected"
     );
-    // From here on no change is missed: what the feed no longer tells is in the store already.
+    // From here on no change is missed: changes before the subscription are in the store already.
     let mut changes = shared.feed.subscribe();
     let reports = Reports::new(
         &connection,
@@ -235,25 +235,24 @@ struct Session {
     credential: NodeCredential,
     reports: Reports,
     stop: Stop,
-    /// Of the records that the node is sent.
+    /// The format of the records for the node.
     format: u32,
     window: Window,
     ended: EndedOwners,
-    /// The newest revision that was sent whole.
+    /// The newest revision that was sent completely.
     position: Option<Head>,
-    /// The snapshot that the node loads, until it has acknowledged a revision.
+    /// The progress of the node's snapshot, until the node has acknowledged a revision.
     loading: Option<Loading>,
     contact: Contact,
     skew: Skew,
-    /// Whether Welcome was sent.
+    /// True if Welcome was sent.
     welcomed: bool,
-    /// Whether the node's snapshot is of an epoch that nobody has accepted.
+    /// True if the epoch of the node's snapshot is not accepted.
     waiting: bool,
     next_heartbeat: Instant,
-    /// When to look into the mailbox again.
+    /// The time of the next read of the mailbox.
     next_mail: Instant,
-    /// Behind which key the node must still be told all that it has to know of other nodes' use of
-    /// its keys.
+    /// The key after which the node still lacks other nodes' usage of its keys, if any.
     untold: Option<u64>,
 }
 
@@ -276,7 +275,7 @@ impl Session {
                     step?;
                     continue;
                 }
-                // One page at a time, so that changes do not wait for all of them.
+                // One page at a time, so that changes do not wait for all pages.
                 () = future::ready(()), if self.untold.is_some() => continue,
             };
             let position = self.revision();
@@ -289,7 +288,7 @@ impl Session {
         }
     }
 
-    /// The newest revision that was sent whole, or 0.
+    /// Returns the newest revision that was sent completely, or 0.
     fn revision(&self) -> u64 {
         self.position.map_or(0, |position| position.revision)
     }
@@ -302,8 +301,8 @@ impl Session {
         Ok(self.meanwhile(read(&store)).await??)
     }
 
-    /// Waits for `work`, and serves the stream meanwhile: a node that hears nothing for long gives
-    /// it up.
+    /// Waits for `work` while it serves the stream: a node without messages would give up the
+    /// stream.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, End> {
         let mut work = pin!(work);
         loop {
@@ -314,7 +313,7 @@ impl Session {
         }
     }
 
-    /// Waits for whatever comes first and deals with it. Cancelled, it has done nothing.
+    /// Waits for the next event and handles it. Cancelling it has no effect.
     async fn step(&mut self) -> Result<(), End> {
         let next_mail = self.welcomed.then_some(self.next_mail);
         tokio::select! {
@@ -334,7 +333,7 @@ impl Session {
                 handed_over.then_some(()).ok_or_else(|| stopping().into())
             }
             () = mail::filled(next_mail, &self.connection.mailbox) => self.deliver(),
-            // While nothing is received this is all there is to tell it by.
+            // The only sign of a closed stream while nothing is received.
             () = self.outbox.closed() => Err(End::Gone),
             _ = &mut self.connection.replaced => {
                 Err(Status::aborted("a newer stream of the same node has taken over").into())
@@ -370,7 +369,7 @@ impl Session {
                 self.answer_contact();
                 Ok(())
             }
-            // From a node that is one release ahead.
+            // The message is from a node that is one release ahead.
             None => Ok(()),
         }
     }
@@ -381,8 +380,8 @@ impl Session {
         self.reports.observe_skew(skew);
     }
 
-    /// Takes what the node sent before its stream ended: an Envoy that shuts down reports its last
-    /// counts, says goodbye and resets the stream, all at once.
+    /// Handles messages that the node sent before its stream ended. An Envoy that shuts down
+    /// reports its last counts, sends Goodbye and resets the stream, all at once.
     async fn take_last_words(&mut self, end: &End) {
         for _ in 0..LAST_WORDS {
             let End::Gone = end else { break };
@@ -396,7 +395,7 @@ impl Session {
         while self.reports.are_waiting() && self.reports.hand_over().await {}
     }
 
-    /// Keeps what the node has loaded for its next stream.
+    /// Keeps the node's loading progress for its next stream.
     fn leave(&mut self) {
         if let Some(loading) = self.loading.take() {
             self.shared
@@ -406,7 +405,7 @@ impl Session {
     }
 }
 
-/// Never, if there is no deadline.
+/// Waits until `deadline`, or forever if there is none.
 async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => time::sleep_until(deadline).await,

@@ -1,5 +1,5 @@
-//! Which batches of a stream are unacknowledged, what an acknowledgement is worth, and how much the
-//! link carries.
+//! The unacknowledged batches of a stream, the meaning of an acknowledgement, and the capacity of
+//! the link.
 
 use latchkey_protocol::Ack;
 use latchkey_store::CHUNK_LEN;
@@ -8,54 +8,54 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Status;
 
-/// Batches that may be unacknowledged at a time. A node may get them all at once, and its requests
-/// wait meanwhile.
+/// The maximum number of unacknowledged batches. A node may receive them all at once, and its
+/// requests wait until they are applied.
 pub(super) const WINDOW: usize = 4;
 
-/// Bytes of unacknowledged records at first, at least and at most.
+/// The initial, minimum and maximum number of unacknowledged bytes of records.
 const FIRST: usize = 16 * 1024;
 const LEAST: usize = 4 * 1024;
 const MOST: usize = WINDOW * CHUNK_LEN;
 
-/// A batch that is acknowledged within this time could have been larger.
+/// If a batch is acknowledged within this time, the next ones can be larger.
 const QUICK: Duration = Duration::from_millis(250);
 
-/// A batch that takes longer should have been smaller: what is in flight is to be there within 2
-/// seconds.
+/// If a batch takes longer, the next ones must be smaller: everything in flight should arrive
+/// within 2 seconds.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// A stream without an acknowledgement ends after this time, and what a link of [`SLOWEST`] takes
-/// for the batch.
+/// The time without an acknowledgement after which a stream ends, in addition to the time that a
+/// link of [`SLOWEST`] takes for the batch.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Bytes a second.
+/// The slowest supported link, in bytes a second.
 const SLOWEST: u64 = 2_048;
 
 struct InFlight {
     sequence: u64,
-    /// What the batch completes, or 0.
+    /// The revision that the batch completes, or 0.
     revision: u64,
     bytes: usize,
     at: Instant,
 }
 
-/// Sans-IO: told of what is sent and received.
+/// The flow control of a stream. Sans-IO: the caller passes in the events.
 pub(super) struct Window {
     sequence: u64,
     unacknowledged: VecDeque<InFlight>,
-    /// Of the records in them.
+    /// The length of the unacknowledged records, in bytes.
     bytes: usize,
-    /// Bytes that may be in flight.
+    /// The maximum number of bytes in flight.
     budget: usize,
-    /// When an acknowledgement came last.
+    /// The time of the last acknowledgement.
     progress: Option<Instant>,
-    /// The newest revision that is whole in the node's memory.
+    /// The newest revision that the node has completely.
     complete: u64,
 }
 
 impl Window {
-    /// Of a stream that goes on from revision `complete`, or begins with a whole snapshot if that
-    /// is 0.
+    /// Returns the window of a stream that resumes from revision `complete`, or that begins with a
+    /// whole snapshot if `complete` is 0.
     pub(super) fn new(complete: u64) -> Self {
         let unacknowledged = VecDeque::with_capacity(WINDOW);
         Self {
@@ -68,18 +68,19 @@ impl Window {
         }
     }
 
-    /// Whether another batch may be sent.
+    /// Returns whether another batch may be sent.
     pub(super) fn is_open(&self) -> bool {
         self.unacknowledged.is_empty()
             || (self.unacknowledged.len() < WINDOW && self.bytes < self.budget)
     }
 
-    /// Bytes that the next batch may have.
+    /// Returns the maximum length of the next batch, in bytes.
     pub(super) fn batch_bytes(&self) -> usize {
         self.budget / WINDOW
     }
 
-    /// A batch goes out that completes `revision`, or none if that is 0. Returns its sequence.
+    /// Notes a sent batch that completes `revision`, or none if `revision` is 0. Returns its
+    /// sequence.
     pub(super) fn sent(&mut self, revision: u64, bytes: usize, at: Instant) -> u64 {
         self.sequence += 1;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -92,8 +93,8 @@ impl Window {
         self.sequence
     }
 
-    /// When the oldest unacknowledged batch is overdue. Acknowledgements of others before it put
-    /// that off.
+    /// Returns the time at which the oldest unacknowledged batch is overdue. Each acknowledgement
+    /// of an earlier batch postpones it.
     pub(super) fn overdue(&self) -> Option<Instant> {
         let oldest = self.unacknowledged.front()?;
         let since = self
@@ -103,9 +104,9 @@ impl Window {
         Some(since + PROGRESS_WITHIN + Duration::from_secs(bytes / SLOWEST))
     }
 
-    /// Returns the revision that the node decides by, as far as this stream can vouch for it: until
-    /// it has completed a revision of ours, a node that still serves from another history names
-    /// revisions of that one.
+    /// Returns the revision in force at the node, as far as this stream can guarantee it. Until a
+    /// revision of ours is complete, a node that still serves from another history acknowledges
+    /// that history's revisions.
     pub(super) fn acknowledge(&mut self, ack: Ack, now: Instant) -> Result<u64, Status> {
         if ack.sequence > self.sequence {
             return Err(Status::invalid_argument(
@@ -124,7 +125,8 @@ impl Window {
         Ok(ack.revision.min(self.complete))
     }
 
-    /// Adapts to how long a batch took. Small ones say nothing about how much the link carries.
+    /// Adapts the budget to the time that a batch took. Small batches do not show the link's
+    /// capacity.
     fn adapt(&mut self, sent: &InFlight, took: Duration) {
         if took > SLOW {
             self.budget = (self.budget / 2).max(LEAST);
@@ -170,7 +172,8 @@ mod tests {
         assert_eq!(window.overdue(), Some(later + Duration::from_secs(30)));
     }
 
-    /// Over a link of so many bytes a second, without a delay of its own.
+    /// Returns the longest time in flight and the final budget, for a link of this capacity without
+    /// latency.
     fn longest_in_flight(bytes_a_second: f64) -> (Duration, usize) {
         let mut window = Window::new(0);
         let mut now = Instant::now();

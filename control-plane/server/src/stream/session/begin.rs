@@ -1,4 +1,5 @@
-//! How a stream begins: whether the node's history is ours, and from where it goes on.
+//! The start of a stream: checks that the node's history is ours, and finds the revision to
+//! continue from.
 
 use latchkey_protocol::{Waiting, Welcome, to_node};
 use latchkey_store::{Epoch, Head, Vouched};
@@ -12,25 +13,25 @@ use crate::metrics::Snapshot;
 use crate::nodes::hello::ValidatedHello;
 use crate::stream::window::Window;
 
-/// Changes are read all at once, unlike a whole snapshot, which is what a node gets that is further
-/// behind.
+/// The maximum number of changes for which a node resumes. Changes are read all at once, so a node
+/// that lags more loads a whole snapshot.
 const RESUME_BELOW: u32 = 100_000;
 
-/// For how long a stream of an unknown epoch is held, before the node may try another control
-/// plane.
+/// The time for which a stream with an unaccepted epoch is held. Then the node may try another
+/// control plane.
 const WAITING_FOR: Duration = Duration::from_secs(10);
 
-/// A node that cannot be written down is served once the last note is so old that a start knows
-/// that it does not know all nodes.
+/// A node that cannot be stored is served once the last record of this control plane is this old. A
+/// restarted control plane then knows that it does not know all nodes.
 const NOTED_BEFORE: Duration = Duration::from_secs(7);
 
 const WRITTEN_CHECKED: Duration = Duration::from_millis(100);
 
 impl Session {
-    /// Welcomes the node, and sends it a whole snapshot unless it can go on with what it has.
-    /// Returns the revision from which on changes are to be sent.
+    /// Welcomes the node, and sends it a whole snapshot unless it can continue with its own.
+    /// Returns the revision after which changes must be sent.
     pub(super) async fn begin(&mut self, hello: ValidatedHello) -> Result<u64, End> {
-        // Also one that is to wait may be serving, and a start has to count it.
+        // A node that has to wait may also be serving, and must count after a restart.
         let written = self.connection.write_down();
         if let Some(epoch) = hello.epoch {
             self.accepted(epoch).await?;
@@ -50,7 +51,7 @@ impl Session {
             resume: true,
             ..Welcome::default()
         })?;
-        // It was not told what others admitted while it was away.
+        // The node missed the reports of other nodes while it was disconnected.
         self.untold = Some(0);
         Ok(head.revision)
     }
@@ -60,7 +61,7 @@ impl Session {
         let load = self
             .meanwhile(shared.images.load(&hello.id, hello.load.as_ref()))
             .await??;
-        // To make room for.
+        // The number of keys for which the node makes room.
         let keys = self.read(async |store| store.live_keys().await).await?;
         self.welcome(Welcome {
             keys,
@@ -68,7 +69,7 @@ impl Session {
             ..Welcome::default()
         })?;
         self.loading = Some(load);
-        // Before it admits anything: what was admitted is counted.
+        // Sent before the node admits requests, so that earlier ones count.
         let mut page = Some(0);
         while let Some(after) = page {
             page = self.send_elsewhere(after, false).await?;
@@ -93,8 +94,8 @@ impl Session {
         }))
     }
 
-    /// Waits until the node is written down, so that a control plane that starts again counts it
-    /// with the limit that it has from Welcome on.
+    /// Waits until the node is stored, so that a restarted control plane counts it with the limit
+    /// that it has from Welcome on.
     async fn written(&mut self, written: impl Future<Output = ()>) -> Result<(), End> {
         let written = time::timeout(NOTED_BEFORE, written);
         let _ = self.meanwhile(written).await?;
@@ -147,14 +148,15 @@ impl Session {
         Ok(())
     }
 
-    /// The revision that the node can go on from, if what it holds is part of this store's history.
+    /// Returns the revision from which the node can continue, if its snapshot is part of this
+    /// store's history.
     async fn resumes_from(&mut self, hello: &ValidatedHello) -> Result<Option<Head>, End> {
         let revision = hello.revision;
         if hello.epoch != Some(self.shared.store.epoch()) || revision == 0 {
             return Ok(None);
         }
-        // What it has may hold keys of ended owners, which it does not know of. Its
-        // acknowledgements are not to say so.
+        // Its snapshot may contain keys of ended owners, which such a node does not know about. Its
+        // acknowledgements must not claim that they are refused.
         if self.ended.are_unknown() {
             return Ok(None);
         }

@@ -1,19 +1,19 @@
-//! Acknowledgements of nodes that cannot be told whose keys no longer count.
+//! Acknowledgements of nodes whose record format cannot name ended owners.
 //!
-//! A deleted user with many keys is named in the record of the route rules until all of the keys
-//! are removed. A record in format 3 has no place for that: such a node refuses each key once it is
-//! removed. So as long as there are keys left, its acknowledgements count only up to the revision
-//! before the deletion, and whoever waits for that is told the truth.
+//! A deleted user with many keys is named in the route rules' record until all of the keys are
+//! removed. A record in format 3 has no field for that: such a node refuses each key only once it
+//! is removed. So while keys are left, the node's acknowledgements count only up to the revision
+//! before the deletion, and calls that wait for it return the true progress.
 
 use latchkey_policy::settings::SettingsRecord;
 use std::collections::VecDeque;
 
-/// What is known of the revisions that were sent.
+/// The revisions that were sent to the node.
 pub(super) struct EndedOwners {
-    /// Whether the node reads a record that names them.
+    /// True if the node reads a record that names ended owners.
     known: bool,
-    /// Each revision that was sent, from the newest acknowledged one on, and since which revision
-    /// keys are refused that are not all removed at it.
+    /// The sent revisions from the newest acknowledged one on. The second number is the revision
+    /// since which keys of ended owners are refused, if not all of these keys are removed yet.
     sent: VecDeque<(u64, Option<u64>)>,
 }
 
@@ -29,14 +29,14 @@ impl EndedOwners {
         !self.known
     }
 
-    /// A revision is about to be sent.
+    /// Notes a revision that is about to be sent.
     pub(super) fn sent(&mut self, completed: Option<(u64, Option<u64>)>) {
         if !self.known {
             self.sent.extend(completed);
         }
     }
 
-    /// The newest revision that is in force at a node which has acknowledged `revision`.
+    /// Returns the newest revision that is in force at a node that has acknowledged `revision`.
     pub(super) fn in_force(&mut self, revision: u64) -> u64 {
         while self.sent.get(1).is_some_and(|(next, _)| *next <= revision) {
             self.sent.pop_front();

@@ -1,5 +1,5 @@
-//! What a stream tells its node about usage: that reports are stored, and what other nodes have
-//! admitted.
+//! Messages about usage to a node: acknowledgements of stored reports, and the usage by other
+//! nodes.
 
 use latchkey_protocol::{Elsewhere, UsageAck, to_node};
 use latchkey_store::usage::{self as counts, Current, ElsewherePage};
@@ -11,14 +11,14 @@ use crate::nodes::mailbox::{self, Mailbox};
 use crate::stream::reports;
 use crate::usage::wire;
 
-/// What a mailbox is emptied into at a time: an acknowledgement for each report, and one message
-/// about other nodes.
+/// The number of messages in one read of the mailbox: an acknowledgement for each report, and one
+/// message about other nodes.
 const MAIL: usize = reports::UNACKNOWLEDGED + 1;
 
 impl Session {
-    /// Tells what other instances have admitted in the current windows, with some keys behind the
-    /// number `after`: of all or of those that the node has `used` itself. Returns behind which key
-    /// there may be more.
+    /// Sends other nodes' usage in the current windows, for one page of keys with numbers above
+    /// `after`: of all keys, or of those that the node has `used` itself. Returns the number after
+    /// which the next page begins, if there is one.
     pub(super) async fn send_elsewhere(
         &mut self,
         after: u64,
@@ -41,7 +41,7 @@ impl Session {
         Ok(next)
     }
 
-    /// Tells what is in the mailbox, if there is room for it.
+    /// Sends the contents of the mailbox, if the outbox has room.
     pub(super) fn deliver(&mut self) -> Result<(), End> {
         self.next_mail = Instant::now() + mailbox::PACE;
         if self.outbox.capacity() < RESERVED + MAIL {
@@ -70,7 +70,7 @@ impl Session {
     }
 }
 
-/// Never, before anything may be told.
+/// Resolves when the mailbox has messages, but not before `from`. Without `from`, never resolves.
 pub(super) async fn filled(from: Option<Instant>, mailbox: &Mailbox) {
     at(from).await;
     mailbox.filled().await;

@@ -1,4 +1,4 @@
-//! What a stream sends: batches within what its link carries, and heartbeats.
+//! The messages that a stream sends: batches of a size that its link carries, and heartbeats.
 
 use latchkey_protocol::{Batch, Heartbeat, ToNode, to_node};
 use latchkey_store::Head;
@@ -9,8 +9,8 @@ use crate::stream::batches::{self, Batches};
 use crate::stream::images::Cursor;
 
 impl Session {
-    /// Sends the rest of the image that the node loads. Keys that have changed since are left to
-    /// the changes. Returns the image's revision.
+    /// Sends the rest of the image that the node loads. Keys that have changed since then are sent
+    /// with the changes. Returns the image's revision.
     pub(super) async fn send_image(&mut self) -> Result<u64, End> {
         let Some((image, cursor)) = self
             .loading
@@ -66,7 +66,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until few enough batches are unacknowledged.
+    /// Waits until the window allows another batch.
     async fn window_opens(&mut self) -> Result<(), End> {
         while !self.window.is_open() {
             self.step().await?;
@@ -102,15 +102,15 @@ impl Session {
             .map_err(|_| End::Gone)
     }
 
-    /// Sends what can be left out.
+    /// Sends a message that may be dropped.
     pub(super) fn tell(&mut self, message: to_node::Message) {
-        // A closed outbox shows in the next step.
+        // The next step notices a closed outbox.
         let _ = self.outbox.try_send(Ok(ToNode {
             message: Some(message),
         }));
     }
 
-    /// Tells the node that it is current as of a sign of life, once that is so.
+    /// Answers an Alive message, once the node has everything that was committed when it arrived.
     pub(super) fn answer_contact(&mut self) {
         let Some(Head { revision, tag }) = self.position.filter(|_| !self.waiting) else {
             return;
@@ -127,7 +127,7 @@ impl Session {
         }
     }
 
-    /// Holds the stream. Before Welcome it says nothing about revisions.
+    /// Sends a heartbeat, which keeps the stream alive. Before Welcome it contains no revision.
     pub(super) fn heartbeat(&mut self) {
         let heartbeat = if self.welcomed {
             let Head { revision, tag } = self.shared.store.head();
