@@ -1,12 +1,12 @@
-//! A key's IP lists: which client addresses it may be used from.
+//! A key's IP lists: the client addresses that it may be used from.
 //!
-//! With at least one allow entry, an address is admitted exactly when an allow entry matches,
-//! whatever the deny list says; without, exactly when no deny entry matches (VergeOS: "the IP Allow
-//! List takes precedence").
+//! With at least one allow entry, an address is admitted exactly when an allow entry matches, and
+//! the deny list has no effect. Without allow entries, it is admitted exactly when no deny entry
+//! matches (VergeOS: "the IP Allow List takes precedence").
 //!
 //! An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4 address in it, in lists as in
-//! requests. Apart from that IPv4 addresses match IPv4 entries alone, and IPv6 ones IPv6 entries:
-//! `::/0` is not `0.0.0.0/0`.
+//! requests. Apart from that, IPv4 addresses match only IPv4 entries, and IPv6 addresses only IPv6
+//! entries: `::/0` is not `0.0.0.0/0`.
 
 mod inclusion;
 #[cfg(test)]
@@ -17,13 +17,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub use inclusion::Origin;
 
-/// Why a text is no entry of an IP list.
+/// The reason why a text is no entry of an IP list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEntry {
     /// Neither an address nor a CIDR.
     #[error("must be an IP address, or a range such as 192.0.2.0/24 or 2001:db8::/32")]
     Syntax,
-    /// The address has bits behind the prefix: what is meant is not clear.
+    /// The address has bits after the prefix, so that its meaning is not clear.
     #[error("has bits set after its prefix; its range is {0}")]
     HostBits(IpNet),
 }
@@ -44,25 +44,25 @@ pub fn parse_entry(text: &str) -> Result<IpNet, InvalidEntry> {
 /// The enabled entries of a key's two lists, as they are sent to nodes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AddressLists {
-    /// Takes precedence unless it is empty.
+    /// The allow list. It takes precedence unless it is empty.
     pub allow: Vec<IpNet>,
-    /// Counts only while `allow` is empty.
+    /// The deny list. It has an effect only while `allow` is empty.
     pub deny: Vec<IpNet>,
 }
 
-/// The lists as requests use them: a look-up takes the logarithm of their length.
+/// The lists, compiled for requests: a look-up takes the logarithm of their length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressRule {
     /// There are no lists.
     Any,
-    /// Only these.
+    /// Only these addresses are admitted.
     Only(AddressSet),
-    /// All but these.
+    /// All addresses but these are admitted.
     AllBut(AddressSet),
 }
 
 impl AddressRule {
-    /// Sorts the lists out.
+    /// Compiles the lists.
     pub fn compile(lists: &AddressLists) -> Self {
         if !lists.allow.is_empty() {
             Self::Only(AddressSet::new(&lists.allow))
@@ -73,7 +73,7 @@ impl AddressRule {
         }
     }
 
-    /// How many ranges there are to keep.
+    /// Returns the number of ranges.
     pub fn len(&self) -> usize {
         match self {
             Self::Any => 0,
@@ -81,13 +81,13 @@ impl AddressRule {
         }
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no ranges.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether requests from the address that `source` tells are admitted. It is only asked when
-    /// there are lists; an address that is not known is not admitted then.
+    /// Returns whether requests from the address that `source` returns are admitted. `source` is
+    /// only called if there are lists; an unknown address is not admitted then.
     pub fn admits(&self, source: impl FnOnce() -> Option<IpAddr>) -> bool {
         match self {
             Self::Any => true,
@@ -105,7 +105,7 @@ pub struct AddressSet {
 }
 
 impl AddressSet {
-    /// All addresses of these ranges, which may overlap.
+    /// Creates the set of all addresses of these ranges, which may overlap.
     pub fn new(nets: &[IpNet]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for net in nets {
@@ -120,7 +120,7 @@ impl AddressSet {
         }
     }
 
-    /// Whether one of the ranges has this address.
+    /// Returns whether one of the ranges contains this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => within(&self.v4, u32::from(address)),
@@ -150,7 +150,7 @@ fn within<T: Ord>(ranges: &[(T, T)], address: T) -> bool {
         .is_some_and(|(_, last)| address <= *last)
 }
 
-/// A range within `::ffff:0:0/96` is the IPv4 range in it.
+/// Converts a range within `::ffff:0:0/96` to the IPv4 range in it.
 fn unmapped(net: IpNet) -> IpNet {
     let IpNet::V6(v6) = net else { return net };
     let Some(v4) = v6.network().to_ipv4_mapped() else {
@@ -173,8 +173,8 @@ pub fn parse_source(text: &[u8]) -> Option<IpAddr> {
 /// `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:4711`. An IPv4-mapped address
 /// is returned as the IPv4 address in it.
 ///
-/// Anything else is no address: names, quotes, zone ids, ports that are absent behind their colon
-/// or too large, and decimal numbers with leading zeros, which some read as octal.
+/// No other text is an address: not names, quotes, zone ids, ports that are missing after their
+/// colon or too large, nor decimal numbers with leading zeros, which some read as octal.
 pub fn parse_forwarded(entry: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
     let address = if let Some(text) = text.strip_prefix('[') {
@@ -192,7 +192,7 @@ pub fn parse_forwarded(entry: &[u8]) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Nothing, or a colon and a port.
+/// Checks that the text is empty, or a colon and a port.
 fn is_port(text: &str) -> Option<()> {
     if text.is_empty() {
         return Some(());
@@ -220,7 +220,7 @@ pub(crate) fn encode(net: &IpNet, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a range, and what is behind it.
+/// Reads a range, and returns it with the bytes after it.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(IpNet, &[u8])> {
     let ([family, prefix], rest) = bytes.split_first_chunk()?;
     match *family {

@@ -1,13 +1,13 @@
 //! Names of shared cells.
 //!
-//! Cells of the snapshot begin with `s` and the record format, those of the meters with `m` and the
-//! meters' layout. While Envoy replaces the filter's code, old and new VMs share one memory: with
-//! another record format the new ones build a snapshot of their own, and they count in the same
-//! meters, unless the layout of these has changed as well.
+//! The names of the snapshot's cells begin with `s` and the record format, those of the meters with
+//! `m` and the meters' layout. While Envoy replaces the filter's code, old and new VMs share one
+//! memory. If the new ones have another record format, they build their own snapshot. They count in
+//! the same meters, unless the layout of these has changed as well.
 //!
-//! Whoever changes the content of a snapshot's cell (head, page, lease, notes, progress) raises
-//! [`FORMAT`](crate::record::FORMAT); whoever changes that of a meter's cell or of the marks raises
-//! the layout.
+//! A change of the content of a snapshot's cell (head, page, lease, notes, progress) must raise
+//! [`FORMAT`](crate::record::FORMAT). A change of the content of a meter's cell or of the marks
+//! must raise the layout.
 //!
 //! The host puts the name of the instance in front, and hosts keep names of up to 22 characters
 //! without the heap.
@@ -32,13 +32,13 @@ macro_rules! meter_cell {
 
 pub(crate) use {meter_cell, snapshot_cell};
 
-/// What names of the snapshot's cells begin with.
+/// The prefix of the names of the snapshot's cells.
 pub(crate) const SNAPSHOT: &str = snapshot_cell!("");
 
 /// The number in the names of the meters' cells.
 pub(crate) const METER_LAYOUT: u8 = 4;
 
-// The names say what the numbers say.
+// The names agree with the numbers.
 const _: () =
     assert!(matches!(SNAPSHOT.as_bytes(), [b's', digit, b'/'] if (*digit - b'0') as u32 == FORMAT));
 const _: () = assert!(

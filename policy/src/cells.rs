@@ -1,19 +1,19 @@
-//! The memory that all workers of one Envoy share, as this crate needs it: named cells with a
-//! version each.
+//! The memory that all workers of one Envoy share, as this crate needs it: named cells, each with a
+//! version.
 //!
 //! Envoy's shared data can neither delete nor list, so cells have fixed names that are used again.
-//! One cell is read or written at once; nothing spans two.
+//! A call reads or writes one cell; nothing spans two cells.
 
-/// What a cell held when it was read.
+/// The content of a cell when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cell {
     /// The content; empty when the cell was cleared.
     pub bytes: Vec<u8>,
-    /// Changes with every write to the cell.
+    /// The version, which changes with every write to the cell.
     pub version: u32,
 }
 
-/// What must hold for a write to happen.
+/// The condition for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expect {
     /// Nobody has ever written the cell.
@@ -23,28 +23,29 @@ pub enum Expect {
 }
 
 impl Expect {
-    /// That the cell is as it was when `cell` was read.
+    /// Returns the condition that the cell is as it was when `cell` was read.
     pub fn unchanged(cell: Option<&Cell>) -> Self {
         cell.map_or(Self::Absent, |cell| Self::Version(cell.version))
     }
 }
 
-/// Why a cell was not read or written.
+/// The reason why a cell was not read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CellError {
-    /// Somebody else wrote the cell in the meantime.
+    /// Another thread has written the cell in the meantime.
     #[error("another writer was faster")]
     Conflict,
-    /// The host refused.
+    /// The host refused the call.
     #[error("the host's shared memory failed")]
     Host,
 }
 
 /// Shared cells. Several threads may hold one of these on the same memory.
 ///
-/// Besides the cells there is one number, the *generation*, which is read without reading any cell:
-/// whoever has written what others are to take notice of advances it afterwards. While it is what
-/// it was before a cell was read, nothing was announced since.
+/// In addition to the cells there is one number, the *generation*, which is read without reading
+/// any cell. A thread that has written something which others have to notice advances it
+/// afterwards. While the generation is what it was before a cell was read, nothing was announced
+/// since.
 pub trait Cells {
     /// Reads a cell; `None` if it was never written.
     fn get(&self, name: &str) -> Result<Option<Cell>, CellError>;
@@ -52,10 +53,11 @@ pub trait Cells {
     /// Writes a cell, if `expect` holds.
     fn set(&self, name: &str, bytes: &[u8], expect: Expect) -> Result<(), CellError>;
 
-    /// The generation; `None` where the host keeps none, so that cells have to be read.
+    /// Returns the generation; `None` if the host keeps none, so that cells have to be read.
     fn generation(&self) -> Option<u64>;
 
-    /// Gives the generation a value that it never had before, before anything that follows.
+    /// Gives the generation a value that it never had before. This takes effect before anything
+    /// that follows.
     fn advance_generation(&self);
 }
 

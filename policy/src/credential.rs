@@ -1,36 +1,38 @@
-//! Which key a request presents, and in which of the places where keys are looked for.
+//! The key that a request presents, found in the places where keys are looked for.
 //!
-//! Clients also send credentials there that are for others: a user's token, another provider's key,
-//! `undefined`. Beside a key they are ignored. Only what [begins like a key](is_ours), or is an
-//! imported key, counts as one (`crate::verdict`).
+//! Clients also send credentials for other services in these places: a user's token, another
+//! provider's key, `undefined`. Beside a key they are ignored. Only a value that [begins like a
+//! key](is_ours), or is an imported key, counts as one (`crate::verdict`).
 //!
 //! Values of a header that was sent more than once are joined by commas (RFC 9110, section 5.3), as
-//! a key holds none.
+//! a key contains no comma.
 
 use crate::key::KeyFormat;
 use crate::percent::Text;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-/// Bytes that an imported key can have: fewer would be guessed, and more are not worth a look-up.
+/// The length of imported keys, in bytes: shorter ones could be guessed, and longer ones are not
+/// worth a look-up.
 const IMPORTED_LEN: RangeInclusive<usize> = 8..=512;
 
-/// Whether `candidate` can be a key that was made elsewhere: 8 to 512 bytes of visible ASCII.
-/// Nothing else about their form is known.
+/// Returns whether `candidate` can be a key that was created in another system: 8 to 512 bytes of
+/// visible ASCII. Nothing else about the form of these keys is known.
 pub fn may_be_imported(candidate: &[u8]) -> bool {
     IMPORTED_LEN.contains(&candidate.len()) && candidate.iter().all(u8::is_ascii_graphic)
 }
 
-/// Words that clients put before a key where the key alone belongs.
+/// Words that clients put before a key where only the key belongs.
 const WORDS: [&str; 5] = ["Bearer", "Basic", "ApiKey", "Token", "Key"];
 
-/// Whether `candidate` begins like our keys, perhaps behind a word: it is meant to be one, and may
-/// be copied badly.
+/// Returns whether `candidate` begins like our keys, perhaps after a word. Such a value is meant to
+/// be a key, and may be copied badly.
 pub fn is_ours(candidate: &[u8], keys: &KeyFormat) -> bool {
     keys.resembles(candidate) || word_before_key(candidate, keys).is_some()
 }
 
-/// The word before what begins like our keys: of `Bearer lk_…` in `X-API-Key` it is `Bearer`.
+/// Returns the word before a value that begins like our keys: of `Bearer lk_…` in `X-API-Key` it is
+/// `Bearer`.
 pub fn word_before_key(candidate: &[u8], keys: &KeyFormat) -> Option<&'static str> {
     WORDS.into_iter().find(|word| {
         let Some((before, key)) = candidate.split_at_checked(word.len()) else {
@@ -41,7 +43,7 @@ pub fn word_before_key(candidate: &[u8], keys: &KeyFormat) -> Option<&'static st
     })
 }
 
-/// The key itself, where a word stands before it.
+/// Removes a word that stands before the key.
 pub fn without_word<'c>(candidate: &'c [u8], keys: &KeyFormat) -> &'c [u8] {
     let word = word_before_key(candidate, keys);
     trim(
@@ -50,24 +52,25 @@ pub fn without_word<'c>(candidate: &'c [u8], keys: &KeyFormat) -> &'c [u8] {
     )
 }
 
-/// Values of one request that are looked at. An honest one has no more.
+/// The highest number of values of one request that are checked. An honest request does not have
+/// more.
 pub const MAX_CANDIDATES: usize = 16;
 
-/// What was found in all places together.
+/// The values that were found in all places together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presented<'a> {
-    /// Nothing, or nothing but blanks.
+    /// No value, or only blanks.
     None,
     /// One value, perhaps more than once.
     One(Cow<'a, [u8]>),
-    /// Several different ones, each once.
+    /// Several different values, each once.
     Several(Vec<Cow<'a, [u8]>>),
-    /// More than [`MAX_CANDIDATES`].
+    /// More than [`MAX_CANDIDATES`] values.
     TooMany,
 }
 
 impl<'a> Presented<'a> {
-    /// Of all that was found.
+    /// Collects the values that were found.
     pub fn of(candidates: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
         let mut candidates = candidates
             .into_iter()
@@ -93,8 +96,9 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// The values of a header without some of those that are separated by commas; `None` if it has none
-/// of them. What stays is as it was, byte for byte; several headers of one name become one.
+/// Returns the values of a header without some of those that are separated by commas; `None` if it
+/// has none of these. The rest stays as it was, byte for byte; several headers of one name become
+/// one.
 pub fn without_elements<'v>(
     values: impl IntoIterator<Item = &'v [u8]>,
     mut is_removed: impl FnMut(&[u8]) -> bool,
@@ -120,17 +124,17 @@ pub fn without_elements<'v>(
     Some(trim(&kept.join(&b',')).to_vec())
 }
 
-/// The keys in a header that holds nothing else, such as `X-API-Key`.
+/// Returns the keys in a header that holds only keys, such as `X-API-Key`.
 pub fn in_header(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(trim)
 }
 
-/// The bearer tokens in `Authorization` (RFC 6750); the scheme can be in any case.
+/// Returns the bearer tokens in `Authorization` (RFC 6750); the scheme can be in any case.
 pub fn in_authorization(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     in_header(value).filter_map(bearer_token)
 }
 
-/// The token in one of the values of `Authorization`.
+/// Returns the token in one of the values of `Authorization`.
 pub fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("bearer".len())?;
     let delimited = token
@@ -139,7 +143,7 @@ pub fn bearer_token(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && delimited).then(|| trim(token))
 }
 
-/// The values of a query parameter in a path, decoded.
+/// Returns the values of a query parameter in a path, decoded.
 pub fn in_query<'a>(path: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let query = split_query(path).1.unwrap_or_default();
     query
@@ -147,8 +151,8 @@ pub fn in_query<'a>(path: &'a [u8], name: &'a str) -> impl Iterator<Item = Cow<'
         .filter_map(move |pair| value_of(pair, name))
 }
 
-/// A path without a query parameter, where its decoded value is to be removed; `None` if there is
-/// none.
+/// Returns a path without the query parameters of a name whose decoded value is to be removed;
+/// `None` if there are none.
 pub fn without_query(
     path: &[u8],
     name: &str,
@@ -169,15 +173,15 @@ pub fn without_query(
     found.then_some(kept)
 }
 
-/// The values of a cookie (RFC 6265); several `Cookie` headers may be joined by commas or
+/// Returns the values of a cookie (RFC 6265); several `Cookie` headers may be joined by commas or
 /// semicolons.
 pub fn in_cookies<'a>(value: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     cookies(value).filter_map(move |cookie| cookie_value(cookie, name))
 }
 
-/// The header without a cookie, where its value is to be removed, and empty if it held no other;
-/// `None` if there is none. What stays keeps the delimiter before it: other cookies may hold
-/// commas.
+/// Returns the header without the cookies of a name whose value is to be removed, which is empty if
+/// there are no others; `None` if there are none to remove. The other cookies keep the delimiter
+/// before them, as they may contain commas.
 pub fn without_cookie(
     value: &[u8],
     name: &str,
@@ -226,7 +230,7 @@ fn cookie_value<'a>(cookie: &'a [u8], name: &str) -> Option<&'a [u8]> {
     )
 }
 
-/// A path, and the query behind the first `?`.
+/// Splits a path from the query after the first `?`.
 pub(crate) fn split_query(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     match path
         .iter()
@@ -238,7 +242,7 @@ pub(crate) fn split_query(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The value of a pair of a query whose name, decoded, is this one.
+/// Returns the value of a pair of a query, if the pair's decoded name is `name`.
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
     let mut parts = pair.splitn(2, |byte| *byte == b'=');
     let found = parts
@@ -247,7 +251,7 @@ fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<Cow<'a, [u8]>> {
     found.then(|| decoded(parts.next().unwrap_or_default()))
 }
 
-/// Percent-encoding and `+` undone; what is no valid escape stays as it is.
+/// Decodes percent-encoding and `+`; an invalid escape stays as it is.
 fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     if text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         Cow::Owned(Text::of_query(text).bytes().collect())
@@ -256,7 +260,7 @@ fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Without optional whitespace around (RFC 9110, section 5.6.3).
+/// Removes optional whitespace from both ends (RFC 9110, section 5.6.3).
 fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;

@@ -1,4 +1,4 @@
-//! The header that tells the upstream who is calling: a structured-field dictionary (RFC 9651),
+//! The header that identifies the caller to the upstream: a structured-field dictionary (RFC 9651),
 //! such as `key="key_abc123def456", name="CI", account="acc_…", user="usr_…", subaccount="sub_…",
 //! roles=("dns_manager"), tier="basic", env="live"`. Without a subaccount or without roles, that
 //! member is left out.
@@ -10,7 +10,7 @@ use crate::record::{KeyRecord, PolicyRecord};
 /// The header's name.
 pub const HEADER: &str = "x-latchkey-identity";
 
-/// One thing that is known of an admitted key, for a header of its own.
+/// One attribute of an admitted key, for a separate header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     /// `key_…`
@@ -21,7 +21,7 @@ pub enum Field {
     Account,
     /// The owner, `usr_…`
     User,
-    /// The one that the request acts on, `sub_…`; empty if it names none.
+    /// The subaccount that the request acts on, `sub_…`; empty if it names none.
     Subaccount,
     /// The key's roles, joined by commas.
     Roles,
@@ -32,7 +32,7 @@ pub enum Field {
 }
 
 impl Field {
-    /// All of them, by the names that the identity header has for them.
+    /// All fields, by their names in the identity header.
     pub const ALL: [(&'static str, Self); 8] = [
         ("key", Self::Key),
         ("name", Self::Name),
@@ -44,7 +44,7 @@ impl Field {
         ("env", Self::Env),
     ];
 
-    /// The field's plain value, percent-encoded where it is not printable ASCII.
+    /// Returns the field's plain value, percent-encoded where it is not printable ASCII.
     pub fn of(self, key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) -> String {
         let value = match self {
             Self::Key => return key.key_id(),
@@ -64,7 +64,7 @@ impl Field {
     }
 }
 
-/// What all keys of a policy have in common, rendered once.
+/// The attributes that all keys of a policy share, rendered once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
     account: String,
@@ -73,13 +73,13 @@ pub struct Shared {
     tier: String,
     env: &'static str,
     /// The dictionary's members that come from the policy: those before the subaccount, and those
-    /// behind it.
+    /// after it.
     before: String,
     behind: String,
 }
 
 impl Shared {
-    /// Of this policy.
+    /// Renders the attributes of this policy.
     pub fn render(policy: &PolicyRecord) -> Self {
         let (mut before, mut behind) = (String::new(), String::new());
         push_member(&mut before, "account", &policy.account);
@@ -106,7 +106,7 @@ impl Shared {
     }
 }
 
-/// The header's value for this key, and for a request that acts on this subaccount.
+/// Returns the header's value for this key, and for a request that acts on this subaccount.
 pub fn render(key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) -> String {
     let parts = [
         &shared.before,
@@ -159,7 +159,8 @@ fn push_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// The byte itself if it is `plain`, or else its escape, in lower case as Display Strings have it.
+/// Appends the byte itself if it is `plain`, or else its escape, in lower case as in Display
+/// Strings.
 fn push_encoded(out: &mut String, byte: u8, plain: bool) {
     if plain {
         out.push(char::from(byte));

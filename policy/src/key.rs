@@ -1,28 +1,29 @@
-//! The key: `<prefix>_<environment>_<32 base62 characters>`, of which the last 6 are a checksum
-//! over all before them, so that a mistyped key is told from an unknown one with no look-up.
+//! The key: `<prefix>_<environment>_<32 base62 characters>`. The last 6 characters are a checksum
+//! over all before them, so that a mistyped key is distinguished from an unknown one without a
+//! look-up.
 
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// Characters after the environment: 26 random ones (154 bits) and the checksum.
+/// The number of characters after the environment: 26 random ones (154 bits) and the checksum.
 pub const SECRET_LEN: usize = 32;
 const RANDOM_LEN: usize = 26;
 const CHECKSUM_LEN: usize = 6;
 const MAX_PREFIX_LEN: usize = 16;
 
-/// What a key is for. It is part of the key itself.
+/// The environment that a key is for. It is part of the key itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Environment {
     /// Production traffic.
     Live,
-    /// Anything else.
+    /// Any other traffic.
     Test,
 }
 
 impl Environment {
-    /// The word in the key, in the API and in the identity header.
+    /// Returns the word in the key, in the API and in the identity header.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
@@ -30,7 +31,7 @@ impl Environment {
         }
     }
 
-    /// The inverse of [`as_str`](Self::as_str).
+    /// Parses the word; the inverse of [`as_str`](Self::as_str).
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "live" => Some(Self::Live),
@@ -40,15 +41,15 @@ impl Environment {
     }
 }
 
-/// The SHA-256 of a key: all of it that is ever stored or sent.
+/// The SHA-256 of a key. Only this of a key is ever stored or sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyDigest(pub [u8; KeyDigest::LEN]);
 
 impl KeyDigest {
-    /// Bytes in a digest.
+    /// The length of a digest, in bytes.
     pub const LEN: usize = 32;
 
-    /// The digest of a presented key.
+    /// Computes the digest of a presented key.
     pub fn of(key: &[u8]) -> Self {
         Self(Sha256::digest(key).into())
     }
@@ -72,17 +73,17 @@ impl fmt::Debug for KeyDigest {
 pub struct PlainKey(String);
 
 impl PlainKey {
-    /// The key itself, for the one answer that shows it.
+    /// Returns the key itself, for the one answer that shows it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// What is stored in its place.
+    /// Returns the digest, which is stored instead of the key.
     pub fn digest(&self) -> KeyDigest {
         KeyDigest::of(self.0.as_bytes())
     }
 
-    /// `lk_live_Ab3d...x9Qz`: for people to recognise a key by.
+    /// Returns the key's mask, `lk_live_Ab3d...x9Qz`, by which people recognise it.
     pub fn masked(&self) -> String {
         let start = self.0.len().saturating_sub(SECRET_LEN);
         let head = self.0.get(..start.saturating_add(4)).unwrap_or_default();
@@ -118,7 +119,7 @@ pub struct KeyFormat {
 }
 
 impl Default for KeyFormat {
-    /// `lk_…`
+    /// Returns the format of keys that begin with `lk_`.
     fn default() -> Self {
         Self {
             prefix: "lk".to_owned(),
@@ -127,7 +128,7 @@ impl Default for KeyFormat {
 }
 
 impl KeyFormat {
-    /// Keys that begin with `prefix` and an underscore.
+    /// Creates the format of keys that begin with `prefix` and an underscore.
     pub fn new(prefix: &str) -> Result<Self, InvalidPrefix> {
         let letter_first = prefix
             .bytes()
@@ -145,15 +146,15 @@ impl KeyFormat {
         }
     }
 
-    /// Whether `candidate` begins as a key does: it may be one that was copied badly.
+    /// Returns whether `candidate` begins as a key does: it may be one that was copied badly.
     pub fn resembles(&self, candidate: &[u8]) -> bool {
         candidate
             .strip_prefix(self.prefix.as_bytes())
             .is_some_and(|rest| rest.first() == Some(&b'_'))
     }
 
-    /// Whether `candidate` has the form and the checksum of a key. Says nothing about whether it
-    /// exists.
+    /// Checks that `candidate` has the form and the checksum of a key, which does not mean that the
+    /// key exists.
     pub fn check(&self, candidate: &[u8]) -> Result<Environment, Malformed> {
         let rest = candidate
             .strip_prefix(self.prefix.as_bytes())
@@ -171,8 +172,8 @@ impl KeyFormat {
         let (body, sum) = candidate
             .split_last_chunk::<CHECKSUM_LEN>()
             .ok_or(Malformed)?;
-        // The checksum's own characters are compared to base62 ones; the random part is not
-        // otherwise looked at.
+        // The checksum's own characters are compared to base62 ones; of the random part only the
+        // alphabet is checked.
         if checksum(body) == *sum && secret.iter().all(u8::is_ascii_alphanumeric) {
             Ok(environment)
         } else {
@@ -180,7 +181,8 @@ impl KeyFormat {
         }
     }
 
-    /// A new key. `fill` overwrites its argument with bytes from a cryptographic generator.
+    /// Generates a new key. `fill` overwrites its argument with bytes from a cryptographic
+    /// generator.
     pub fn generate<E>(
         &self,
         environment: Environment,
@@ -191,7 +193,8 @@ impl KeyFormat {
         let mut random = [0; RANDOM_LEN];
         while key.len() < body_len {
             fill(&mut random)?;
-            // Six bits a byte; the two values that are no index into the alphabet are drawn again.
+            // Each byte gives six bits; the two values that are no index into the alphabet are
+            // drawn again.
             let drawn = random
                 .iter()
                 .filter_map(|byte| BASE62.get(usize::from(byte & 63)));
@@ -206,7 +209,7 @@ impl KeyFormat {
     }
 }
 
-/// CRC-32 in six base62 digits, most significant first.
+/// Computes CRC-32 as six base62 digits, most significant first.
 fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
     let mut rest = crc32fast::hash(body);
     let mut digits = [b'0'; CHECKSUM_LEN];

@@ -1,15 +1,15 @@
-//! The meters of all keys in shared cells, and which of them have changed since they were last
-//! reported.
+//! The meters of all keys in shared cells, and marks for those that have changed since they were
+//! last reported.
 //!
 //! A key's meter is in the cell of the key's slot, so there are never more cells than keys that
-//! lived at once. Any worker changes it, by compare-and-set, so nothing that two of them do at once
-//! is lost.
+//! lived at once. Any worker changes it, by compare-and-set, so that no change is lost when two
+//! workers change it at once.
 //!
-//! Whoever has changed meters [marks](mark) them afterwards, in bitmaps over the slots; whoever
-//! reports clears the marks of what has arrived, and sets those again whose meter has moved on
-//! meanwhile. So a change that was marked is reported some time, whatever happens in between, and a
-//! report that is lost costs nothing. Marks that a worker has not yet made when it crashes are made
-//! at the next change.
+//! A worker that has changed meters [marks](mark) them afterwards, in bitmaps over the slots. The
+//! worker that reports clears the marks of the meters whose report has arrived, and sets those
+//! again whose meter has changed in between. So a marked change is always reported in the end, and
+//! a lost report costs nothing. Marks that a worker has not yet made when it crashes are made at
+//! the next change.
 
 mod reporter;
 
@@ -20,11 +20,12 @@ use crate::cells::{Cell, CellError, Cells, Expect};
 use crate::meter::{Meter, MeterError, Owner};
 use crate::snapshot::Unavailable;
 
-/// How often a change is tried while others are faster. One of those that try succeeds each time,
-/// so with a worker for each of a hundred cores this is never reached.
+/// The number of times that a change is tried while other workers write the cell first. One of
+/// those that try succeeds each time, so with a worker for each of a hundred cores this is never
+/// reached.
 const ATTEMPTS: usize = 10_000;
 
-/// Slots in one bitmap.
+/// The number of slots in one bitmap.
 const PAGE: u32 = 4096;
 
 /// The bitmap of the bitmaps in which a bit is set.
@@ -38,8 +39,8 @@ fn page_cell(page: u32) -> String {
     format!(concat!(cell_names::meter_cell!("m"), "{:x}"), page)
 }
 
-/// Changes the meter of `owner`; `None` if the slot is a later key's by now. A meter that cannot be
-/// trusted is begun anew, and this time there is no answer.
+/// Changes the meter of `owner`; `None` if the slot now belongs to a later key. A meter that cannot
+/// be trusted is reset, and this call fails.
 pub fn change<T>(
     cells: &impl Cells,
     slot: u32,
@@ -54,7 +55,7 @@ pub fn change<T>(
             Ok(meter) => meter,
             Err(MeterError::Superseded) => return Ok(None),
             Err(MeterError::Damaged) => {
-                // If another was faster, it did the same.
+                // If another worker was faster, it did the same.
                 let _ = cells.set(&name, &Meter::new(owner).encode(), expect);
                 return Err(Unavailable::Counters);
             }
@@ -69,8 +70,8 @@ pub fn change<T>(
     Err(Unavailable::Host)
 }
 
-/// The meter in a slot, whosoever it is and if it can be read, and the version of its cell, which
-/// is 0 if there is none.
+/// Returns the meter in a slot, of any key and if it can be read, and the version of its cell,
+/// which is 0 if there is none.
 pub fn read(cells: &impl Cells, slot: u32) -> Result<(Option<Meter>, u32), CellError> {
     let cell = cells.get(&meter_cell(slot))?;
     Ok(cell.map_or((None, 0), |cell| {
@@ -78,20 +79,21 @@ pub fn read(cells: &impl Cells, slot: u32) -> Result<(Option<Meter>, u32), CellE
     }))
 }
 
-/// Says that the meters of `slots`, in ascending order, have changed.
+/// Marks the meters of `slots`, in ascending order, as changed.
 pub fn mark(cells: &impl Cells, slots: &[u32]) -> Result<(), CellError> {
     for slots in slots.chunk_by(|a, b| a / PAGE == b / PAGE) {
         let page = slots.first().copied().unwrap_or_default() / PAGE;
         update(cells, &page_cell(page), |bits| {
             slots.iter().for_each(|slot| set(bits, slot % PAGE))
         })?;
-        // Behind the page, as `clear` looks at the page behind the summary.
+        // The summary is written after the page, because `clear` reads the page after it has
+        // written the summary.
         update(cells, SUMMARY, |bits| set(bits, page))?;
     }
     Ok(())
 }
 
-/// At most `limit` slots from `from` on that are marked, in ascending order.
+/// Returns at most `limit` slots from `from` on that are marked, in ascending order.
 pub fn marked(cells: &impl Cells, from: u32, limit: usize) -> Result<Vec<u32>, CellError> {
     let mut slots = Vec::new();
     for page in ones(&bits(cells.get(SUMMARY)?)).filter(|page| *page >= from / PAGE) {
@@ -109,7 +111,7 @@ pub fn marked(cells: &impl Cells, from: u32, limit: usize) -> Result<Vec<u32>, C
 }
 
 /// Clears the marks of `reported`: slots, in ascending order, with the version that the meter's
-/// cell had. Those whose meters have changed since stay marked.
+/// cell had. Slots whose meters have changed since stay marked.
 pub fn clear(cells: &impl Cells, reported: &[(u32, u32)]) -> Result<(), CellError> {
     for reported in reported.chunk_by(|(a, _), (b, _)| a / PAGE == b / PAGE) {
         let page = reported.first().map(|(slot, _)| *slot).unwrap_or_default() / PAGE;
@@ -122,7 +124,7 @@ pub fn clear(cells: &impl Cells, reported: &[(u32, u32)]) -> Result<(), CellErro
         })?;
         if empty {
             update(cells, SUMMARY, |bits| unset(bits, page))?;
-            // A worker that marked in between did not see the summary without the page.
+            // A worker that marked a slot in between may still have seen the page in the summary.
             if !is_empty(&bits(cells.get(&name)?)) {
                 update(cells, SUMMARY, |bits| set(bits, page))?;
             }

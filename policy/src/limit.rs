@@ -8,10 +8,11 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
-/// The last second of the year 9999, beyond which RFC 3339 has no times and minutes no numbers.
+/// The last second of the year 9999: RFC 3339 has no later times, and the minutes after it no
+/// numbers.
 const LAST_SECOND: i64 = 253_402_300_799;
 
-/// `now` as the windows take it: Unix time in seconds, from 1970 to 9999.
+/// Returns `now` within the range that windows have: Unix time in seconds, from 1970 to 9999.
 pub(crate) fn clamped(now: i64) -> i64 {
     now.clamp(0, LAST_SECOND)
 }
@@ -19,21 +20,21 @@ pub(crate) fn clamped(now: i64) -> i64 {
 /// The windows that a limit can be for, the shortest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Window {
-    /// From second 0 to second 59.
+    /// A minute, from second 0 to second 59.
     Minute,
-    /// From minute 0.
+    /// An hour, from minute 0.
     Hour,
-    /// From midnight.
+    /// A day, from midnight.
     Day,
-    /// From midnight on the first.
+    /// A month, from midnight on the first.
     Month,
 }
 
 impl Window {
-    /// All of them, the shortest first.
+    /// All windows, the shortest first.
     pub const ALL: [Self; 4] = [Self::Minute, Self::Hour, Self::Day, Self::Month];
 
-    /// The name in the API and in sentences.
+    /// Returns the name in the API and in sentences.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Minute => "minute",
@@ -43,9 +44,9 @@ impl Window {
         }
     }
 
-    /// The number of the window that a time is in: minutes, hours, days since the Unix epoch;
-    /// months since year 0. `now` is Unix time in seconds; what is before 1970 or after 9999 is
-    /// taken for the first or last second of that.
+    /// Returns the number of the window that a time is in: minutes, hours, days since the Unix
+    /// epoch; months since year 0. `now` is Unix time in seconds; a time before 1970 or after 9999
+    /// is taken for the first or last second of that range.
     pub fn number(self, now: i64) -> u32 {
         let now = clamped(now);
         let number = match self {
@@ -58,12 +59,12 @@ impl Window {
         u32::try_from(number).unwrap_or(u32::MAX)
     }
 
-    /// When the window of this number is over: the first second behind it, Unix time.
+    /// Returns the end of the window of this number: the first second after it, in Unix time.
     pub fn end(self, number: u32) -> i64 {
         self.begin(i64::from(number).saturating_add(1))
     }
 
-    /// The length of the window of this number, in seconds.
+    /// Returns the length of the window of this number, in seconds.
     pub fn seconds(self, number: u32) -> u32 {
         let seconds = self
             .end(number)
@@ -81,17 +82,17 @@ impl Window {
     }
 }
 
-/// A key's limits: requests a window, at least 1; `None` where there is no limit.
+/// A key's limits: requests per window, at least 1; `None` if there is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Limits([Option<u32>; Window::ALL.len()]);
 
 impl Limits {
-    /// The limit for a window.
+    /// Returns the limit for a window.
     pub fn get(&self, window: Window) -> Option<u32> {
         self.0.get(window as usize).copied().flatten()
     }
 
-    /// The same with another limit for one window.
+    /// Returns the same limits with another limit for one window.
     #[must_use]
     pub fn with(mut self, window: Window, limit: Option<u32>) -> Self {
         if let Some(slot) = self.0.get_mut(window as usize) {
@@ -100,7 +101,7 @@ impl Limits {
         self
     }
 
-    /// Whether there is none at all.
+    /// Returns whether there are no limits.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(Option::is_none)
     }

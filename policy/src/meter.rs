@@ -1,18 +1,19 @@
-//! The counters of one key: how much of its limits is used up, and what is reported about it.
+//! The counters of one key: the used part of its limits, and the numbers that are reported about
+//! it.
 //!
-//! All of them are in one shared cell, so that one compare-and-set changes them together: whoever
-//! loses a race reads the cell again and asks again. Nothing here is ever refused by one limit
-//! after another has been charged.
+//! All counters are in one shared cell, so that one compare-and-set changes them together. A worker
+//! that loses a race reads the cell and tries again. A request is never charged to one limit and
+//! then refused by another.
 //!
-//! A cell belongs to a slot, which one key after the other has. It says whose counters it holds:
-//! the epoch of the key's snapshot, and the key's number, which grows from key to key. All secrets
-//! of a key are counted together; when each was used last is kept of two, as there are never more
-//! that are good.
+//! A cell belongs to a slot, which one key after the other has. The cell names the key whose
+//! counters it holds: the epoch of the key's snapshot, and the key's number, which grows from key
+//! to key. All secrets of a key are counted together. The time of last use is kept for two secrets,
+//! as there are never more that are good.
 //!
 //! **The clock.** Windows are the calendar's, and only the newest of each kind is counted. A clock
 //! that goes back by up to [`MAX_STEP_BACK`] reopens none: the newer window goes on until the clock
-//! is in it again. If the window is further ahead than that, a clock was plainly wrong before.
-//! Waiting for it could refuse a key for years, so the window that the clock says now begins, from
+//! is in it again. If the window is further ahead than that, the clock was clearly wrong before.
+//! Waiting for it could refuse a key for years, so the window of the present time begins, from
 //! zero: after such a clock a key can have one window's requests again.
 
 mod allowance;
@@ -33,14 +34,16 @@ use crate::snapshot::Epoch;
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-/// How many seconds a clock can be set back without reopening a window. It is the most that ntpd
-/// corrects by itself (its panic threshold); it takes a clock that is further off for broken.
+/// The number of seconds that a clock can be set back without reopening a window. It is the most
+/// that ntpd corrects without an operator (its panic threshold): it takes a clock that is further
+/// off for broken.
 pub const MAX_STEP_BACK: i64 = 1_000;
 
-/// By how many seconds another node's clock may be ahead of this one for what it admitted to count.
+/// The number of seconds that another node's clock may be ahead of this one for its counts to be
+/// used.
 pub const MAX_SKEW: i64 = 60;
 
-/// Whose counters they are.
+/// The key that counters belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The first bytes of the snapshot's epoch.
@@ -50,7 +53,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// The key of that number, in a snapshot of that epoch.
+    /// Returns the owner for the key of that number, in a snapshot of that epoch.
     pub fn of(epoch: &Epoch, key: u64) -> Self {
         let [a, b, c, d, ..] = *epoch;
         Self {
@@ -60,13 +63,13 @@ impl Owner {
     }
 }
 
-/// Why there are no counters.
+/// The reason why there are no counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MeterError {
     /// The cell cannot be trusted.
     #[error("damaged counters")]
     Damaged,
-    /// A later key has the slot: this one is no more.
+    /// A later key has the slot: this key no longer exists.
     #[error("the counters are a later key's")]
     Superseded,
 }
@@ -77,15 +80,15 @@ impl From<Damaged> for MeterError {
     }
 }
 
-/// Requests that were admitted in one window.
+/// The requests that were admitted in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Tally {
     number: u32,
-    /// By this Envoy process.
+    /// The requests admitted by this Envoy process.
     here: u32,
-    /// By others, and by earlier processes.
+    /// The requests admitted by other nodes, and by earlier processes.
     elsewhere: u32,
-    /// Granted to workers of this process, which have not yet said what became of it.
+    /// The requests granted to workers of this process that have not settled them yet.
     held: u32,
 }
 
@@ -93,15 +96,15 @@ struct Tally {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Meter {
     owner: Owner,
-    /// By window.
+    /// The tallies, by window.
     tallies: [Tally; Window::ALL.len()],
-    /// By outcome.
+    /// The numbers of requests, by outcome.
     requests: [u64; Outcome::ALL.len()],
     last_uses: LastUses,
 }
 
 impl Meter {
-    /// Counters at zero.
+    /// Creates counters at zero.
     pub fn new(owner: Owner) -> Self {
         Self {
             owner,
@@ -111,8 +114,8 @@ impl Meter {
         }
     }
 
-    /// The counters of `owner` from the cell of its slot: as they were left, or new ones if the
-    /// cell is empty or was another key's.
+    /// Returns the counters of `owner` from the cell of its slot: as they were left, or new ones if
+    /// the cell is empty or was another key's.
     ///
     /// # Errors
     /// [`MeterError::Superseded`] if the cell is a later key's of the same epoch.
@@ -130,12 +133,12 @@ impl Meter {
         }
     }
 
-    /// Whose counters these are.
+    /// Returns the key that these counters belong to.
     pub fn owner(&self) -> Owner {
         self.owner
     }
 
-    /// Takes one request from every limit if all admit it, else from none, and counts it as
+    /// Takes one request from every limit if all admit it, or else from none, and counts it as
     /// [`Outcome::Allowed`] or [`Outcome::RateLimited`].
     pub fn admit(&mut self, limits: &Limits, now: i64) -> Quota {
         let quota = self.quota(limits, now);
@@ -147,8 +150,8 @@ impl Meter {
         quota
     }
 
-    /// Counts a request that passes, whatever the limits say: in all windows, limited or not. Which
-    /// secret it was made with is for [`Meter::used`] to say.
+    /// Counts a request that passes, in all windows, even if a limit is used up. The secret that it
+    /// was made with is recorded by [`Meter::used`].
     pub fn pass(&mut self, now: i64) {
         for window in Window::ALL {
             let tally = self.tally(window, now);
@@ -163,7 +166,7 @@ impl Meter {
         self.count(Outcome::Allowed);
     }
 
-    /// What [`Meter::admit`] would say. Nothing changes.
+    /// Returns the result that [`Meter::admit`] would have. Nothing changes.
     pub fn quota(&self, limits: &Limits, now: i64) -> Quota {
         let Some(nearest) = self.nearest(limits, now) else {
             return Quota {
@@ -171,7 +174,7 @@ impl Meter {
                 refused_by: None,
             };
         };
-        // The nearest is one that is used up, if any is, and of those the last to end.
+        // The nearest limit is one that is used up, if any is, and of those the last to end.
         let Some(remaining) = nearest.remaining.checked_sub(1) else {
             let Remaining {
                 window,
@@ -198,15 +201,15 @@ impl Meter {
         }
     }
 
-    /// The limit with the fewest requests left as things stand, for the headers of an answer to a
-    /// request that takes none; of several the one whose window ends last, and then the one with
-    /// the longest window.
+    /// Returns the limit with the fewest requests left at present, for the headers of an answer to
+    /// a request that takes none. Of several it is the one whose window ends last, and then the one
+    /// with the longest window.
     pub fn nearest(&self, limits: &Limits, now: i64) -> Option<Remaining> {
         self.remaining(limits, now)
             .min_by_key(|limit| (limit.remaining, Reverse((limit.reset, limit.window))))
     }
 
-    /// All limits as things stand, the shortest window first.
+    /// Returns all limits as they are at present, the shortest window first.
     pub fn remaining(&self, limits: &Limits, now: i64) -> impl Iterator<Item = Remaining> {
         Window::ALL.into_iter().filter_map(move |window| {
             let limit = limits.get(window)?;
@@ -230,23 +233,24 @@ impl Meter {
         })
     }
 
-    /// Counts a request that did not get as far as the limits.
+    /// Counts a request that was refused before the limits were checked.
     pub fn count(&mut self, outcome: Outcome) {
         if let Some(requests) = self.requests.get_mut(outcome as usize) {
             *requests = requests.saturating_add(1);
         }
     }
 
-    /// Notes that the key's secret of that number was used at `now`, in Unix seconds, by a request
-    /// that passed. Where it came from is asked of the first one in a second alone.
+    /// Records that the key's secret of that number was used at `now`, in Unix seconds, by a
+    /// request that passed. `from` returns its address, and is called only for the first request in
+    /// a second.
     pub fn used(&mut self, secret: u32, now: i64, from: impl FnOnce() -> Option<IpAddr>) {
         self.last_uses.note(secret, now, from);
     }
 
-    /// What others have admitted in a window, as the control plane tells it. Within a window this
-    /// only grows. A newer window begins with it, unless it is further ahead of `now` than
-    /// [`MAX_SKEW`]: then another node's clock is wrong, and must not end the window here. What is
-    /// said of older windows no longer matters.
+    /// Takes over the requests that other nodes have admitted in a window, as the control plane
+    /// sends them. Within a window this number only grows. A newer window begins with it, unless it
+    /// is further ahead of `now` than [`MAX_SKEW`]: then another node's clock is wrong, and must
+    /// not end the window here. Counts for older windows no longer matter.
     pub fn elsewhere(&mut self, window: Window, number: u32, count: u32, now: i64) {
         let mut tally = self.tally(window, now);
         if number > tally.number && number <= window.number(now.saturating_add(MAX_SKEW)) {
@@ -261,13 +265,14 @@ impl Meter {
         }
     }
 
-    /// Requests by outcome, in the order of [`Outcome::ALL`], since the counters began.
+    /// Returns the numbers of requests by outcome, in the order of [`Outcome::ALL`], since the
+    /// counters began.
     pub fn requests(&self) -> [u64; Outcome::ALL.len()] {
         self.requests
     }
 
-    /// The newest window of each kind in which this process admitted a request: its number, and how
-    /// many.
+    /// Returns the newest window of each kind in which this process admitted a request: its number,
+    /// and the number of requests.
     pub fn windows(&self) -> impl Iterator<Item = (Window, u32, u32)> {
         let tallies = Window::ALL.into_iter().zip(self.tallies);
         tallies
@@ -275,13 +280,13 @@ impl Meter {
             .map(|(window, tally)| (window, tally.number, tally.here))
     }
 
-    /// The last uses of two of the key's secrets, the newer secret first: of the newest that was
-    /// used, and of the other that was used last.
+    /// Returns the last uses of two of the key's secrets, the newer secret first: of the newest
+    /// that was used, and of the other that was used last.
     pub fn last_uses(&self) -> impl Iterator<Item = LastUse> {
         self.last_uses.iter()
     }
 
-    /// The tally of the window that counts at `now`.
+    /// Returns the tally of the window that counts at `now`.
     fn tally(&self, window: Window, now: i64) -> Tally {
         let kept = self
             .tallies
@@ -306,7 +311,7 @@ impl Meter {
     }
 }
 
-/// The newest window that counts at `now`, should it have begun already.
+/// Returns the newest window that counts at `now`, if it has begun already.
 fn newest(window: Window, now: i64) -> u32 {
     window.number(now.saturating_add(MAX_STEP_BACK))
 }

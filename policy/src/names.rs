@@ -16,12 +16,13 @@ pub struct HeaderNames {
 }
 
 impl HeaderNames {
-    /// Whether `name` is one of the names, in this very spelling. Names are in lower case.
+    /// Returns whether `name` is one of the names, in exactly this spelling. Names are in lower
+    /// case.
     pub fn has(&self, name: &[u8]) -> bool {
         self.may_have(name) && self.names.iter().any(|known| known.as_bytes() == name)
     }
 
-    /// Whether `name` is one of the names, in any spelling. Pseudo-headers are not.
+    /// Returns whether `name` is one of the names, in any spelling. Pseudo-headers are not.
     pub fn has_any_spelling(&self, name: &[u8]) -> bool {
         self.may_have(name)
             && name.first() != Some(&b':')
@@ -33,8 +34,8 @@ impl HeaderNames {
         self.names.iter().map(|name| &**name)
     }
 
-    /// Whether one of the names has the length of `name`. Almost all other names are told apart by
-    /// this alone.
+    /// Returns whether one of the names has the length of `name`. This check rules out almost all
+    /// other names.
     fn may_have(&self, name: &[u8]) -> bool {
         self.lengths & bit(name.len()) != 0
     }
@@ -48,8 +49,8 @@ impl<N: Into<Box<str>>> FromIterator<N> for HeaderNames {
     }
 }
 
-/// Whether `name` can arrive as `known`: the same letters in any case and the same digits, and any
-/// other character where `known` has one.
+/// Returns whether `name` can arrive as `known`: the same letters in any case and the same digits,
+/// and any other character where `known` has one.
 pub fn is_spelling(known: &str, name: &[u8]) -> bool {
     known.len() == name.len()
         && known

@@ -4,18 +4,18 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-/// What can stand for something else in a text.
+/// The encoding of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Encoding {
-    /// Nothing.
+    /// Every byte is itself.
     Plain,
     /// `%` and two hexadecimal digits.
     Percent,
-    /// The same, and `+` for a blank.
+    /// The encoding `Percent`, and `+` for a blank.
     Form,
 }
 
-/// Part of a request, compared by what it stands for.
+/// Part of a request, compared in decoded form.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
     raw: &'a [u8],
@@ -23,7 +23,7 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// Of a header: every byte is itself.
+    /// Creates the text of a header: every byte is itself.
     pub(crate) fn of_header(raw: &'a [u8]) -> Self {
         Self {
             raw,
@@ -31,9 +31,9 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Of a path.
+    /// Creates the text of a path.
     pub(crate) fn of_path(raw: &'a [u8]) -> Self {
-        // Most have none, and are compared as they are.
+        // Most paths have no escapes, and are compared as they are.
         let encoding = if raw.contains(&b'%') {
             Encoding::Percent
         } else {
@@ -42,7 +42,7 @@ impl<'a> Text<'a> {
         Self { raw, encoding }
     }
 
-    /// Of a query: a name, or a value.
+    /// Creates the text of a name or a value in a query.
     pub(crate) fn of_query(raw: &'a [u8]) -> Self {
         Self {
             raw,
@@ -50,17 +50,18 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// The bytes that it stands for. What is no valid escape stays as it is.
+    /// Returns the decoded bytes. An invalid escape stays as it is.
     pub(crate) fn bytes(self) -> Bytes<'a> {
         Bytes(self)
     }
 
-    /// The characters that it stands for; what is not UTF-8 is replaced somehow.
+    /// Returns the decoded characters; bytes that are not UTF-8 are replaced, not necessarily by
+    /// U+FFFD.
     pub(crate) fn chars(self) -> Chars<'a> {
         Chars(self.bytes())
     }
 
-    /// Its place before or behind `other`, by their bytes.
+    /// Returns the order of this text and `other`, by their decoded bytes.
     pub fn compare(self, other: &str) -> Ordering {
         match self.encoding {
             Encoding::Plain => self.raw.cmp(other.as_bytes()),
@@ -75,14 +76,14 @@ impl PartialEq<str> for Text<'_> {
     }
 }
 
-/// For people: allocates, and replaces what is not UTF-8.
+/// Text for people: allocates, and replaces bytes that are not UTF-8.
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(&self.bytes().collect::<Vec<_>>()))
     }
 }
 
-/// The bytes that a text stands for.
+/// The decoded bytes of a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Bytes<'a>(Text<'a>);
 
@@ -102,7 +103,7 @@ impl Iterator for Bytes<'_> {
     }
 }
 
-/// The characters that a text stands for.
+/// The decoded characters of a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Chars<'a>(Bytes<'a>);
 
@@ -125,7 +126,7 @@ impl Iterator for Chars<'_> {
     }
 }
 
-/// The byte that the two digits behind a `%` stand for, and what is behind them.
+/// Decodes the two digits after a `%`, and returns the byte with the bytes after them.
 fn escaped(behind: &[u8]) -> Option<(u8, &[u8])> {
     let (&[high, low], rest) = behind.split_first_chunk()?;
     let digit = |byte: u8| {
@@ -136,7 +137,7 @@ fn escaped(behind: &[u8]) -> Option<(u8, &[u8])> {
     Some((digit(high)? << 4 | digit(low)?, rest))
 }
 
-/// Whether every `%` begins a valid escape.
+/// Returns whether every `%` begins a valid escape.
 pub(crate) fn is_well_formed(raw: &[u8]) -> bool {
     raw.split(|byte| *byte == b'%')
         .skip(1)

@@ -1,24 +1,24 @@
-//! Whether one rule admits no more than another.
+//! Comparing rules: whether all addresses that one rule admits are admitted by another.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::{AddressRule, AddressSet};
 
-/// IPv4-mapped IPv6 addresses: requests have the IPv4 addresses in them.
+/// The range of IPv4-mapped IPv6 addresses: requests have the IPv4 addresses in them.
 const MAPPED: (u128, u128) = (0xffff_0000_0000, 0xffff_ffff_ffff);
 
-/// Where a request can come from.
+/// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// This address.
     Address(IpAddr),
-    /// An address that is not known.
+    /// An unknown address.
     Unknown,
 }
 
 impl AddressRule {
-    /// The first origin that this rule admits and `other` does not. None if this rule admits no
-    /// more than `other`.
+    /// Returns the first origin that this rule admits and `other` does not; `None` if `other`
+    /// admits all that this rule admits.
     pub fn beyond(&self, other: &Self) -> Option<Origin> {
         let v4 = || {
             let first = first_outside(&self.admitted_v4(), &other.admitted_v4())?;
@@ -51,7 +51,7 @@ impl AddressRule {
         self.admitted(|set| set.v6.clone(), u128::MAX)
     }
 
-    /// The addresses from 0 to `highest` that are admitted, of one family.
+    /// Returns the addresses of one family, from 0 to `highest`, that are admitted.
     fn admitted(
         &self,
         ranges: impl FnOnce(&AddressSet) -> Vec<(u128, u128)>,
@@ -65,7 +65,8 @@ impl AddressRule {
     }
 }
 
-/// What disjoint, ascending ranges leave of the numbers from 0 to `highest`.
+/// Returns the numbers from 0 to `highest` that are not in `ranges`, which are disjoint and
+/// ascending.
 fn complement(ranges: &[(u128, u128)], highest: u128) -> Vec<(u128, u128)> {
     let mut left = Vec::with_capacity(ranges.len().saturating_add(1));
     let mut next = Some(0_u128);
@@ -84,8 +85,8 @@ fn complement(ranges: &[(u128, u128)], highest: u128) -> Vec<(u128, u128)> {
     left
 }
 
-/// The first number of `ranges` that is not in `covering`. Both are disjoint and ascending; ranges
-/// that touch count as one.
+/// Returns the first number of `ranges` that is not in `covering`. Both are disjoint and ascending;
+/// ranges that touch count as one.
 fn first_outside(ranges: &[(u128, u128)], covering: &[(u128, u128)]) -> Option<u128> {
     for (first, last) in ranges {
         let mut next = *first;
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(rule(&["::/0"], &[]).beyond(&rule(&["::/0"], &[])), None);
     }
 
-    /// Against a look at every address of a small space, and an unknown one.
+    /// Compared with a check of every address of a small space, and of an unknown one.
     #[test]
     fn inclusion_agrees_with_what_both_rules_admit() {
         let mut random = Random(23);

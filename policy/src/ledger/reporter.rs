@@ -1,8 +1,8 @@
-//! Which of the sessions that share the meters reports them.
+//! The election of the session that reports the meters, among those that share them.
 //!
 //! While Envoy replaces a filter by one with another record format, there are two snapshots in the
-//! process, each with its session, and one set of meters. One session reports; another takes over
-//! when it has not been heard of for [`EXPIRY`].
+//! process, each with its session, and one set of meters. One session reports. Another takes over
+//! when the reporting session has not renewed its role for [`EXPIRY`].
 
 use crate::cell_names::meter_cell;
 use crate::cells::{CellError, Cells, Expect};
@@ -12,19 +12,19 @@ use crate::snapshot::secret_in;
 const ROLE: &str = meter_cell!("reporter");
 const SECRET: &str = meter_cell!("secret");
 
-/// How long the role is kept without being renewed, in nanoseconds.
+/// The time for which the role is kept without being renewed, in nanoseconds.
 const EXPIRY: u64 = 3_000_000_000;
 
 /// A role that was renewed less than this long ago is not written again.
 const PAUSE: u64 = 500_000_000;
 
-/// The secret of the meters' memory, under which usage is reported: what was kept first, which is
-/// `fresh` if nothing was.
+/// Returns the secret of the meters' memory, under which usage is reported: the one that was stored
+/// first, which is `fresh` if there was none.
 pub fn secret(cells: &impl Cells, fresh: [u8; 16]) -> Result<[u8; 16], CellError> {
     secret_in(cells, SECRET, fresh)
 }
 
-/// The session that reports, and when it last said so.
+/// The session that reports, and the time at which it last renewed its role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Role {
     format: u32,
@@ -54,8 +54,8 @@ impl Role {
     }
 }
 
-/// Whether the session of the snapshot's term `term` reports, at `now` by the monotonic clock.
-/// Takes the role if it is free, or was an earlier session's of the same snapshot.
+/// Returns whether the session of the snapshot's term `term` reports, at `now` by the monotonic
+/// clock. Takes the role if it is free, or was an earlier session's of the same snapshot.
 pub fn is_reporter(cells: &impl Cells, term: u32, now: u64) -> Result<bool, CellError> {
     is_reporter_of(cells, FORMAT, term, now)
 }

@@ -5,16 +5,16 @@
 //! begin in March, so that the leap day is their last and each month begins on the same day of
 //! every year.
 
-/// From 1 March of year 0 to 1 January 1970.
+/// The number of days from 1 March of year 0 to 1 January 1970.
 const DAYS_BEFORE_1970: i64 = 719_468;
 
-/// Days in 400 years, after which the calendar repeats itself.
+/// The number of days in 400 years, after which the calendar repeats itself.
 const DAYS_IN_ERA: i64 = 146_097;
 
-/// From January of year 0 to its March, from where the algorithms count.
+/// The number of months from January of year 0 to its March, where the algorithms begin to count.
 const MONTHS_BEFORE_MARCH: i64 = 2;
 
-/// The month that `day` is in, counted since January of year 0.
+/// Returns the month that `day` is in, counted since January of year 0.
 pub(super) fn month_of(day: i64) -> i64 {
     let day = day.saturating_add(DAYS_BEFORE_1970);
     let (era, day) = (day.div_euclid(DAYS_IN_ERA), day.rem_euclid(DAYS_IN_ERA));
@@ -32,7 +32,7 @@ pub(super) fn month_of(day: i64) -> i64 {
         .saturating_add(MONTHS_BEFORE_MARCH)
 }
 
-/// The first day of a month that is counted since January of year 0.
+/// Returns the first day of a month that is counted since January of year 0.
 pub(super) fn first_day_of(month: i64) -> i64 {
     let month = month.saturating_sub(MONTHS_BEFORE_MARCH);
     let (year, month) = (month.div_euclid(12), month.rem_euclid(12));
@@ -42,7 +42,7 @@ pub(super) fn first_day_of(month: i64) -> i64 {
         .saturating_sub(DAYS_BEFORE_1970)
 }
 
-/// Days in the years from March of year 0 to March of `year`.
+/// Returns the number of days in the years from March of year 0 to March of `year`.
 fn days_in_years(year: i64) -> i64 {
     let with_leap_days = year.saturating_mul(365).saturating_add(year.div_euclid(4));
     with_leap_days

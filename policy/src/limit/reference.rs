@@ -1,5 +1,5 @@
 //! The calendar that tests compare with: a list of days, each found from the one before by the
-//! rules of school.
+//! usual rules.
 
 use super::Window;
 
@@ -9,7 +9,7 @@ pub(crate) struct Calendar {
     days: Vec<(u32, u32, u32)>,
 }
 
-/// A window, with its first second and the first one behind it.
+/// A window, with its first second and the first one after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) number: u32,
@@ -39,12 +39,12 @@ impl Calendar {
         Self { days }
     }
 
-    /// How many days there are.
+    /// Returns the number of days.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.days.len()).unwrap()
     }
 
-    /// The window that the second `now` is in.
+    /// Returns the window that the second `now` is in.
     pub(crate) fn span(&self, window: Window, now: i64) -> Span {
         let even = |length: i64| {
             let number = now / length;

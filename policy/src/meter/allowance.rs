@@ -1,44 +1,42 @@
-//! Requests that one worker may admit by itself, so that it need not ask the shared counters about
-//! each.
+//! Requests that one worker may admit without asking the shared counters about each.
 //!
-//! What is granted to a worker is taken from all windows at once, as `held`, before it admits any
-//! of it: so no two workers ever admit the same request, and the sum of what they admit is never
-//! above a limit. What it has admitted, and what it has not, is [settled](Meter::settle) later.
-//! Only where much is left is anything granted; from there on the counters are asked about each
-//! request, and the last of them is admitted wherever it comes in.
+//! A grant to a worker is taken from all windows at once, as `held`, before the worker admits any
+//! of it. So no two workers ever admit the same request, and the sum of their admissions is never
+//! above a limit. The admitted part and the rest are [settled](Meter::settle) later. A grant is
+//! made only while much is left. After that the counters are asked about each request, so that the
+//! last one is admitted at whichever worker it arrives.
 
 use super::{LastUses, Meter, Outcome, Quota, Remaining};
 use crate::limit::{Limits, Window};
 use std::net::IpAddr;
 
-/// With fewer requests left than this nothing is granted.
+/// The number of remaining requests below which nothing is granted.
 const LEAST_REMAINING: u32 = 4096;
 
-/// Which part of what is left is granted at once.
+/// The divisor for a grant: one in this many of the remaining requests is granted at once.
 const PART: u32 = 64;
 
-/// The most that is granted at once.
+/// The highest number of requests that is granted at once.
 const MOST: u32 = 1024;
 
-/// What one worker was granted, and what has become of it.
+/// The requests that were granted to one worker, and those of them that it has admitted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Allowance {
-    /// The counters behind the grant, each in the window that it was taken from.
+    /// The counters from which the grant was taken, each in its window at that time.
     meter: Meter,
     limits: Limits,
-    /// The second in which the first of them ends.
+    /// The second in which the first of these windows ends.
     until: i64,
     granted: u32,
     admitted: u32,
-    /// The limit that was nearest to used up, before any of this was admitted.
+    /// The limit that was nearest to used up, before any of the grant was admitted.
     nearest: Option<Remaining>,
     last_uses: LastUses,
 }
 
 impl Allowance {
     /// Admits a request at `now`, in Unix seconds, if there is one left, and if `limits` and
-    /// windows are those that it was granted in. `from` is asked of the first request in a second
-    /// alone.
+    /// windows are those of the grant. `from` is called only for the first request in a second.
     pub fn admit(
         &mut self,
         limits: &Limits,
@@ -64,13 +62,15 @@ impl Allowance {
         })
     }
 
-    /// Settles it, and grants another under the same limits, if there is enough left for one.
+    /// Settles the allowance, and grants another under the same limits, if there is enough left for
+    /// one.
     pub fn renew(&self, meter: &mut Meter, now: i64) -> Option<Self> {
         meter.settle(self);
         meter.grant(&self.limits, now)
     }
 
-    /// The counters as they were when it was granted, and what it has admitted since.
+    /// Returns the counters as they were when the allowance was granted, with the requests that it
+    /// has admitted since.
     pub fn meter(&self) -> Meter {
         let mut meter = self.meter;
         meter.settle(self);
@@ -87,7 +87,7 @@ impl Allowance {
 }
 
 impl Meter {
-    /// Grants a part of what is left, if that is much.
+    /// Grants a part of the remaining requests, if there are many.
     pub fn grant(&mut self, limits: &Limits, now: i64) -> Option<Allowance> {
         let nearest = self.nearest(limits, now);
         let granted = match nearest {
@@ -95,8 +95,8 @@ impl Meter {
             Some(Remaining { remaining, .. }) => (remaining / PART).min(MOST),
             None => MOST,
         };
-        // A clock that was set back: until it is in the newest window again, each request is asked
-        // about.
+        // The clock was set back: until it is in the newest window again, the counters are asked
+        // about each request.
         if Window::ALL
             .into_iter()
             .any(|window| self.tally(window, now).number != window.number(now))
@@ -121,7 +121,7 @@ impl Meter {
         })
     }
 
-    /// Takes back what was granted, and counts what of it was admitted.
+    /// Takes the grant back, and counts the requests of it that were admitted.
     pub fn settle(&mut self, allowance: &Allowance) {
         let Allowance {
             meter,
@@ -131,7 +131,7 @@ impl Meter {
             ..
         } = allowance;
         let tallies = self.tallies.iter_mut().zip(&meter.tallies);
-        // In a later window it was not taken from anything.
+        // In a later window the grant was not taken from anything.
         for (tally, _) in tallies.filter(|(tally, taken_from)| tally.number == taken_from.number) {
             tally.held = tally.held.saturating_sub(*granted);
             tally.here = tally.here.saturating_add(*admitted);
@@ -140,7 +140,7 @@ impl Meter {
             *requests = requests.saturating_add((*admitted).into());
         }
         for used in last_uses.iter() {
-            // Another worker may know of a later one.
+            // Another worker may have recorded a later use.
             if self
                 .last_uses
                 .iter()
@@ -249,7 +249,7 @@ mod tests {
                 && !take(&mut allowance, &limits, NOW - 60)
                 && take(&mut allowance, &limits, NOW)
         );
-        // Another began in the meantime.
+        // Another window began in the meantime.
         meter.pass(end);
         meter.settle(&allowance);
         let here = meter

@@ -1,11 +1,11 @@
-//! How counters are encoded: the content of a cell.
+//! The encoding of counters: the content of a cell.
 //!
 //! `format: u8` · the epoch's first 4 bytes · `key` · for each window, the shortest first,
 //! `number`, `here`, `elsewhere`, `held` · `counted: u8`, a bit for each outcome, in the order of
-//! `Outcome::ALL`, and for each that is set `requests` · for each of two last uses, the newest
-//! secret's first, `address: u8`: 0 is no last use, 1 one from an unknown address, 4 and 6 from one
-//! of that version, and unless it is 0 `secret`, `at`, the address · `crc: u32` over all before.
-//! Numbers without a type are LEB128; the checksum and addresses are as long as they are.
+//! `Outcome::ALL`, and for each bit that is set `requests` · for each of two last uses, the newest
+//! secret's first, `address: u8`: 0 is no last use, 1 one from an unknown address, 4 and 6 one from
+//! an address of that version, and unless it is 0 `secret`, `at`, the address · `crc: u32` over all
+//! before. Numbers without a type are LEB128; the checksum and addresses are not.
 //!
 //! Most numbers are small or 0, and there is a cell for every key that was ever used.
 
@@ -17,14 +17,14 @@ use std::net::IpAddr;
 const FORMAT: u8 = METER_LAYOUT;
 const CRC_LEN: usize = 4;
 
-/// What most keys need.
+/// The length that is enough for most keys.
 const USUAL_LEN: usize = 96;
 
-// A bit for each.
+// One bit for each outcome.
 const _: () = assert!(Outcome::ALL.len() == 8);
 
 impl Meter {
-    /// The cell's new content.
+    /// Encodes the cell's new content.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(USUAL_LEN);
         out.push(FORMAT);
@@ -53,7 +53,7 @@ impl Meter {
     /// Reads and verifies a cell's content.
     ///
     /// # Errors
-    /// [`Damaged`] if it is no encoding of this format, whole and unchanged.
+    /// [`Damaged`] if the bytes are no encoding of this format, whole and unchanged.
     pub fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
         let (content, crc) = bytes.split_last_chunk::<CRC_LEN>().ok_or(Damaged)?;
         if crc32fast::hash(content) != u32::from_le_bytes(*crc) {

@@ -1,4 +1,4 @@
-//! When a key's secrets were used last, and from where.
+//! The last uses of a key's secrets: time and address.
 
 use std::net::IpAddr;
 
@@ -7,9 +7,9 @@ use std::net::IpAddr;
 pub struct LastUse {
     /// The secret's number, from 1.
     pub secret: u32,
-    /// Unix seconds.
+    /// The time, in Unix seconds.
     pub at: i64,
-    /// Where the first request of that second came from; an IPv4-mapped address is the IPv4 address
+    /// The address of the first request of that second; an IPv4-mapped address is the IPv4 address
     /// in it.
     pub from: Option<IpAddr>,
 }
@@ -21,10 +21,10 @@ pub struct LastUse {
 pub(super) struct LastUses(pub(super) [Option<LastUse>; LastUses::LEN]);
 
 impl LastUses {
-    /// A key has at most one good secret besides its newest.
+    /// The number of secrets: a key has at most one good secret in addition to its newest.
     pub(super) const LEN: usize = 2;
 
-    /// Notes a use. The newest secret's is never given up for an older one's.
+    /// Records a use. The newest secret's is never replaced by an older one's.
     pub(super) fn note(&mut self, secret: u32, at: i64, from: impl FnOnce() -> Option<IpAddr>) {
         if self
             .iter()

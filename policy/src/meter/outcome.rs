@@ -1,19 +1,19 @@
-//! What becomes of requests, as it is counted for each key.
+//! The outcomes of requests, as they are counted for each key.
 
-/// What can become of a request with a key that exists.
+/// The outcome of a request with a key that exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It passed.
+    /// The request passed.
     Allowed,
     /// The key, its owner or its account is disabled.
     DisabledKey,
     /// The key is past its expiry.
     ExpiredKey,
-    /// The address is not one that the key's IP lists allow.
+    /// The address is not one that the key's IP lists admit.
     IpDenied,
     /// The service is outside the key's scope.
     OutOfScope,
-    /// The key or its owner has not got the permission.
+    /// The key or its owner does not have the permission.
     MissingPermission,
     /// The subaccount is not among the key's.
     SubaccountDenied,
@@ -22,7 +22,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them, in the order in which they are reported: `outcome as usize` is the index.
+    /// All outcomes, in the order in which they are reported: `outcome as usize` is the index.
     pub const ALL: [Self; 8] = [
         Self::Allowed,
         Self::DisabledKey,

@@ -1,4 +1,4 @@
-//! What a key's limits say to a request.
+//! The answer of a key's limits to a request.
 
 use crate::limit::Window;
 
@@ -9,11 +9,11 @@ pub struct Remaining {
     pub window: Window,
     /// The window's number.
     pub number: u32,
-    /// Requests that it has in all.
+    /// The limit: requests per window.
     pub limit: u32,
-    /// Those that are left.
+    /// The number of requests that are left.
     pub remaining: u32,
-    /// When the window ends, in Unix seconds.
+    /// The end of the window, in Unix seconds.
     pub reset: i64,
 }
 
@@ -22,23 +22,23 @@ pub struct Remaining {
 pub struct Exhausted {
     /// The limit's window.
     pub window: Window,
-    /// Requests that it has in all.
+    /// The limit: requests per window.
     pub limit: u32,
-    /// Seconds, at least 1, until no limit that is used up now is so any more.
+    /// Seconds, at least 1, until none of the limits that are used up now is used up any longer.
     pub retry_after: i64,
 }
 
-/// What the limits say to a request.
+/// The answer of the limits to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
     /// The limit with the fewest requests left, after this request; `None` if there are no limits.
     pub nearest: Option<Remaining>,
-    /// The limit that refuses it. If several do, the one that does so for longest.
+    /// The limit that refuses the request. If several do, the one that does so for longest.
     pub refused_by: Option<Exhausted>,
 }
 
 impl Quota {
-    /// Whether all limits admit the request.
+    /// Returns whether all limits admit the request.
     pub fn admitted(&self) -> bool {
         self.refused_by.is_none()
     }
