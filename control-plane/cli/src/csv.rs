@@ -3,8 +3,8 @@
 //! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@`, also after blanks, quotation
 //! marks or an apostrophe. Such a cell is written with an additional apostrophe before it, which
 //! makes it a text in a spreadsheet. Reading removes exactly that apostrophe. Apostrophes at the
-//! beginning do not matter for whether a cell would run. So every cell is read as it was before it
-//! was written, for all contents.
+//! beginning do not matter for whether a cell would run. So each cell is read exactly as it was
+//! before it was written.
 
 use ::csv::{Position, ReaderBuilder, StringRecord, WriterBuilder};
 use latchkey_model::text;

@@ -1,5 +1,5 @@
-//! `/v1/accounts`: how the operator makes, bounds and closes them, and that none sees anything of
-//! another.
+//! Tests `/v1/accounts`: the operator creates, restricts and deletes accounts, and no account sees
+//! anything of another.
 
 use crate::harness::{Client, EMAIL, PASSWORD, Plane, START};
 use crate::node::Node;
@@ -7,7 +7,7 @@ use latchkey_policy::limit::Window;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// What the audit says was done, in order.
+/// Returns the actions in the audit, in order.
 pub(crate) async fn audited(plane: &Plane) -> Vec<String> {
     let query = "SELECT action FROM audit WHERE action <> 'session.create' ORDER BY seq";
     sqlx::query_scalar(query)
@@ -16,7 +16,7 @@ pub(crate) async fn audited(plane: &Plane) -> Vec<String> {
         .unwrap()
 }
 
-/// An account's id, of its path.
+/// Returns the account's id from its path.
 fn id(path: &str) -> &str {
     path.rsplit_once('/').unwrap().1
 }
@@ -426,13 +426,13 @@ async fn nothing_of_one_account_is_anothers() {
         .await
         .refused(403, "missing_permission");
     assert_eq!(plane.store().revision(), revision);
-    // What is unique is so within an account.
+    // Unique names are unique only within an account.
     second.key("CI").await;
     second.service("dns").await;
     second.subaccount("dev").await;
 }
 
-/// Limits that nodes have of a key.
+/// Returns the limits that a node has for a key.
 async fn limits(node: &mut Node, plane: &Plane, name: &str) -> [Option<u32>; 2] {
     node.catch_up(plane.store().revision()).await;
     [Window::Minute, Window::Hour].map(|window| node.snapshot.policy(name).limits.get(window))

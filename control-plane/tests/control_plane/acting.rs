@@ -1,4 +1,4 @@
-//! Changes that are asked for by someone whose authority ends while the request is on its way.
+//! Tests changes whose caller loses the permission while the request is being sent.
 
 use crate::harness::{Client, PASSWORD, Plane, imported};
 use reqwest::{Method, StatusCode};
@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A request of which all but the last byte is there.
+/// A request of which all but the last byte has been sent.
 struct Unfinished {
     stream: TcpStream,
     last: u8,
 }
 
 impl Unfinished {
-    /// Returns once the control plane waits for the body: so it has seen who asks.
+    /// Begins the request. Returns once the control plane waits for the body, and so has
+    /// authenticated the caller.
     async fn begin(
         plane: &Plane,
         client: &Client<'_>,
@@ -45,7 +46,7 @@ impl Unfinished {
         }
     }
 
-    /// The answer's status and body.
+    /// Sends the last byte, and returns the status and the body of the response.
     async fn end(mut self) -> (u16, Value) {
         self.stream.write_all(&[self.last]).await.unwrap();
         let mut answer = String::new();
@@ -58,7 +59,7 @@ impl Unfinished {
     }
 }
 
-/// Every call that changes something and has a body.
+/// Returns every call that changes something and has a body.
 fn changes(key: &str, user: &str) -> [(Method, String, Value); 11] {
     let admin = json!({"email": "late@localhost", "password": PASSWORD});
     [
@@ -116,8 +117,8 @@ fn changes(key: &str, user: &str) -> [(Method, String, Value); 11] {
     ]
 }
 
-/// Begins each of the changes as somebody who may, has `change` made of them, and expects each to
-/// be refused.
+/// Begins each change as a permitted user, applies `change` to that user, and expects each begun
+/// change to be refused.
 async fn refused_after(change: Value, status: u16, code: &str) {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;

@@ -1,5 +1,5 @@
-//! What a copy of the database says of imported keys: nothing by which a guess can be confirmed,
-//! without the at-rest key.
+//! Tests that a copy of the database cannot confirm a guess of an imported key without the at-rest
+//! key.
 
 mod earlier;
 
@@ -19,10 +19,10 @@ use std::path::Path;
 
 const OTHER_KEY: &str = "00000000000000000000000000000000000000000000000000000000000000ff";
 
-/// A key that a guess finds.
+/// A key that can be guessed.
 const PIN: &str = "pin-482913";
 
-/// All bytes of the database and of its log.
+/// Returns all bytes of the database and its log.
 fn bytes(database: &Path) -> Vec<u8> {
     let log = fs::read(format!("{}-wal", database.display())).unwrap_or_default();
     [fs::read(database).unwrap(), log].concat()
@@ -32,7 +32,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// In which forms a digest can stand somewhere.
+/// Returns the encodings in which a digest could be stored.
 fn forms(digest: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex = hex::encode(digest);
     vec![
@@ -56,7 +56,7 @@ fn forms(digest: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Asserts that the database confirms no guess of these keys.
+/// Asserts that the database cannot confirm a guess of these keys.
 fn confirms_nothing(database: &Path, keys: &[&str]) {
     let bytes = bytes(database);
     for key in keys {
@@ -74,7 +74,8 @@ fn confirms_nothing(database: &Path, keys: &[&str]) {
     }
 }
 
-/// What a call with this header and body was remembered by, without an at-rest key.
+/// Returns the hash by which a call with this header and body was identified without an at-rest
+/// key.
 fn unkeyed_body_hash(header: &str, body: &str) -> Vec<u8> {
     let mac = Hmac::<Sha256>::new_from_slice(header.as_bytes()).unwrap();
     mac.chain_update(body).finalize().into_bytes().to_vec()
@@ -90,7 +91,7 @@ async fn import(client: &Client<'_>, key: &str) -> Answer {
         .await
 }
 
-/// Stops it, and begins again with another at-rest key or none.
+/// Stops the control plane, and starts it with another at-rest key or none.
 async fn restart_with(plane: &mut Plane, key: Option<&str>) -> Result<(), String> {
     plane.take().shutdown().await;
     plane.at_rest_key = key.map(str::to_owned);
@@ -102,8 +103,7 @@ async fn database_confirms_no_guess_of_an_imported_key() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("other").await;
-    // As the current secret, an old one, a revoked one, one of an import that was made again, and a
-    // tombstone.
+    // A current secret, an old one, a revoked one, one of a repeated import, and a tombstone.
     let keys = [
         "pin-000001",
         "pin-000002",
@@ -168,7 +168,7 @@ async fn database_confirms_no_guess_of_an_imported_key() {
     plane.take().shutdown().await;
     confirms_nothing(&plane.database(), &keys);
     assert!(!contains(&bytes(&plane.database()), &hash));
-    // The test can find what is there.
+    // The search finds data that is in the database.
     assert!(contains(&bytes(&plane.database()), b"tombstone"));
 
     plane.run().await;
@@ -247,7 +247,7 @@ async fn imports_without_an_at_rest_key_are_refused() {
     assert_eq!(plane.store().revision(), revision);
     client.key("our own need none").await;
 
-    // Nothing depends on the key, so any will do.
+    // No data depends on the key, so any other key is accepted.
     restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap();
     assert_eq!(
         import(&plane.log_in().await, PIN).await.status,
@@ -283,12 +283,12 @@ async fn at_rest_key_is_replaced_by_a_start_with_both() {
     fs::write(&old, format!("{AT_REST_KEY}\n")).unwrap();
     fs::set_permissions(&old, fs::Permissions::from_mode(0o600)).unwrap();
     let flag = format!("--at-rest-old-key-file={}", old.display());
-    // The first start has both, as the same key.
+    // At the first start, the current and the old key are the same.
     let mut plane = Plane::start_with(&[&flag]).await;
     plane.log_in().await.import("CI", PIN).await;
     restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap();
     assert!(Node::ready(&plane).await.snapshot.by(PIN).is_some());
-    // Neither the old key alone opens it now, nor is it needed.
+    // The database does not open with only the old key, and no longer needs it.
     fs::write(&old, format!("{:064x}\n", 1)).unwrap();
     restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap();
     let client = plane.log_in().await;
@@ -363,7 +363,7 @@ async fn masks_show_nothing_of_a_digest() {
         .await
         .unwrap();
     assert!(sent.contains(r#""key_prefix":"imported""#), "{sent}");
-    // An export is imported as it is.
+    // An exported key can be imported unchanged.
     let mut row = imported("CD", "pin-000007");
     row["key_prefix"] = json!("imported");
     let made = client

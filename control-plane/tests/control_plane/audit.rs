@@ -1,5 +1,5 @@
-//! The audit: every change by somebody, with who, when and from where; append-only, and without a
-//! secret.
+//! Tests the audit: it records every change by a user or key, with who, when and from where. It is
+//! append-only and contains no secret.
 
 use crate::harness::{Answer, Client, EMAIL, PASSWORD, Plane};
 use reqwest::{Method, StatusCode};
@@ -31,7 +31,7 @@ async fn every_change_has_its_entry() {
         .header("x-forwarded-for", "198.51.100.7")
         .header("x-request-id", "edit-1");
     assert_eq!(Answer::of(edit).await.status, StatusCode::OK);
-    // What makes no difference is no change.
+    // A change without a difference is not recorded.
     admin
         .patch(&format!("/v1/keys/{id}"), json!({"limits": {"minute": 5}}))
         .await;
@@ -88,7 +88,7 @@ async fn every_change_has_its_entry() {
         (&create["before"], &create["after"]["name"]),
         (&Value::Null, &json!("CI"))
     );
-    // No proxy has said from where.
+    // No proxy has reported the client's address.
     assert_eq!(create["source_address"], Value::Null);
     assert_eq!(
         all[4]["after"],

@@ -1,4 +1,4 @@
-//! Backups, and what becomes of them.
+//! Tests making and restoring backups.
 
 use crate::harness::{PASSWORD, Plane, START};
 use latchkey_store::backup::{Backup, BackupError, Restored, backup, restore};
@@ -21,7 +21,7 @@ async fn number(pool: &SqlitePool, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(pool).await.unwrap()
 }
 
-/// What is in the database's directory, without the database and what belongs to it.
+/// Returns the files in the database's directory, except those of the database.
 fn others(database: &Path) -> BTreeSet<String> {
     let names = fs::read_dir(database.parent().unwrap())
         .unwrap()
@@ -52,7 +52,7 @@ async fn a_backup_under_writes_is_of_one_moment() {
             let file = file.clone();
             async move { backup(&database, &file).await.unwrap() }
         });
-        // Each revision is two keys more or two less: a moment has an even number.
+        // Each revision adds or removes two keys, so every revision has an even number of keys.
         while !copy.is_finished() {
             let made = plane
                 .create_keys(&format!("{round}-{}", plane.store().revision()), 2)
@@ -124,7 +124,7 @@ async fn a_backup_writes_over_nothing_and_leaves_nothing_behind() {
         others(&plane.database()),
         BTreeSet::from(["taken".to_owned()])
     );
-    // It needs no control plane either.
+    // A backup also works without a running control plane.
     plane.take().shutdown().await;
     assert!(
         backup(&plane.database(), &beside(&plane, "copy"))
@@ -214,8 +214,8 @@ async fn what_is_restored_is_there_and_another_history() {
     );
 }
 
-/// A control plane that was killed leaves a log with changes that the database's file does not
-/// have.
+/// Restores over a database whose control plane was killed, which leaves a log with changes that
+/// the database's file does not contain.
 #[tokio::test]
 async fn a_log_that_was_left_goes_with_its_database() {
     let mut plane = Plane::start().await;

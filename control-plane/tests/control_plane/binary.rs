@@ -1,4 +1,4 @@
-//! The binary: what it prints where, and how it ends.
+//! Tests the binary: its output, and how it ends.
 
 use crate::harness::http_client;
 use crate::node::{Snapshot, Stream, complete, former_hello, hello};
@@ -23,7 +23,7 @@ impl Process {
         Self::start_with(directory, flags, &[("LATCHKEY_NODE_TOKEN", NODE_TOKEN)])
     }
 
-    /// With these variables.
+    /// Starts the binary with these environment variables.
     pub(crate) fn start_with(
         directory: &Path,
         flags: &[&str],
@@ -43,7 +43,7 @@ impl Process {
             .envs(environment.iter().copied())
             .env("RUST_LOG", "trace")
             .stdout(Stdio::piped())
-            // A pipe that nobody reads would stop it.
+            // A full pipe would block the process.
             .stderr(
                 fs::File::options()
                     .create(true)
@@ -56,7 +56,7 @@ impl Process {
         Self(Some(child))
     }
 
-    /// Where the API is, once it is ready.
+    /// Returns the API's URL, once it is ready.
     pub(crate) fn http(&self, directory: &Path) -> String {
         self.address(directory, "http")
     }
@@ -77,7 +77,7 @@ impl Process {
         }
     }
 
-    /// Asks it to end, and returns what it wrote to stdout.
+    /// Sends the signal, waits for the end, and returns stdout.
     pub(crate) fn stop(mut self, signal: Signal) -> String {
         self.signal(signal);
         let mut child = self.0.take().unwrap();
@@ -100,8 +100,8 @@ impl Process {
         .unwrap();
     }
 
-    /// Memory in MB, by its name in `/proc/PID/status`: `VmRSS` is resident, `VmHWM` the most that
-    /// ever was.
+    /// Returns the memory in MB, by its name in `/proc/PID/status`: `VmRSS` is the resident memory,
+    /// `VmHWM` its maximum so far.
     pub(crate) fn memory(&self, name: &str) -> u64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.0.as_ref().unwrap().id())).unwrap();
@@ -117,7 +117,7 @@ impl Process {
             / 1_024
     }
 
-    /// Waits until it has ended.
+    /// Waits until the process has ended.
     pub(crate) fn output(mut self) -> Output {
         self.0.take().unwrap().wait_with_output().unwrap()
     }
@@ -126,7 +126,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some(mut child) = self.0.take() {
-            // Whatever happens, the test's own failure is what matters.
+            // Errors are ignored, so that the test's own failure is reported.
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -169,7 +169,7 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
         .json(&json!({"name": "CI"}));
     let made: Value = request.send().await.unwrap().json().await.unwrap();
     let key = made["data"]["api_key"].as_str().unwrap().to_owned();
-    // A secret where none belongs is not logged either.
+    // A secret in an unexpected place is not logged either.
     for path in ["/v1/keys/", "/", "/v1/keys?limit="] {
         let request = client.get(format!("{http}{path}{key}")).bearer_auth(&token);
         assert!(request.send().await.unwrap().status().is_client_error());
@@ -259,7 +259,7 @@ async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
     );
 }
 
-/// Waits until the log has this.
+/// Waits until the log contains this text.
 fn logs(directory: &Path, text: &str) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !fs::read_to_string(directory.join("log"))

@@ -1,4 +1,4 @@
-//! A key that manages keys hands on no more than it has.
+//! Tests that a key that manages keys grants no more than it has.
 
 mod draw;
 mod issued;
@@ -13,7 +13,7 @@ use crate::harness::{Answer, Client, Plane, imported};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// A key of the administrator's that manages keys, and is what `more` says.
+/// Creates a key of the administrator that manages keys and has the attributes in `more`.
 async fn manager<'a>(plane: &'a Plane, admin: &Client<'_>, more: Value) -> (Client<'a>, String) {
     let mut body = json!({"name": "manager", "permissions": ["account:apikeys:*"]});
     body.as_object_mut()
@@ -69,7 +69,7 @@ async fn deny_list_is_not_lifted_by_an_allow_list() {
         made(json!(["127.0.0.1", "::/0"]), json!([])).await.status,
         StatusCode::CREATED
     );
-    // What narrows the key itself is its own affair, and what it would take to undo that is not.
+    // The key may restrict itself, but may not undo that.
     let narrower = key
         .patch(&path, json!({"denied_ips": ["127.0.0.2", "192.0.2.0/24"]}))
         .await;
@@ -157,7 +157,7 @@ async fn equal_limit_of_its_own_is_not_given_up_by_a_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({"limits": {"minute": 100}})).await;
-    // The tier has the same limit today, and another one tomorrow.
+    // The tier's limit is the same now, but may change later.
     let answer = key.patch(&path, json!({"limits": null})).await;
     too_much(&answer, "limits.minute");
     assert!(
@@ -216,8 +216,8 @@ async fn key_that_is_asked_for_nothing_makes_keys_like_itself() {
         assert_eq!(key["allowed_ips"][0]["cidr"], "127.0.0.0/8");
         assert_eq!(key["denied_ips"][0]["cidr"], "::1/128");
     }
-    // Of a lower tier it has that tier's limits, and of windows that the tier has none for the
-    // calling key's.
+    // A key of a lower tier has that tier's limits. For windows without a limit in the tier, it has
+    // the calling key's limits.
     let lower = key.generate(json!({"name": "lower", "tier": "free"})).await;
     assert_eq!(lower.at("/data/limits"), &json!({"minute": 10, "day": 9}));
     let partly = key
@@ -307,8 +307,8 @@ async fn wider_key_is_only_narrowed_by_a_key() {
             json!({"allowed_ips": ["127.0.0.1"], "denied_ips": ["127.0.0.0/8"]}),
             json!({"limits": {"day": 1}, "active": false}),
         ] {
-            // What it has beyond the calling key goes by none of these, other than what it is
-            // about.
+            // None of these edits changes how the key exceeds the calling key, except an edit of
+            // that attribute.
             if name == "allowed_ips" && narrower.get("allowed_ips").is_some() {
                 continue;
             }
@@ -354,7 +354,7 @@ async fn key_of_another_owner_is_not_taken_over_by_a_key() {
     );
 }
 
-/// A body for `PUT /v1/tiers`.
+/// Returns a body for `PUT /v1/tiers`.
 fn tiers(all: Value) -> Value {
     let tier = |(name, limits): (&String, &Value)| json!({"name": name, "limits": limits});
     let all: Vec<_> = all.as_object().unwrap().iter().map(tier).collect();
@@ -385,7 +385,8 @@ async fn tiers_are_raised_by_no_key_that_they_bound() {
             .status,
         StatusCode::CREATED
     );
-    // In two steps: of a lower tier that it raises then, or of its own.
+    // The key could exceed its limits in two steps: by raising a lower tier and using it, or by
+    // raising its own tier.
     for raised in [
         json!({"a": {}, "basic": {"minute": 100}, "enterprise": {"minute": 10_000}}),
         json!({"a": {"minute": 10}, "basic": {"minute": 101}, "enterprise": {"minute": 10_000}}),
@@ -474,7 +475,7 @@ async fn cut_of_a_tier_reaches_limits_that_a_key_declared_within_it() {
     ] {
         assert_eq!(limits(id).await, json!({"minute": minute}), "{id}");
     }
-    // It bounds them also when it is gone, and when it is back.
+    // The tier also restricts the keys when it is removed, and when it is added again.
     let gone = tiers(json!({"free": {}, "pro": {"minute": 1000}}));
     let wide = admin
         .patch(
@@ -494,7 +495,7 @@ async fn cut_of_a_tier_reaches_limits_that_a_key_declared_within_it() {
     let back = tiers(json!({"basic": {"minute": 3}, "free": {}, "pro": {"minute": 1000}}));
     assert_eq!(admin.put("/v1/tiers", back).await.status, StatusCode::OK);
     assert_eq!(limits(&lower).await, json!({"minute": 3}));
-    // A session decides a window anew.
+    // A session sets the limit of a window without this restriction.
     let answer = admin
         .patch(
             &format!("/v1/keys/{lower}"),
@@ -527,7 +528,7 @@ async fn inherited_limit_is_not_taken_off_a_made_key() {
         "{made:?}"
     );
     let path = format!("/v1/keys/{}", made.text("/data/key_id"));
-    // The tier has the same limit a minute, but its own.
+    // The tier has the same limit per minute, but the key has its own.
     too_much(
         &key.patch(&path, json!({"limits": {"minute": null}})).await,
         "limits.minute",
@@ -594,7 +595,7 @@ async fn key_repeats_its_own_regeneration_with_the_old_secret_and_does_nothing_e
         .send(Method::POST, &path, json!({"overlap_seconds": 600}))
         .await;
     assert_eq!(first.status, StatusCode::OK, "{first:?}");
-    // The answer was lost.
+    // The response was lost.
     too_much(
         &key.send(Method::POST, &path, json!({})).await,
         "expires_at",

@@ -1,10 +1,10 @@
-//! `Cache-Control` of answers: no cache may keep a secret.
+//! Tests `Cache-Control` of responses: no cache may keep a secret.
 
 use crate::harness::{EMAIL, PASSWORD, Plane, imported};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
-/// Makes every call whose answer has a secret. Returns their answers' `Cache-Control`.
+/// Makes every call whose response contains a secret.
 #[tokio::test]
 async fn answers_with_secrets_are_stored_by_no_cache() {
     let plane = Plane::start().await;

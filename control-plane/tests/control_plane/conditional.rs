@@ -1,4 +1,4 @@
-//! `ETag` and `If-Match`: nobody undoes by accident what somebody else has changed.
+//! Tests `ETag` and `If-Match`: a user cannot undo another user's change by accident.
 
 use crate::harness::{Answer, Client, Plane, START};
 use crate::node::Node;
@@ -59,7 +59,7 @@ async fn entity_tag_changes_with_edits_and_not_with_usage() {
     }])
     .await;
     assert_eq!(tag_of(&client, &path).await, first);
-    // Nor with what a tier's limits are.
+    // The tag does not depend on the tier's limits either.
     client
         .put(
             "/v1/tiers",
@@ -220,7 +220,7 @@ async fn star_matches_whatever_there_is() {
         .await;
     let path = format!("/v1/webhooks/{}", webhook.text("/data/webhook_id"));
     let edit = json!({"active": false});
-    // What has no tag has none of those that are meant.
+    // A resource without a tag matches no given tag.
     conditional(&client, Method::PATCH, &path, "\"a\"", &edit)
         .await
         .refused(412, "precondition_failed");

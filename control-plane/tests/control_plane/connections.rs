@@ -1,4 +1,4 @@
-//! Connections of nodes: silent ones are closed, and keep nobody out.
+//! Tests the connections of nodes: silent ones are closed, and do not block others.
 
 use crate::harness::Plane;
 use crate::node::{Node, Stream};
@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time;
 
-/// What an HTTP/2 client sends first: the preface, and empty SETTINGS.
+/// The first bytes of an HTTP/2 client: the preface, and empty SETTINGS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn connections_without_hello_are_closed_after_five_seconds() {
             let mut silent = TcpStream::connect(address).await.unwrap();
             silent.write_all(sent).await.unwrap();
             let mut received = Vec::new();
-            // Closed or reset.
+            // The connection is closed or reset.
             let _ = time::timeout(Duration::from_secs(20), silent.read_to_end(&mut received))
                 .await
                 .expect("it is closed");
@@ -39,7 +39,7 @@ async fn connections_without_hello_are_closed_after_five_seconds() {
     for waited in <[Duration; 3]>::from(tokio::join!(nothing, partial, preface)) {
         assert!((4..10).contains(&waited.as_secs()), "{waited:?}");
     }
-    // One with a node stays.
+    // A connection with a node stays open.
     time::sleep(Duration::from_secs(6)).await;
     let mut node = node;
     assert!(node.stream.is_silent().await);
@@ -64,14 +64,14 @@ async fn node_is_served_beside_silent_connections() {
     );
 }
 
-/// How long it took until a connection was sent something.
+/// Returns the time until a connection was sent its first byte.
 async fn served(address: String, began: Instant) -> Duration {
     let mut silent = TcpStream::connect(address).await.unwrap();
     silent.write_all(PREFACE).await.unwrap();
     silent.read_u8().await.unwrap();
     let waited = began.elapsed();
     let mut rest = Vec::new();
-    // Closed or reset.
+    // The connection is closed or reset.
     let _ = silent.read_to_end(&mut rest).await;
     waited
 }
@@ -99,7 +99,7 @@ async fn connections_without_hello_are_served_in_turns() {
     assert_eq!(first, 256, "{waited:?}");
 }
 
-/// A PING of HTTP/2, which is to be answered.
+/// An HTTP/2 PING, which the peer must answer.
 const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 #[tokio::test]
@@ -117,7 +117,7 @@ async fn peer_that_pings_and_never_reads_is_closed() {
     let began = Instant::now();
     peer.write_all(PREFACE).await.unwrap();
     let pings = PING.repeat(1_000);
-    // Until it is closed, which resets it: there is more than was read.
+    // Sends until the connection is reset, as some of the sent data was not read.
     let closed = async { while peer.write_all(&pings).await.is_ok() {} };
     time::timeout(Duration::from_secs(20), closed)
         .await

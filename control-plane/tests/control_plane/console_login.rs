@@ -1,4 +1,4 @@
-//! The console's log-in and forms, as programs send them: from which origins, and how often.
+//! Tests the console's log-in and forms as sent by programs: their origins, and their number.
 
 use crate::harness::{EMAIL, PASSWORD, Plane};
 use reqwest::header::{COOKIE, LOCATION, RETRY_AFTER, SET_COOKIE};
@@ -87,7 +87,7 @@ async fn forms_of_another_origin_are_refused() {
             assert!(answer.text().await.unwrap().contains("nothing has changed"));
         }
     }
-    // Behind a proxy that ends TLS, and where the browser sends no origin.
+    // Requests through a proxy that ends TLS, and from browsers that send no origin.
     let encrypted = own.replace("http://", "https://");
     session(
         log_in(&plane, PASSWORD)

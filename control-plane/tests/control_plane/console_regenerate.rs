@@ -1,4 +1,4 @@
-//! The console's form for another secret, as programs send it.
+//! Tests the console's form that regenerates a key, as sent by programs.
 
 use crate::harness::{EMAIL, PASSWORD, Plane, START};
 use reqwest::header::{CONTENT_TYPE, COOKIE, SET_COOKIE};
@@ -6,7 +6,7 @@ use reqwest::{Client, redirect};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// Somebody at the console.
+/// A logged-in user of the console.
 struct Visitor {
     client: Client,
     url: String,
@@ -93,8 +93,8 @@ async fn expired_key_is_regenerated_with_the_chosen_expiry() {
             .text("/data/key_id");
         let path = format!("/console/keys/{id}");
         let visitor = Visitor::log_in(&plane).await;
-        // The form of the key in force asks nothing about its expiry; sent once it has expired, it
-        // changes nothing.
+        // The form of a valid key has no field for its expiry. It changes nothing if it is sent
+        // after the key has expired.
         let shown = visitor.page(&path).await;
         assert!(
             shown.contains("name=\"overlap_seconds\"") && !shown.contains("name=\"expires_at\"")
@@ -157,7 +157,7 @@ async fn form_says_what_ends_while_an_overlap_runs() {
     ] {
         assert!(shown.contains(text), "{shown}");
     }
-    // As the page says: the newest one is replaced, and then both end.
+    // As the page describes, the newest secret is replaced, and then both end.
     let (status, _) = visitor
         .send(
             &format!("{path}/regenerate"),

@@ -1,4 +1,4 @@
-//! What a node learns of being current, and of clocks.
+//! Tests how a node learns that it is current, and clocks that differ.
 
 use crate::harness::{Plane, START};
 use crate::node::{INSTANCE, METER, Node, Snapshot, hello, secret};
@@ -29,7 +29,7 @@ async fn alive_is_answered_behind_committed_changes() {
         (100, node.snapshot.revision, &node.snapshot.tag)
     );
 
-    // As many batches as may be unacknowledged at a time, and a change beyond them.
+    // The maximum number of unacknowledged batches, and one more change.
     for name in ["a", "b", "c", "d"] {
         plane.create_keys(name, 1).await;
         while !matches!(node.stream.any().await, to_node::Message::Batch(_)) {}
@@ -66,7 +66,7 @@ async fn heartbeats_come_each_second_while_a_snapshot_loads() {
             to_node::Message::Batch(batch) => {
                 assert_eq!(batch.revision, 0, "it has loaded everything");
                 batches += 1;
-                // Slowly, so that there is always something to send.
+                // The acknowledgements are slow, so that there is always something to send.
                 time::sleep(Duration::from_millis(300)).await;
                 let ack = Ack {
                     sequence: batch.sequence,
@@ -106,7 +106,7 @@ async fn the_skew_of_clocks_is_shown() {
         plane.metric("latchkey_node_clock_skew_seconds_max").await,
         90.0
     );
-    // What is older than it need be was under way for long: the newest word is the closest.
+    // A message with an older time was delayed: the newest time is the closest to the node's clock.
     for (seconds, shown) in [(-1, -1_000), (-30, -1_000), (20, 20_000)] {
         node.stream
             .send(from_node::Message::Alive(Alive {
@@ -119,7 +119,8 @@ async fn the_skew_of_clocks_is_shown() {
     }
 }
 
-/// A key of which `count` requests were admitted in the minute of `START` plus some seconds.
+/// Returns usage of a key with `count` admitted requests in the minute of `START` plus these
+/// seconds.
 fn admitted(key: u64, seconds: i64, count: u32) -> Vec<KeyUsage> {
     let number = Window::Minute.number(START + seconds);
     let windows = vec![WindowCount {
@@ -165,16 +166,16 @@ async fn counts_are_accepted_by_window() {
     two.told().await;
     two.all_stored().await;
     minutes(&mut one);
-    // Ended: ignored without an alarm.
+    // A window that has ended is ignored without an alarm.
     one.count(admitted(key, -7_200, 50)).await;
     assert!(two.stream.is_silent().await);
     assert_eq!(held_back().await, 0.0);
-    // More than 5 minutes ahead: held back with an alarm.
+    // A window more than 5 minutes ahead is held back with an alarm.
     one.count(admitted(key, 361, 50)).await;
     assert!(two.stream.is_silent().await);
     assert!(held_back().await > 0.0);
-    // A clock up to 5 minutes fast: others go on in their own windows, and find its requests in
-    // their next ones.
+    // If a clock is up to 5 minutes fast, the other nodes stay in their own windows, and count its
+    // requests in their later windows.
     one.count(admitted(key, 240, 7)).await;
     two.count(admitted(key, 0, 2)).await;
     one.told().await;
@@ -262,7 +263,7 @@ async fn streams_that_share_a_meter_count_once_and_are_told_the_sum_less_that_on
             .flat_map(|told| &told.windows)
             .all(|window| window.count == 10)
     );
-    // The other one says the same, and less, as it reads it at another moment.
+    // The other node reports the same and fewer requests, as it reads the usage at another time.
     for count in [10, 8] {
         two.count(admitted(key, 0, count)).await;
     }

@@ -1,10 +1,10 @@
-//! API keys as credentials of the management API, and how much any caller can ask for.
+//! Tests API keys as credentials of the management API, and limits on what callers can request.
 
 use crate::harness::{Client, EMAIL, PASSWORD, Plane};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// A key of the administrator's that may do what `body` says.
+/// Creates a key of the administrator with the permissions in `body`.
 async fn key<'a>(plane: &'a Plane, admin: &Client<'_>, body: Value) -> Client<'a> {
     let answer = admin.generate(body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -36,7 +36,7 @@ async fn a_key_may_do_what_it_and_its_owner_hold() {
         .await;
     more.refused_by(403, "missing_permission", "permissions");
 
-    // What the owner loses, the key loses.
+    // The key loses each permission that its owner loses.
     let path = admin
         .user(
             "dev@localhost",
@@ -176,7 +176,7 @@ async fn a_key_that_is_kept_to_some_makes_none_that_is_not() {
         .generate(json!({"name": "other", "allowed_subaccounts": [prod]}))
         .await;
     other.refused_by(403, "subaccount_denied", "allowed_subaccounts[0]");
-    // A key that is good for all of its owner's is not one that this one could have made.
+    // This key could not have created a key for all subaccounts of its owner.
     let id = admin.key("all").await;
     let wider = kept
         .patch(
@@ -199,7 +199,7 @@ async fn a_key_that_is_bound_makes_nothing_that_is_not() {
     let bound = key(&plane, &admin, bound).await;
     let id = bound.get("/v1/sessions/current").await.text("/data/key_id");
 
-    // Users are not bound by any of it, and could make what is not either.
+    // Users are not restricted like the key, and could create unrestricted keys.
     let user = json!({"email": "free@localhost", "password": PASSWORD, "roles": ["admin"]});
     bound
         .send(Method::POST, "/v1/users", user)

@@ -1,4 +1,4 @@
-//! Whether there is a database, and whether the one that is open is the one at its path.
+//! Tests a missing database, and an open database that is no longer the file at its path.
 
 use crate::harness::Plane;
 use crate::node::Node;
@@ -67,7 +67,7 @@ async fn initialized_database_is_opened_and_another_file_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("latchkey.db");
     let epoch = Store::open(&path, OpenMode::Create).await.unwrap().epoch();
-    // Its lock goes with the last handle.
+    // The lock is released with the last handle.
     let began = Instant::now();
     let store = loop {
         match Store::open(&path, OpenMode::Existing).await {

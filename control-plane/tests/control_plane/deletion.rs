@@ -1,4 +1,4 @@
-//! `DELETE /v1/users/{id}`: a user goes with their keys and sessions.
+//! Tests `DELETE /v1/users/{id}`, which removes a user with their keys and sessions.
 
 use crate::accounts::audited;
 use crate::harness::{EMAIL, PASSWORD, Plane, START, plain_key};
@@ -129,7 +129,7 @@ async fn nobody_deletes_themselves_nor_whoever_holds_more() {
     assert_eq!(plane.store().revision(), revision);
     assert_eq!(client.delete(&nobody).await.number("/data/revoked_keys"), 0);
 
-    // So somebody is always left who can undo everything.
+    // So there is always an administrator who can undo every change.
     let second = admin
         .user(
             "second@localhost",
@@ -152,7 +152,7 @@ async fn nobody_deletes_themselves_nor_whoever_holds_more() {
     );
 }
 
-/// Makes many keys for a user, past the API.
+/// Creates many keys for a user without the API.
 async fn make_keys(plane: &Plane, path: &str, count: usize) -> Vec<PlainKey> {
     let (account_id, user_id) = (&plane.owner().await.0, path.rsplit('/').next().unwrap());
     let secrets: Vec<_> = (0..count).map(|_| plain_key()).collect();
@@ -172,7 +172,7 @@ async fn make_keys(plane: &Plane, path: &str, count: usize) -> Vec<PlainKey> {
     secrets
 }
 
-/// Waits until no key is left to be removed.
+/// Waits until all keys are removed.
 async fn all_removed(plane: &Plane) {
     let pool = plane.pool().await;
     let began = Instant::now();
@@ -217,7 +217,7 @@ async fn deleted_user_with_many_keys_is_refused_at_once() {
         refuses(&node),
         "a node that has acknowledged refuses the keys"
     );
-    // Meanwhile, others go on.
+    // Other calls continue during the removal.
     plane
         .bearer(secrets.last().unwrap().expose())
         .get("/v1/keys")
@@ -257,7 +257,7 @@ async fn deletion_goes_on_after_a_crash() {
     let answer = plane.log_in().await.delete(&path).await;
     assert_eq!(answer.number("/data/revoked_keys"), 20_000);
     plane.crash().await;
-    // It takes longer than a crash by far.
+    // The removal takes much longer than a crash.
     let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL")
         .fetch_one(&plane.pool().await)
         .await

@@ -1,5 +1,5 @@
-//! Documents that cannot drift: the tests that they name exist, and their tables have a row for
-//! each call and each metric.
+//! Tests that documents match the code: the tests that they name exist, and their tables have a row
+//! for each call and each metric.
 
 use crate::harness::Plane;
 use latchkey_cli::EXIT_CODES;
@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The workspace's directory.
+/// Returns the workspace's directory.
 pub(crate) fn workspace() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = manifest
@@ -19,7 +19,8 @@ pub(crate) fn workspace() -> PathBuf {
     root.expect("the workspace has a lock file").to_owned()
 }
 
-/// The text of each file below `directory` with the extension, by its path from the workspace.
+/// Returns the text of each file below `directory` with the extension, by its path from the
+/// workspace.
 fn files(directory: &Path, extension: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -35,7 +36,7 @@ fn files(directory: &Path, extension: &str) -> BTreeMap<String, String> {
     found
 }
 
-/// The `file.rs::function` references of a document, which are in backquotes.
+/// Returns the `file.rs::function` references of a document, which are in backquotes.
 fn references(document: &str) -> impl Iterator<Item = (&str, &str)> {
     document
         .split('`')
@@ -91,7 +92,7 @@ async fn every_metric_is_documented() {
     assert!(documented > 30, "only {documented} metrics are found");
 }
 
-/// The table of calls has each operation of the description, with its permission.
+/// Compares the table of calls with the operations of the description and their permissions.
 #[tokio::test]
 async fn every_call_is_documented() {
     let page = workspace().join("docs/api-reference.md");

@@ -1,4 +1,4 @@
-//! `PATCH /v1/keys/{id}`.
+//! Tests `PATCH /v1/keys/{id}`.
 
 use crate::harness::{Answer, Plane};
 use crate::node::Node;
@@ -174,7 +174,7 @@ async fn who_could_not_have_made_a_key_may_only_narrow_it() {
             let answer = zoe.patch(&path, wider.clone()).await;
             let Some(code) = refusal else {
                 assert_eq!(answer.status, StatusCode::OK, "{wider}: {answer:?}");
-                // As it was, for the next one.
+                // Undoes the edit before the next one.
                 let names = ["active", "expires_at", "allowed_ips", "denied_ips"];
                 let mut undo: Value = names
                     .map(|name| (name, before.body["data"][name].clone()))

@@ -1,4 +1,4 @@
-//! The promise: what an answer says about the nodes that have acknowledged a change.
+//! Tests what responses report about the nodes that have acknowledged a change.
 
 use crate::harness::{Answer, Client, NODE_TOKEN, Plane};
 use crate::node::{INSTANCE, Node, PATIENCE, Snapshot, Stream, complete, handle, hello};
@@ -23,7 +23,7 @@ async fn revoke(client: &Client<'_>, id: &str, wait_ms: u32) -> Answer {
         .await
 }
 
-/// Waits until a node that was lost only now is given up; so is by then any that was lost before.
+/// Loses a node and waits until it no longer counts; then no node that was lost before counts.
 async fn a_grace_passes(plane: &Plane, client: &Client<'_>) {
     let before = client.get("/v1/nodes").await.number("/data/total");
     drop(
@@ -84,7 +84,7 @@ async fn a_node_that_does_not_acknowledge_is_not_said_to_have() {
     assert_eq!(answer.enforcement(), (2, 1));
     assert!(answer.number("/data/enforcement/elapsed_ms") >= 200);
 
-    // Repeated, the question waits again, and for the same revision.
+    // A repeated call waits again, for the same revision.
     let (again, _) = tokio::join!(revoke(&client, &id, 20_000), node.publish());
     assert_eq!(again.enforcement(), (2, 2));
     assert_eq!(
@@ -100,7 +100,7 @@ async fn a_part_of_a_snapshot_is_no_acknowledgement() {
     plane.create_keys("some", 10).await;
     let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
     assert_eq!(node.take().await.revision, 0);
-    // It still serves from another control plane's snapshot, whose revisions happen to be higher.
+    // The node still serves from another control plane's snapshot, with higher revision numbers.
     node.stream
         .send(from_node::Message::Ack(Ack {
             sequence: 1,
@@ -297,8 +297,8 @@ async fn a_stream_that_waits_for_the_store_ends_when_it_should() {
         started.elapsed() < Duration::from_millis(900),
         "it waited for the writer"
     );
-    // It is served only once a start would know that it does not know this node; until then the
-    // stream is held.
+    // The node is served once it is recorded that nodes unknown to a later start may exist. Until
+    // then, the stream is held.
     assert_eq!(newer.heartbeat().await, 0);
     assert!(matches!(
         newer.next().await,

@@ -1,4 +1,4 @@
-//! Imported keys of before there was an at-rest key.
+//! Tests databases with keys that were imported before there was an at-rest key.
 
 use super::*;
 use crate::migration::{first_schema, migrate_before};
@@ -14,7 +14,7 @@ fn mask(key: &str) -> String {
     )
 }
 
-/// A database of the version before, with plain digests and their masks.
+/// Creates a database of the previous version, with plain digests and their masks.
 async fn with_plain_imports(database: &Path) {
     first_schema(database).await;
     let pool = migrate_before("0022", database).await;
@@ -89,7 +89,7 @@ async fn plain_digests_are_encrypted_at_the_next_start() {
     let mut plane =
         Plane::start_after(&["--admin-email=second@localhost"], with_plain_imports).await;
     let keys = [CURRENT, OLD, BURIED];
-    // No page of the file has them, whether in use or not.
+    // No page of the file contains the keys, whether it is in use or not.
     confirms_nothing(&plane.database(), &keys);
     assert!(!contains(
         &bytes(&plane.database()),
@@ -173,7 +173,7 @@ async fn plain_digests_are_served_until_there_is_a_key() {
     assert!(node.snapshot.by(CURRENT).is_some() && node.snapshot.by(OLD).is_some());
 }
 
-/// Steps of before an interruption stay, and the rest is done then.
+/// Keeps the steps before the interruption, and completes the rest.
 #[tokio::test]
 async fn interrupted_encryption_goes_on_at_the_next_start() {
     let mut plane =

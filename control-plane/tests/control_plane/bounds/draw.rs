@@ -1,4 +1,4 @@
-//! Keys of any attributes, and requests that tell them apart.
+//! Draws keys with random attributes, and requests that distinguish them.
 
 use super::judge::Asked;
 use crate::harness::START;
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) const TIERS: [&str; 4] = ["free", "basic", "pro", "enterprise"];
 
-/// All attributes that are drawn, by their fields.
+/// All attributes that are drawn.
 pub(super) const FIELDS: [&str; 9] = [
     "environment",
     "tier",
@@ -20,7 +20,7 @@ pub(super) const FIELDS: [&str; 9] = [
     "denied_ips",
 ];
 
-/// Those that an edit can change.
+/// The attributes that an edit can change.
 pub(super) const EDITABLE: [&str; 4] = ["limits", "expires_at", "allowed_ips", "denied_ips"];
 
 const RANGES: [&str; 9] = [
@@ -35,7 +35,7 @@ const RANGES: [&str; 9] = [
     "10.0.0.0/7",
 ];
 
-/// One of each set of addresses that the ranges tell apart, and an unknown one.
+/// One address of each set that the ranges distinguish, and an unknown one.
 pub(super) const SOURCES: [Option<&str>; 10] = [
     Some("127.0.0.1"),
     Some("10.0.0.1"),
@@ -51,8 +51,8 @@ pub(super) const SOURCES: [Option<&str>; 10] = [
 
 const REQUESTS: [u32; 4] = [3, 50, 100, 2_000];
 
-/// Limits of the tiers, in their order, after the first ones: cut, in other windows, and in another
-/// order.
+/// Changes of the tiers' limits, in the order of the tiers: lower, for other windows, and in
+/// another order.
 const TIER_LIMITS: [[&str; 4]; 3] = [
     [
         r#"{"minute": 3}"#,
@@ -74,17 +74,17 @@ const TIER_LIMITS: [[&str; 4]; 3] = [
     ],
 ];
 
-/// The bodies of changes of the tiers.
+/// Returns the bodies that change the tiers.
 pub(super) fn tables() -> [Value; 3] {
     let tier = |(name, limits): (&str, &str)| json!({"name": name, "limits": serde_json::from_str::<Value>(limits).unwrap()});
     TIER_LIMITS
         .map(|limits| json!({"tiers": TIERS.into_iter().zip(limits).map(tier).collect::<Vec<_>>()}))
 }
 
-/// Seconds after the start at which keys expire.
+/// The seconds after the start at which keys expire.
 const ENDS: [i64; 3] = [3_600, 86_400, 30 * 86_400];
 
-/// Chance that can be repeated (SplitMix64).
+/// A repeatable random number generator (SplitMix64).
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -103,7 +103,7 @@ impl Random {
         self.below(bound) == 0
     }
 
-    /// Any value of a field.
+    /// Draws a value of a field.
     pub(super) fn value(&mut self, field: &str, subaccounts: &[String; 2]) -> Value {
         let [dev, prod] = subaccounts;
         match field {
@@ -165,7 +165,7 @@ impl Random {
         }
     }
 
-    /// Another value of a field in an edit: limits of windows can go.
+    /// Draws a value of a field for an edit, which can also remove limits of windows.
     pub(super) fn edited(&mut self, field: &str, subaccounts: &[String; 2]) -> Value {
         match field {
             "limits" if self.one_in(8) => Value::Null,
@@ -182,9 +182,9 @@ impl Random {
         }
     }
 
-    /// A key of any attributes.
+    /// Draws a key.
     pub(super) fn key(&mut self, subaccounts: &[String; 2]) -> Map<String, Value> {
-        // Lists are absent more often than not, so that keys of one another are common.
+        // Half of the keys have no lists, so that many keys differ only in other attributes.
         let listless = self.one_in(2);
         let value = |field: &&str| {
             let value = self.value(field, subaccounts);
@@ -194,7 +194,7 @@ impl Random {
         FIELDS.iter().map(value).collect()
     }
 
-    /// `key` with other values of a few fields.
+    /// Returns `key` with new values of a few fields.
     pub(super) fn changed(
         &mut self,
         key: &Map<String, Value>,
@@ -215,7 +215,7 @@ impl Random {
     }
 }
 
-/// The route rules of the trial.
+/// Returns the route rules of the test.
 pub(super) fn rules() -> Value {
     json!({"unmatched": "valid_key", "rules": [
         {"path": {"exact": "/service/dns"}, "service": "dns"},
@@ -226,7 +226,7 @@ pub(super) fn rules() -> Value {
     ]})
 }
 
-/// Requests that tell apart whatever the trial draws.
+/// Returns requests that distinguish all keys that can be drawn.
 pub(super) fn universe(subaccounts: &[String; 2]) -> Vec<Asked> {
     let mut universe = Vec::new();
     let targets = [

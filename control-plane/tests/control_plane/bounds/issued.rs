@@ -1,5 +1,5 @@
-//! The same of keys that issue others: what they make admits no more than a key with all that they
-//! may issue.
+//! Tests the bounds of keys that issue others: a key that they create admits no more than a key
+//! with everything that they may issue.
 
 use super::draw::{EDITABLE, FIELDS, Random, SOURCES, rules, tables, universe};
 use super::judge::Judge;
@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 
 type Fields = Map<String, Value>;
 
-/// Any `issues`, and a key with the most that can be issued by a key that has `own`.
+/// Draws `issues`, and returns it with a key that has the maximum that a key with `own` can then
+/// issue.
 fn issues(random: &mut Random, own: &Fields, subaccounts: &[String; 2]) -> (Value, Fields) {
     let (mut issues, mut most) = (json!({}), own.clone());
     if random.one_in(2) {
@@ -60,7 +61,7 @@ async fn made(by: &Client<'_>, key: Value) -> String {
     answer.text("/data/api_key")
 }
 
-/// Makes a key with a key.
+/// Creates a key with a key.
 async fn make(
     plane: &Plane,
     key: &str,
@@ -76,7 +77,7 @@ async fn make(
     call(plane, key, Method::POST, path, &body).await
 }
 
-/// A call with a key, from an address that it admits; none if it admits none.
+/// Makes a call with a key, from an address that it admits; `None` if it admits none.
 async fn call(
     plane: &Plane,
     key: &str,
@@ -142,7 +143,7 @@ async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
             } else {
                 "/data/key_id"
             });
-            // The issuer edits the key. The key makes another one.
+            // The issuer edits the key, which then creates another one.
             let field = *random.pick(&EDITABLE);
             let edit = json!({field: random.edited(field, &subaccounts)});
             call(
@@ -184,7 +185,7 @@ async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
         }
         let judge = Judge::new(&Node::ready(&plane).await.snapshot);
         for (made, n, environments, what) in &done {
-            // What the issuer has itself, it can give to a key by an edit.
+            // The issuer can give its own attributes to a key by an edit.
             let [most, issuer] = [format!("most-{n}"), format!("issuer-{n}")];
             let exceeding = beyond(&judge, &universe, made, &[most.clone(), issuer]);
             assert!(exceeding.is_none(), "{what}: {exceeding:?}");

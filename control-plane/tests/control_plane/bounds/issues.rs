@@ -1,4 +1,4 @@
-//! `issues`: what bounds the keys that a key makes, in place of its own attributes.
+//! Tests `issues`, the limits for keys that a key creates instead of its own attributes.
 
 use super::{manager, tiers, too_much};
 use crate::harness::{Client, PASSWORD, Plane, imported};
@@ -42,7 +42,7 @@ async fn provisioning_key_issues_keys_beyond_itself() {
         (json!({"limits": {"minute": 1001}}), "limits.minute"),
         (json!({"limits": {"hour": 6}}), "limits.hour"),
         (json!({"expires_at": "2027-04-15T08:00:01Z"}), "expires_at"),
-        // What it says nothing about is bounded by the key itself.
+        // Attributes that `issues` omits are bounded by the key itself.
         (json!({"scope": "all"}), "scope"),
         (json!({"permissions": ["dns:read"]}), "permissions"),
         (json!({"issues": {"tier": "free"}}), "issues"),
@@ -53,7 +53,7 @@ async fn provisioning_key_issues_keys_beyond_itself() {
             .extend(more.as_object().unwrap().clone());
         too_much(&key.generate(body).await, field);
     }
-    // It bounds new keys alone.
+    // `issues` only affects new keys.
     let id = made.text("/data/key_id");
     too_much(
         &key.patch(&path, json!({"limits": {"hour": 6}})).await,
@@ -267,7 +267,7 @@ async fn key_of_an_issuer_makes_nothing_that_its_maker_could_not() {
     };
     let issued = make(&issuer, "issued").await;
     let of_issued = make(&issued, "issued by an issued one").await;
-    // Nothing else restricts these keys.
+    // These keys have no other restriction.
     let other = json!({"name": "other", "tier": "enterprise", "permissions": ["*"]});
     let other = format!(
         "/v1/keys/{}",

@@ -1,4 +1,4 @@
-//! The verdict on requests with keys as nodes hold them, by the code of the filter.
+//! Decides on requests with keys of a snapshot, by the code of the filter.
 
 use crate::node::{HeldKey, Snapshot};
 use latchkey_policy::key::{KeyDigest, KeyFormat};
@@ -14,14 +14,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// A request, and what its key has been used before.
+/// A request, and the earlier use of its key.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) path: &'static str,
     pub(super) subaccount: Option<String>,
     pub(super) source: Option<IpAddr>,
     pub(super) now: i64,
-    /// Requests that were admitted in the current window.
+    /// The number of requests that were admitted in the current window.
     pub(super) used: (Window, u32),
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Asked {
 pub(super) struct Judge {
     settings: Rc<SnapshotSettings>,
     entries: HashMap<KeyDigest, Rc<Entry>>,
-    /// By their names.
+    /// The digests and policies of the keys by their names.
     keys: HashMap<String, (KeyDigest, PolicyRecord)>,
 }
 
@@ -72,12 +72,12 @@ impl Judge {
         }
     }
 
-    /// The policy of the key of that name.
+    /// Returns the policy of the key of that name.
     pub(super) fn policy(&self, name: &str) -> &PolicyRecord {
         &self.keys[name].1
     }
 
-    /// Whether a filter admits the request with the key of that name.
+    /// Returns whether the filter admits the request with the key of that name.
     pub(super) fn admits(&self, name: &str, asked: &Asked) -> bool {
         let request = WithKey {
             digest: self.keys[name].0,
@@ -124,7 +124,7 @@ impl Request for WithKey<'_> {
     }
 }
 
-/// The snapshot at the time of a request.
+/// A snapshot at the time of a request.
 struct At<'a> {
     judge: &'a Judge,
     asked: &'a Asked,

@@ -1,4 +1,4 @@
-//! What a key that is restricted can change other than keys: each changing call of `/openapi.json`.
+//! Tests each changing call of `/openapi.json` with a restricted key, except the calls about keys.
 
 use crate::harness::{Client, PASSWORD, Plane};
 use crate::openapi::{calls, description};
@@ -6,8 +6,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Calls that make or edit something that lasts and is not restricted as a key is, or that lift
-/// what restricts it: refused to a restricted key.
+/// Calls that a restricted key may not make. They create or edit something permanent that is not
+/// restricted like the key, or remove its restrictions.
 const REFUSED: [&str; 10] = [
     "createUser",
     "editUser",
@@ -21,11 +21,11 @@ const REFUSED: [&str; 10] = [
     "createNodeToken",
 ];
 
-/// Calls about keys, which are bounded attribute by attribute.
+/// Calls about keys, which are restricted for each attribute.
 const BOUNDED: [&str; 4] = ["generateKey", "importKeys", "editKey", "regenerateKey"];
 
-/// Calls that give nobody anything that could be used in place of the key: they take something
-/// away, describe, or configure what their permission is for.
+/// Calls that give nobody anything usable instead of the key: they remove or describe something, or
+/// configure only what their permission is for.
 const PERMITTED: [&str; 20] = [
     "revokeKey",
     "deleteUser",
@@ -44,13 +44,13 @@ const PERMITTED: [&str; 20] = [
     "forgetLostNodes",
     "acceptEpoch",
     "explainRequest",
-    // These take a session or a password.
+    // These calls require a session or a password.
     "logIn",
     "logOut",
     "changePassword",
 ];
 
-/// The path and a body that is good, of each call that is refused to a restricted key.
+/// Returns the path and a valid body of each call that a restricted key may not make.
 fn example(id: &str, objects: &Objects) -> (Method, String, Value) {
     let admin = json!({"email": "new@acme", "password": PASSWORD});
     let (method, path, body) = match id {
@@ -112,18 +112,18 @@ struct Objects {
     tiers: Value,
 }
 
-/// What a key is kept to.
+/// The kinds of restrictions of a key, in ascending order.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum KeptTo {
-    /// What bounds only keys that it makes.
+    /// Restrictions only on keys that it creates.
     Keys,
-    /// Who may use it, and when.
+    /// Restrictions on its callers and on the time.
     Callers,
-    /// What requests are about.
+    /// Restrictions on the content of requests.
     Requests,
 }
 
-/// The least that a key has to be kept to, for the call to be refused.
+/// Returns the lowest kind of restriction with which the call is refused.
 fn refused_from(id: &str) -> KeptTo {
     match id {
         "putRoutes" => KeptTo::Requests,
@@ -247,7 +247,7 @@ async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
             );
         }
     }
-    // A disabled entry is none, and so nothing restricts this one.
+    // A list with only disabled entries is no restriction.
     let free = json!({"allowed_ips": [{"cidr": "192.0.2.1", "enabled": false}]});
     let free = key(&plane, &admin, "free", free).await;
     for id in REFUSED {

@@ -1,6 +1,6 @@
-//! The bounds matrix: whatever a key makes, edits, imports or regenerates admits no request that
-//! the key itself would not, by the verdict, and shows its upstream no other environment, owner or
-//! higher tier.
+//! Tests keys that are created, edited, imported or regenerated with random keys. None admits a
+//! request that its calling key would not, and none reports another environment, another owner or a
+//! higher tier upstream.
 
 use super::draw::{EDITABLE, FIELDS, Random, SOURCES, TIERS, rules, tables, universe};
 use super::judge::{Asked, Judge};
@@ -9,13 +9,13 @@ use crate::node::Node;
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
-/// What a calling key did, and with whose keys the outcome is compared.
+/// An action of a calling key, and the keys with which the outcome is compared.
 struct Done {
-    /// The name of the key that was made, edited or regenerated.
+    /// The name of the key that was created, edited or regenerated.
     key: String,
-    /// The names of keys one of which admits all that it does.
+    /// The names of the keys that bound it: each request that it admits is admitted by one of them.
     within: Vec<String>,
-    /// Whether a new secret was handed out, so that the key as a whole is compared.
+    /// True if a new secret was returned, so that also the upstream headers are compared.
     handed_out: bool,
     what: String,
 }
@@ -27,9 +27,9 @@ struct Trial<'a> {
     subaccounts: [String; 2],
     random: Random,
     done: Vec<Done>,
-    /// Keys as asked for, by the name of the calling key, and whether the call succeeded.
+    /// The keys as requested, the names of the calling keys, and whether the calls succeeded.
     asked: Vec<(String, String, bool)>,
-    /// Calls that were accepted and refused, by kind.
+    /// The numbers of accepted and refused calls, by kind.
     outcomes: Map<String, Value>,
 }
 
@@ -38,7 +38,7 @@ fn named(mut key: Map<String, Value>, name: &str) -> Value {
     key.into()
 }
 
-/// Has `body` say everything: where it says nothing, what `own` has, and limits for all windows.
+/// Fills in the omitted fields of `body`: with those of `own`, and limits for all windows.
 fn say_all(body: &mut Map<String, Value>, own: &Map<String, Value>) {
     let none = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
     for fields in [
@@ -67,7 +67,7 @@ impl<'a> Trial<'a> {
         answer
     }
 
-    /// A call with a key, from an address that it admits; none if it admits none.
+    /// Makes a call with a key, from an address that it admits; `None` if it admits none.
     async fn call(&self, key: &str, method: Method, path: &str, body: &Value) -> Option<Answer> {
         for source in SOURCES {
             let mut request = self
@@ -127,8 +127,8 @@ impl<'a> Trial<'a> {
         let (name, imports) = (format!("made-{n}"), self.random.one_in(3));
         let whole = self.random.one_in(2);
         if whole {
-            // Made in a session, to be compared with: what is not asked for is as it is with the
-            // calling key.
+            // A session creates the key for comparison. Omitted attributes are those of the calling
+            // key.
             say_all(&mut body, own);
             self.made(&self.admin, &body, &format!("asked-{n}")).await;
         } else {
@@ -175,8 +175,8 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// A second step with a key that was made: it is edited, given another secret, or the tiers are
-    /// changed.
+    /// Makes a second step with a key that was created: it is edited or regenerated, or the tiers
+    /// change.
     async fn edit_made(&mut self, secret: &str, caller: &str, (name, id): (&str, &str)) {
         let field = *self.random.pick(&[
             "limits",
@@ -288,7 +288,7 @@ impl<'a> Trial<'a> {
         self.edited(id, caller, vec![before], secret, edit).await;
     }
 
-    /// Compares all that was done by the verdict, with the tiers as they are now.
+    /// Compares the verdicts on all keys that were changed, with the current tiers.
     async fn compare(&self) {
         let judge = Judge::new(&Node::ready(self.plane).await.snapshot);
         let universe = universe(&self.subaccounts);
@@ -308,7 +308,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// Compares what was asked for: what is refused would have been more.
+    /// Compares the requested keys: exactly those that exceed the calling key must be refused.
     async fn compare_asked(&mut self) {
         let judge = Judge::new(&Node::ready(self.plane).await.snapshot);
         let universe = universe(&self.subaccounts);
@@ -353,7 +353,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The first request that `key` admits, and none of `within`.
+/// Returns the first request that `key` admits and none of `within` does.
 pub(super) fn beyond<'u>(
     judge: &Judge,
     universe: &'u [Asked],
@@ -366,12 +366,12 @@ pub(super) fn beyond<'u>(
     universe.iter().find(admitted)
 }
 
-/// Where a tier is among the tiers.
+/// Returns the index of a tier in the order of the tiers.
 pub(super) fn place(tier: &str) -> usize {
     TIERS.iter().position(|name| *name == tier).unwrap()
 }
 
-/// Whether `key` shows its upstream what `own` does not.
+/// Returns whether `key` reports another user or environment or a higher tier upstream than `own`.
 fn shows_more(judge: &Judge, key: &str, own: &str) -> bool {
     let (key, own) = (judge.policy(key), judge.policy(own));
     key.user != own.user

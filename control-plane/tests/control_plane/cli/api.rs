@@ -1,6 +1,6 @@
-//! Commands for calls that have more to them than a control plane of a test shows: many pages,
-//! answers that are none, and what an API of another version may say. The API is one that answers
-//! what it is told to, and keeps what it was asked.
+//! Tests commands against a fake API, for cases that a control plane of a test does not produce:
+//! many pages, invalid responses, and responses of other versions. The fake API returns the given
+//! responses and records the requests.
 
 use super::{Person, mode};
 use axum::Router;
@@ -19,7 +19,7 @@ struct Api {
 }
 
 impl Api {
-    /// Answers with these data, one after the other.
+    /// Starts an API that responds with these data, one after the other.
     async fn start(data: impl IntoIterator<Item = Value>) -> (Self, Person) {
         Self::answering(data.into_iter().map(|data| {
             (
@@ -45,7 +45,7 @@ impl Api {
         )
     }
 
-    /// What was asked since the last time: `GET /v1/keys?limit=1`, and the body.
+    /// Returns the requests since the last call, such as `GET /v1/keys?limit=1`, with their bodies.
     fn asked(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }

@@ -1,4 +1,4 @@
-//! `latchkey apply` against a control plane.
+//! Tests `latchkey apply` against a control plane.
 
 use super::{Person, mode};
 use crate::harness::{EMAIL, Plane};

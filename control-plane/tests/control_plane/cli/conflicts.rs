@@ -1,4 +1,4 @@
-//! Changes that somebody else makes while a file is being applied.
+//! Tests changes by others while a file is being applied.
 
 use super::Person;
 use crate::harness::{Client, Plane, http_client};
@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A way to the control plane on which `change` is made just before the first request that begins
-/// with `before`. Returns its URL.
+/// Starts a proxy to the control plane that makes `change` just before the first request that
+/// begins with `before`. Returns its URL.
 async fn meddled(
     client: &Client<'_>,
     plane: &Plane,
@@ -133,7 +133,7 @@ async fn applied_file_overwrites_no_change_of_somebody_else() {
             };
             assert!(same, "{before} {field}: {shown}");
         }
-        // The next plan is made on what there is.
+        // The next plan is made from the current state.
         person.run(&["apply", "-f", &file]).await.done();
     }
 }

@@ -1,4 +1,4 @@
-//! Long lists: `key export`, and lists with `--all`.
+//! Tests long lists: `key export`, and lists with `--all`.
 
 use super::{Person, Told};
 use crate::harness::{Client, Plane};
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// More than two pages.
+/// The number of keys, which fill more than two pages.
 const KEYS: usize = 2_001;
 
 async fn names(client: &Client<'_>) -> Vec<String> {
@@ -133,7 +133,7 @@ async fn export_that_nobody_reads_to_its_end_ends_quietly() {
     }
 }
 
-/// An API with so many pages of 1,000 keys, all the same.
+/// Starts an API with this number of equal pages of 1,000 keys.
 async fn many_pages(pages: usize) -> String {
     let keys: Vec<_> = (0..1_000)
         .map(|number| {
@@ -168,7 +168,7 @@ async fn many_pages(pages: usize) -> String {
     url
 }
 
-/// Runs it to its end, and returns the most memory that it had resident, in kB.
+/// Runs the command to its end, and returns its maximum resident memory, in kB.
 async fn peak(mut command: Command) -> (Told, u64) {
     let measured = tokio::task::spawn_blocking(move || {
         let mut child = command
@@ -199,7 +199,7 @@ async fn peak(mut command: Command) -> (Told, u64) {
     )
 }
 
-/// 12.6 GB for a million keys was seen, 1.2 GB for these.
+/// Measures the memory. 12.6 GB for a million keys was seen once, 1.2 GB for this number.
 #[tokio::test]
 async fn memory_of_long_lists_does_not_grow_with_them() {
     let pages = std::env::var("LATCHKEY_TEST_PAGES").map_or(100, |pages| pages.parse().unwrap());

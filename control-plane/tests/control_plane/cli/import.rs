@@ -1,4 +1,4 @@
-//! `latchkey key import`.
+//! Tests `latchkey key import`.
 
 use super::Person;
 use crate::harness::{Client, Plane, START};
@@ -11,7 +11,7 @@ fn sha256(key: &str) -> String {
     format!("{:?}", KeyDigest::of(key.as_bytes()))
 }
 
-/// A file of CSV with these many keys, whose row `bad` has an address that is none.
+/// Returns a CSV file with this number of keys, whose row `bad` has an invalid address.
 fn csv(keys: usize, bad: Option<usize>) -> String {
     let mut text = "sha256,name,allowed_ips\n".to_owned();
     for index in 0..keys {
@@ -160,7 +160,7 @@ async fn import_is_tried_without_a_change_made_and_made_again() {
         "2,001 keys would be imported, 0 skipped; nothing was changed\n"
     );
     assert_eq!(imports(&client).await, 0);
-    // An import that ended after its first batch.
+    // An import was interrupted after its first batch.
     let part = person.file("part.csv", &csv(1_000, None));
     person
         .run(&["key", "import", "--entropy-confirmed", "-f", &part])
@@ -242,7 +242,7 @@ async fn exports_are_imported_elsewhere_with_nothing_lost() {
                 let mut records = export.split_inclusive('\n').collect::<String>();
                 records.insert_str(0, "sha256,");
                 let mut out = String::new();
-                // A record begins with the mask of the key.
+                // The first cell of a record is the mask of the key.
                 for (index, line) in records.split_inclusive('\n').enumerate() {
                     if line.starts_with("lk_test_") {
                         write!(out, "{},", sha256(&format!("sk-{format}-{index:010}"))).unwrap();
@@ -387,7 +387,7 @@ async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
     }
 }
 
-/// A call takes 8 MiB.
+/// Splits batches by their size: a call accepts 8 MiB.
 #[tokio::test]
 async fn keys_with_long_lists_are_imported_in_smaller_batches() {
     let plane = Plane::start().await;

@@ -1,4 +1,4 @@
-//! `latchkey key` against a control plane.
+//! Tests `latchkey key` against a control plane.
 
 use super::{Person, mode};
 use crate::harness::Plane;
@@ -6,7 +6,7 @@ use crate::node::Node;
 use serde_json::json;
 use std::fs;
 
-/// What scopes name.
+/// Registers the services that scopes refer to.
 async fn register(person: &Person) {
     for service in ["dns", "cdn"] {
         person.run(&["service", "create", service]).await.done();

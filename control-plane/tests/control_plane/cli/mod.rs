@@ -1,5 +1,4 @@
-//! `latchkey`'s commands, run as people run them: by the binary, with nothing in its environment
-//! but what is said.
+//! Tests `latchkey`'s commands by running the binary, with only the given environment variables.
 
 mod api;
 mod apply;
@@ -20,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// Somebody with a home of their own, who calls one API.
+/// A user with a home directory who calls one API.
 struct Person {
     home: TempDir,
     environment: Vec<(String, String)>,
 }
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Debug)]
 struct Told {
     code: i32,
@@ -35,7 +34,7 @@ struct Told {
 }
 
 impl Person {
-    /// Who has no credentials yet.
+    /// Returns a user without credentials.
     fn stranger(url: &str) -> Self {
         Self {
             home: tempfile::tempdir().unwrap(),
@@ -44,7 +43,7 @@ impl Person {
         .with("LATCHKEY_URL", url)
     }
 
-    /// The first administrator.
+    /// Returns the first administrator.
     fn admin(plane: &Plane) -> Self {
         Self::stranger(&plane.http_url())
             .with("LATCHKEY_EMAIL", EMAIL)
@@ -62,7 +61,7 @@ impl Person {
         self.home.path().join(name)
     }
 
-    /// Writes a file into their home, and returns its path.
+    /// Writes a file into the home directory, and returns its path.
     fn file(&self, name: &str, text: &str) -> String {
         fs::write(self.path(name), text).unwrap();
         self.path(name).display().to_string()
@@ -81,7 +80,7 @@ impl Person {
         command
     }
 
-    /// Runs beside the control plane, which is in this process.
+    /// Runs a command while the control plane, which is in this process, goes on.
     async fn run(&self, arguments: &[&str]) -> Told {
         Told::of(self.command(arguments)).await
     }
@@ -95,7 +94,7 @@ impl Person {
         Told::of(command).await
     }
 
-    /// Runs with a stdout that nobody reads.
+    /// Runs a command with a closed stdout.
     async fn run_unheard(&self, arguments: &[&str]) -> Told {
         let (reader, writer): (_, PipeWriter) = std::io::pipe().unwrap();
         drop(reader);
@@ -104,7 +103,7 @@ impl Person {
         Told::of(command).await
     }
 
-    /// Runs what has to be done, and returns the API's data.
+    /// Runs a command that must succeed, and returns the API's data.
     async fn json(&self, arguments: &[&str]) -> Value {
         let told = self.run(&[arguments, &["--json"]].concat()).await.done();
         serde_json::from_str(&told).unwrap()
@@ -124,7 +123,7 @@ impl Told {
         }
     }
 
-    /// Asserts that all was done, and returns what was printed.
+    /// Asserts that the command succeeded, and returns its output.
     fn done(self) -> String {
         assert_eq!(
             (self.code, self.stderr.as_str()),
@@ -135,7 +134,7 @@ impl Told {
         self.stdout
     }
 
-    /// Asserts that it came to nothing, with this code and for this reason.
+    /// Asserts that the command failed with this code and reason.
     fn failed(&self, code: i32, reason: &str) {
         assert_eq!(self.code, code, "{self:?}");
         assert!(
@@ -146,7 +145,7 @@ impl Told {
     }
 }
 
-/// The permissions of a file.
+/// Returns the permissions of a file.
 fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     fs::metadata(path).unwrap().permissions().mode() & 0o777

@@ -1,5 +1,5 @@
-//! `latchkey node` and `latchkey node-token` against a control plane, and changes while nodes are
-//! lost.
+//! Tests `latchkey node` and `latchkey node-token` against a control plane, and changes while nodes
+//! are lost.
 
 use super::{Person, mode};
 use crate::harness::{NODE_TOKEN, Plane};
@@ -10,7 +10,7 @@ use latchkey_protocol::{Hello, from_node, to_node};
 use std::fs;
 use tonic::Code;
 
-/// Has a node connect and lose its stream. Returns its handle.
+/// Connects a node and drops its stream. Returns its handle.
 async fn lose(plane: &Plane, instance: u64) -> String {
     drop(
         ready(
@@ -52,7 +52,7 @@ async fn revoke_exits_4_while_a_node_is_lost() {
             .starts_with("2 lost nodes have not acknowledged the change"),
         "{told:?}"
     );
-    // A node that is connected and does not acknowledge is not ignored.
+    // A connected node that does not acknowledge is still counted.
     let _node = Node::connect(
         &plane,
         Hello {

@@ -1,5 +1,5 @@
-//! The rest of the model against a control plane: users, subaccounts, roles, tiers, routes, nodes,
-//! usage.
+//! Tests the other commands against a control plane: users, subaccounts, roles, tiers, routes,
+//! nodes, usage.
 
 use super::Person;
 use crate::harness::{EMAIL, Plane};

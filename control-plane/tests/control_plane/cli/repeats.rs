@@ -1,4 +1,4 @@
-//! Commands whose answer is lost, and calls that are made twice.
+//! Tests commands whose response is lost, and repeated calls.
 
 use super::Person;
 use crate::harness::{Plane, imported};
@@ -6,7 +6,8 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A way to the control plane on which the answer of the first connection is lost. Returns its URL.
+/// Starts a proxy to the control plane that drops the response of the first connection. Returns its
+/// URL.
 async fn lossy(plane: &Plane) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -64,7 +65,7 @@ async fn command_whose_answer_is_lost_makes_nothing_twice() {
     assert!(told.starts_with("1 key imported"), "{told}");
     assert_eq!(client.total().await, 2);
 
-    // A lost secret is replaced, and the one in use stays good.
+    // A lost secret is replaced, and the current one stays valid.
     let id = client.key("rotated").await;
     let told = person()
         .await

@@ -1,4 +1,4 @@
-//! Logging in and out, and how commands end that may not do what they would.
+//! Tests logging in and out, and commands without permission.
 
 use super::{Person, mode};
 use crate::harness::{EMAIL, PASSWORD, Plane};
