@@ -339,7 +339,7 @@ impl Config {
 
 impl HttpConfig {
     pub(crate) fn limits(&self, connections: usize) -> http::Limits {
-        // Behind a proxy, all connections come from the proxy's address.
+        // With a proxy, all connections come from the proxy's address.
         let per_client = if self.trusted_hops == 0 {
             (connections / 2).max(1)
         } else {

@@ -1,16 +1,16 @@
-//! What becomes of reports: nodes say what they have counted, the store takes it in, and each node
-//! is told what it must know of the others.
+//! Usage: nodes report their counts, the store adds them up, and each node receives the counts of
+//! the others that it needs.
 //!
-//! `wire` checks what a node says. One task, [`Collector`], takes the reports of all streams in,
-//! several in one transaction, and leaves acknowledgements in the mailboxes of the streams.
-//! Another one, [`Herald`], reads what the others are to know, and leaves that there. `tidy`
-//! deletes what is old.
+//! `wire` validates messages of nodes. One task, [`Collector`], stores the reports of all streams,
+//! several in one transaction, and puts acknowledgements into the streams' mailboxes. Another task,
+//! [`Herald`], reads the new counts for other nodes, and puts them into their mailboxes. `tidy`
+//! deletes old data.
 //!
-//! **The delay.** From a node's report until other nodes are told what is in it: at most
-//! [`collector::PAUSE`] until a transaction begins, that transaction, what the herald has to read,
-//! and [`PACE`](crate::nodes::mailbox::PACE) until the stream looks into its mailbox again. The
-//! bound on what is admitted beyond a limit across Envoys rests on that: 100 ms and 20 ms, when the
-//! store is not busy.
+//! **The delay.** The time from a node's report until the other nodes receive its counts is at
+//! most: [`collector::PAUSE`] until a transaction begins, that transaction, the reads of the
+//! herald, and [`PACE`](crate::nodes::mailbox::PACE) until the stream reads its mailbox again. The
+//! bound on requests admitted beyond a limit across Envoys depends on it: 100 ms and 20 ms, when
+//! the store is not busy.
 
 pub(crate) mod collector;
 mod herald;

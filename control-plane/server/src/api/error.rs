@@ -55,8 +55,8 @@ pub(super) enum ApiError {
     OperatorsAccount,
     /// The account has reached its maximum number of keys.
     KeyLimit(u32),
-    /// With the expired keys that Envoys still hold, the account has twice its maximum number of
-    /// keys. Contains that maximum.
+    /// The account has twice its maximum number of keys, including expired keys that Envoys still
+    /// hold. Contains that maximum.
     HeldKeyLimit(u32),
     /// A key would be above its account's tier.
     TierExceeded {

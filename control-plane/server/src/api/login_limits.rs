@@ -34,7 +34,7 @@ pub(super) struct Login<'a> {
     /// The user's id, or an email address without a user.
     pub(super) user: &'a str,
     pub(super) client: ClientNetwork,
-    /// Whether the client has logged in to the user before.
+    /// True if the client has logged in to the user before.
     pub(super) known: bool,
 }
 

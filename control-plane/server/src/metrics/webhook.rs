@@ -21,7 +21,7 @@ impl Outcome {
     pub(crate) const RETRIED: Self = Self { outcome: "retried" };
     /// The last attempt failed.
     pub(crate) const FAILED: Self = Self { outcome: "failed" };
-    /// The receiver wants no more deliveries.
+    /// The receiver permanently rejects deliveries.
     pub(crate) const GONE: Self = Self { outcome: "gone" };
 }
 

@@ -28,7 +28,7 @@ pub(super) struct Change {
 #[derive(Clone)]
 pub(super) struct Feed(broadcast::Sender<Arc<Change>>);
 
-/// Whether changes are being sent to nodes.
+/// The health of the feed: true while changes are being sent to nodes.
 #[derive(Clone)]
 pub(crate) struct FeedHealth(Arc<AtomicBool>);
 

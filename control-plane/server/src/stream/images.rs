@@ -35,7 +35,7 @@ pub(super) struct Image {
     id: [u8; 16],
     pub(super) revision: u64,
     pub(super) batches: Batches,
-    /// Whether the image was requested since the last check.
+    /// True if the image was requested since the last check.
     used: AtomicBool,
 }
 

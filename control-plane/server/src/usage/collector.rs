@@ -1,4 +1,4 @@
-//! Takes the reports of all streams in, one transaction after the other.
+//! Stores the reports of all streams, in one transaction after the other.
 
 use latchkey_model::clock::Clock;
 use latchkey_store::usage::{News, Report};
@@ -18,36 +18,37 @@ use crate::nodes::mailbox::Mailbox;
 use crate::nodes::registry::Registry;
 use crate::stop::Stop;
 
-/// Between the beginnings of two transactions, at least: what is reported meanwhile goes into the
-/// next. A report that comes after a pause is taken in at once.
+/// The minimum time between the starts of two transactions. Reports that arrive in this time go
+/// into the next one. A report that arrives later is stored at once.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
-/// Reports that wait. A stream that finds no room goes on with everything else.
+/// The maximum number of waiting reports. A stream without room for its report continues with
+/// everything else.
 const CAPACITY: usize = 16;
 
-/// With so many keys a transaction begins before the pause is over, because it keeps other writers
-/// waiting.
+/// The number of keys at which a transaction begins before the pause is over. It bounds the time
+/// for which other writers wait.
 const KEYS: usize = 10_000;
 
-/// After a transaction that failed for now.
+/// The pause after a transaction that failed temporarily.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A report, and who waits for it.
+/// A report with its sender.
 pub(crate) struct Received {
     pub(crate) node: NodeId,
-    /// Which of the node's streams it came on.
+    /// The number of the node's stream that it came from.
     pub(crate) stream: u64,
     pub(crate) sequence: u64,
     pub(crate) mailbox: Mailbox,
     pub(crate) report: Arc<Report>,
 }
 
-/// Where streams hand their reports over.
+/// Accepts reports from streams.
 #[derive(Clone)]
 pub(crate) struct Collector(mpsc::Sender<Received>);
 
 impl Collector {
-    /// Begins to take reports in, until `stop`.
+    /// Starts storing reports, until `stop`.
     pub(crate) fn start(
         store: Store,
         registry: Registry,
@@ -74,7 +75,7 @@ impl Collector {
         Self(sender)
     }
 
-    /// Waits for room for one report; none once it stops. Cancelled, it has done nothing.
+    /// Waits for room for one report. Returns `None` after the stop. Cancelling it has no effect.
     pub(crate) async fn room(&self) -> Option<mpsc::Permit<'_, Received>> {
         self.0.reserve().await.ok()
     }
@@ -86,12 +87,13 @@ struct Work {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     herald: Herald,
-    /// When it was warned last that counts are held back.
+    /// The time of the last warning about counts that are held back.
     warned: Mutex<Option<Instant>>,
 }
 
 impl Work {
-    /// Raises the alarm: what these nodes admit counts for no limit of others.
+    /// Logs and counts nodes whose counts are held back: they do not count for the limits of other
+    /// nodes.
     fn held_back(&self, received: &[Received], held_back: &BTreeSet<String>) {
         if held_back.is_empty() {
             return;
@@ -127,13 +129,13 @@ impl Work {
     }
 
     async fn take_in(&self, mut received: Vec<Received>) {
-        // An older stream of the same process knows less: its totals would pass for ones that were
-        // lost.
+        // An older stream of the same process has older totals. They would look like totals after a
+        // loss.
         received.retain(|received| !self.registry.is_superseded(&received.node, received.stream));
         if self.store_all(&received, News::default()).await.is_ok() {
             return;
         }
-        // One that cannot be stored must not keep the others from it.
+        // A report that cannot be stored must not prevent the storage of others.
         for received in received {
             let alone = slice::from_ref(&received);
             if let Err(error) = self.store_all(alone, all_of(alone)).await {
@@ -143,8 +145,8 @@ impl Work {
         }
     }
 
-    /// Stores reports, all or none, and acknowledges them. Others are told of what is new in them,
-    /// and of `news`.
+    /// Stores all reports or none, and acknowledges them. Other nodes receive the new counts, and
+    /// those of `news`.
     async fn store_all(&self, received: &[Received], mut news: News) -> Result<(), StoreError> {
         let reports: Vec<_> = received
             .iter()
@@ -188,11 +190,11 @@ impl Work {
     }
 }
 
-/// Between two warnings of counts that are held back.
+/// The minimum time between two warnings about counts that are held back.
 const WARNED_EVERY: Duration = Duration::from_secs(60);
 
-/// All keys of some reports. After a commit that failed they may be in the store all the same, and
-/// then nothing in them is new to it the next time.
+/// Returns all keys of some reports. A failed commit may still have stored them, and then the next
+/// attempt finds nothing new in them.
 fn all_of(received: &[Received]) -> News {
     let mut news = News::default();
     let keys = received.iter().flat_map(|received| &received.report.keys);
@@ -200,14 +202,15 @@ fn all_of(received: &[Received]) -> News {
     news
 }
 
-/// Waits for a report, and for others until `begin`. None once nobody can report any more.
+/// Waits for a report, and for further ones until `begin`. Returns `None` once all senders are
+/// gone.
 async fn gather(reports: &mut mpsc::Receiver<Received>, begin: Instant) -> Option<Vec<Received>> {
     let mut gathered = vec![reports.recv().await?];
     let mut keys = gathered
         .iter()
         .map(|received| received.report.keys.len())
         .sum::<usize>();
-    // What is there already is taken after `begin` as well.
+    // Reports that have arrived already are also taken after `begin`.
     while keys < KEYS
         && let Ok(Some(received)) = time::timeout_at(begin, reports.recv()).await
     {

@@ -1,7 +1,7 @@
-//! Tells processes what others have admitted with the keys that they use.
+//! Sends processes the counts of other processes for the keys that they use.
 //!
-//! What is new is gathered here by key until it has been told, so commits do not wait for it: if
-//! there is more than can be told at a time, one message says what several reports brought.
+//! New counts are gathered here by key until they are sent, so commits do not wait for the sending.
+//! If several reports arrive in the meantime, one message contains their sum.
 
 use latchkey_model::clock::Clock;
 use latchkey_store::usage::{Current, News};
@@ -16,17 +16,18 @@ use tracing::error;
 use crate::nodes::registry::Registry;
 use crate::stop::Stop;
 
-/// Keys that are told of at a time. All connected processes can have used each of them.
+/// The maximum number of keys that are sent at a time. Every connected process may have used each
+/// of them.
 const KEYS: usize = 250;
 
-/// After the store did not answer.
+/// The pause after the store did not respond.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Where news is left; there are never more of them than there are keys.
+/// Receives new counts. Their number never exceeds the number of keys.
 pub(super) struct Herald(watch::Sender<News>);
 
 impl Herald {
-    /// Begins to tell of what comes, until `stop`.
+    /// Starts sending new counts, until `stop`.
     pub(super) fn start(
         store: Store,
         registry: Registry,
@@ -64,9 +65,9 @@ struct Work {
 impl Work {
     async fn run(self) {
         let mut filled = self.news.subscribe();
-        // Its sender is here, so it cannot be closed.
+        // `self` holds the sender, so the channel cannot be closed.
         while filled.wait_for(|news| !news.is_empty()).await.is_ok() {
-            // All of it before what comes next, so that every key has its turn.
+            // The whole round is sent before newer counts, so that every key has its turn.
             let mut round = News::default();
             self.news.send_modify(|waiting| round = mem::take(waiting));
             while !round.is_empty() {
@@ -87,7 +88,8 @@ impl Work {
         }
     }
 
-    /// Tells every process that uses one of the keys, and has a stream.
+    /// Puts the counts into the mailbox of every process that uses one of the keys and has a
+    /// stream.
     async fn tell(&self, news: &News) -> Result<(), StoreError> {
         let current = Current::at(self.clock.now());
         let mailboxes = self.registry.mailboxes();

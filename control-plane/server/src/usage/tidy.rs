@@ -1,5 +1,5 @@
-//! Has old usage and the details of revoked keys deleted, and expired keys and old secrets removed
-//! from the snapshot, now and then.
+//! Periodically deletes old usage and the details of revoked keys, and removes expired keys and old
+//! secrets from the snapshot.
 
 use latchkey_model::clock::Clock;
 use latchkey_store::{Store, StoreError};
@@ -12,16 +12,16 @@ use crate::stop::Stop;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// For how many seconds it is kept.
+/// The retention times, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ages {
-    /// Details of revoked keys.
+    /// The time for details of revoked keys.
     pub(crate) revoked_keys: i64,
-    /// Requests by the hour.
+    /// The time for hourly counts of requests.
     pub(crate) usage: i64,
 }
 
-/// Begins with it at once, and goes on until `stop`.
+/// Starts at once, and continues until `stop`.
 pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, ages: Ages, mut stop: Stop) {
     tokio::spawn(async move {
         tokio::select! {
@@ -31,17 +31,17 @@ pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, ages: Ages, mut stop: S
     });
 }
 
-/// Expired keys every minute, as they count towards what their accounts can hold. Windows every
-/// hour, since there are many short ones, processes, since anybody's can be many, and secrets, as
-/// nodes still have them; the rest once a day.
+/// Sweeps expired keys every minute, because they count towards their accounts' limits. Deletes
+/// hourly: windows, because many are short; processes, because there can be many; secrets, because
+/// nodes still have them. Everything else is deleted daily.
 async fn tidy(store: Store, clock: Arc<dyn Clock>, ages: Ages) {
     for minute in (0..24 * 60).cycle() {
         told(store.sweep_expired_keys(clock.now()).await);
         if minute % 60 == 0 {
             told(store.tidy_windows(clock.now()).await);
             told(store.tidy_processes().await);
-            // Ahead of secrets, so that none is deleted in the moment in which nodes are told of
-            // its removal.
+            // Before secrets, so that no key is deleted while nodes are being sent the removal of
+            // its secret.
             told(store.tidy_revoked(clock.now(), ages.revoked_keys).await);
             told(store.tidy_secrets(clock.now()).await);
             told(store.tidy_repeatable_calls(clock.now()).await);

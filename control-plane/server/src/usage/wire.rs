@@ -1,4 +1,4 @@
-//! Reports and what nodes are told, between the stream's messages and the store's types.
+//! Conversions of reports and counts between the stream's messages and the store's types.
 
 use latchkey_policy::limit::Window;
 use latchkey_protocol::{KeyElsewhere, KeyUsage, WindowCount};
@@ -10,13 +10,15 @@ use std::iter;
 use std::net::IpAddr;
 use tonic::Status;
 
-/// Keys in a report at most.
+/// The maximum number of keys in a report.
 pub(crate) const MAX_KEYS: usize = 10_000;
 
-/// Secrets of one key whose last uses are told at most: no more of them are good at once.
+/// The maximum number of secrets of one key with a last use in a report, because at most this many
+/// are valid at a time.
+/// time.
 const MAX_LAST_USES: usize = 2;
 
-/// Checks a report, whole or not at all. Whether there are such keys is not asked here.
+/// Validates a report: all of it, or an error. It is not checked that the keys exist.
 pub(crate) fn key_reports(keys: Vec<KeyUsage>) -> Result<Vec<KeyReport>, Status> {
     if keys.len() > MAX_KEYS {
         return Err(refused(format_args!("has more than {MAX_KEYS} keys")));
@@ -118,7 +120,7 @@ fn refused(reason: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("Usage {reason}"))
 }
 
-/// As a node is told.
+/// Converts the counts of a key to the message for nodes.
 pub(crate) fn key_elsewhere(told: &Elsewhere) -> KeyElsewhere {
     let windows = iter::zip(Window::ALL, told.windows).filter_map(|(window, count)| {
         let Count { number, count } = count?;

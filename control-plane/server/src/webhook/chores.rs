@@ -1,5 +1,5 @@
-//! What is done now and then: announcing expiries and deleting ended secrets every minute, and
-//! deleting what is old every hour.
+//! Periodic tasks: every minute, announces expiries and deletes ended secrets; every hour, deletes
+//! old deliveries.
 
 use latchkey_model::clock::Clock;
 use latchkey_store::{Store, StoreError};
@@ -12,7 +12,7 @@ use crate::stop::Stop;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Begins with it at once, and goes on until `stop`.
+/// Starts at once, and continues until `stop`.
 pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
     tokio::spawn(async move {
         tokio::select! {

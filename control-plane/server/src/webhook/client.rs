@@ -1,4 +1,4 @@
-//! Sending a delivery, once: where it may be sent, signed, and without waiting for long.
+//! Sends a delivery once: to an allowed destination, signed, and with a time limit.
 
 use latchkey_store::Claim;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -12,31 +12,30 @@ use tracing::warn;
 use super::reach::Reach;
 use super::signature::sign;
 
-/// From looking up the receiver's name to the end of its answer.
+/// The time limit from the lookup of the receiver's name to the end of its response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that are read of an answer: nothing in it matters, but a connection whose answer was read
-/// can be used again.
+/// The maximum number of bytes that are read of a response. Its contents are ignored, but a
+/// connection can be reused only after its response is read.
 const ANSWER_LEN: usize = 1_024;
 
-/// Characters of an error that are kept.
+/// The maximum number of characters of a stored error.
 const ERROR_LEN: usize = 200;
 
 const USER_AGENT: &str = concat!("latchkey/", env!("CARGO_PKG_VERSION"));
 
-/// What came of sending.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The receiver has it.
+    /// The receiver accepted the delivery.
     Taken(u16),
-    /// The receiver wants nothing any more.
+    /// The receiver permanently rejects deliveries.
     Gone(u16),
-    /// It has to be sent again.
+    /// The attempt failed and must be repeated.
     Failed { status: Option<u16>, error: String },
 }
 
-/// Sends to receivers, and asks nobody else: no proxy of the environment, no address that a
-/// receiver redirects to.
+/// Sends to receivers directly: it uses no proxy of the environment and follows no redirect.
 pub(super) struct Client {
     http: reqwest::Client,
     reach: Reach,
@@ -58,8 +57,8 @@ impl Client {
                 .dns_resolver(Resolver(reach))
         };
         let http = builder().build().or_else(|error| {
-            // Without the system's authorities there is nobody to trust, and yet no reason not to
-            // start.
+            // Without the system's certificate authorities no receiver can be trusted, but the
+            // control plane can still start.
             warn!(error = root(&error), "cannot send webhooks over TLS");
             builder().tls_certs_only([]).build()
         })?;
@@ -107,7 +106,8 @@ fn signatures(delivery: &Claim, now: i64) -> String {
     signatures.join(" ")
 }
 
-/// A redirect is not followed: it would go where nobody said.
+/// Converts a response's status. A redirect is a failure: it would lead to a URL that no caller has
+/// set.
 fn answer(status: StatusCode) -> Answer {
     match status {
         _ if status.is_success() => Answer::Taken(status.as_u16()),
@@ -119,7 +119,8 @@ fn answer(status: StatusCode) -> Answer {
     }
 }
 
-/// Reads an answer to its end, if that is near. Whatever goes wrong, its status has been told.
+/// Reads a response to its end, if it is short. Errors are ignored, because the status is known
+/// already.
 async fn read(mut response: Response) {
     let mut left = ANSWER_LEN;
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -137,7 +138,8 @@ fn told(error: &reqwest::Error) -> String {
     root(error).chars().take(ERROR_LEN).collect()
 }
 
-/// What is behind an error: what is in front of it may tell the URL, with whatever is in its query.
+/// Returns the innermost cause of an error. The outer errors may contain the URL with secrets in
+/// its query.
 fn root(error: &reqwest::Error) -> String {
     let Some(mut root) = error.source() else {
         return error.to_string();
@@ -148,10 +150,10 @@ fn root(error: &reqwest::Error) -> String {
     root.to_string()
 }
 
-/// Looks names up, and leaves out the addresses that may not be sent to.
+/// Resolves names, and omits addresses that are not allowed.
 struct Resolver(Reach);
 
-/// A name that stands for nothing else.
+/// The name has no allowed address.
 #[derive(Debug, thiserror::Error)]
 #[error("the host has no public address")]
 struct NotPublic;
@@ -160,7 +162,7 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let Self(reach) = *self;
         Box::pin(async move {
-            // The port is the URL's.
+            // The port comes from the URL.
             let found = lookup_host((name.as_str(), 0)).await?;
             let admitted: Vec<_> = found.filter(|address| reach.admits(address.ip())).collect();
             if admitted.is_empty() {

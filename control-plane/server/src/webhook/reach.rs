@@ -1,27 +1,27 @@
-//! Where webhooks may be sent: a caller who names a URL must not get at what only this host can
-//! reach.
+//! The allowed destinations of webhooks: a caller who sets a URL must not reach services that only
+//! this host can reach.
 //!
-//! A URL is checked when it is given and each time before it is used; the addresses that a name
-//! stands for are checked where the connection is made, so the name cannot stand for another one in
-//! between.
+//! A URL is checked when it is set and before each use. The addresses of a name are checked when
+//! the connection is made, so the name cannot change to another address in between.
 
 use reqwest::Url;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Bytes that a URL has at most.
+/// The maximum length of a URL, in bytes.
 const MAX_URL_LEN: usize = 2_048;
 
-/// How far webhooks get.
+/// The destinations that webhooks may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// Encrypted, and to public addresses.
+    /// Only public addresses, with TLS.
     Public,
-    /// Anywhere: for tests, and for networks of one's own.
+    /// All addresses, for tests and private networks.
     Private,
 }
 
 impl Reach {
-    /// Reads a URL that may be sent to. The error goes on from the URL's name, as in "must be …".
+    /// Parses a URL and checks that it is allowed. The error continues a sentence that starts with
+    /// the field's name, as in "must be …".
     pub(crate) fn check(self, text: &str) -> Result<Url, &'static str> {
         if text.len() > MAX_URL_LEN {
             return Err("must have at most 2048 bytes");
@@ -46,13 +46,13 @@ impl Reach {
         }
     }
 
-    /// Whether it may be sent to that address.
+    /// Returns whether the address is allowed.
     pub(crate) fn admits(self, address: IpAddr) -> bool {
         self == Self::Private || is_public(address)
     }
 }
 
-/// The URL's host, if it is an address and no name.
+/// Returns the URL's host, if it is an address and not a name.
 fn literal(url: &Url) -> Option<IpAddr> {
     let host = url.host_str()?;
     host.trim_start_matches('[')
@@ -61,8 +61,8 @@ fn literal(url: &Url) -> Option<IpAddr> {
         .ok()
 }
 
-/// Whether an address is one of the public Internet's, by IANA's registries of special-purpose
-/// addresses, and none that a cloud provider answers for its own machines alone.
+/// Returns whether an address is public, by IANA's registries of special-purpose addresses, and not
+/// one that a cloud provider answers only for its own machines.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -92,7 +92,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         return is_public_v4(inner);
     }
     match address.segments() {
-        // ISATAP: an IPv4 address behind a prefix of any network.
+        // ISATAP: an IPv4 address after a prefix of any network.
         [.., 0 | 0x200, 0x5efe, _, _] => false,
         // Protocol assignments with Teredo, documentation, 6to4.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] | [0x2002, ..] => false,
@@ -102,8 +102,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
 }
 
-/// The IPv4 address behind one that is translated for hosts with IPv6 alone: RFC 6052's well-known
-/// prefix.
+/// Returns the IPv4 address in an IPv6 address that is translated for hosts with only IPv6, by RFC
+/// 6052's well-known prefix.
 fn translated(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] = address.octets() else {
         return None;
@@ -238,7 +238,7 @@ mod tests {
         );
         assert!(check("https://example.com:8443/hooks?a=b").is_ok());
         assert!(check("https://[2606:4700:4700::1111]/").is_ok());
-        // A name is looked up when it is used.
+        // A name is resolved only when it is used.
         assert!(check("https://localhost/").is_ok());
         for (refused, reason) in [
             ("example.com", "must be a URL"),
@@ -261,7 +261,7 @@ mod tests {
         ] {
             assert_eq!(check(refused), Err(reason), "{refused}");
         }
-        // However an address is written.
+        // All notations of an address are refused.
         for refused in [
             "127.0.0.1",
             "127.1",

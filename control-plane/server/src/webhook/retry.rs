@@ -1,17 +1,17 @@
-//! When a delivery that failed is tried again.
+//! The time of the next attempt of a failed delivery.
 
-/// Seconds after the first attempt, the second, and so on; the last one goes on.
+/// The delays in seconds after the first attempt, the second, and so on. The last one is repeated.
 const DELAYS: [i64; 7] = [5, 30, 2 * 60, 10 * 60, HOUR, 6 * HOUR, 12 * HOUR];
 
 const HOUR: i64 = 3_600;
 
-/// From the event on, or from when somebody asked for it again. What is due later than that is not
-/// tried any more.
+/// The time from the event, or from the last request to send it again, after which a delivery is
+/// given up: a later attempt is not made.
 const PATIENCE: i64 = 3 * 24 * HOUR;
 
-/// When to try again what has been tried `attempts` times and failed at `now`, unless it is given
-/// up. To that comes up to a fifth of the delay, as `jitter` says, so that what failed together
-/// does not come again together.
+/// Returns the time of the next attempt after `attempts` attempts, the last of which failed at
+/// `now`, or `None` if the delivery is given up. `jitter` adds up to a fifth of the delay, so that
+/// deliveries that failed together are not repeated together.
 pub(super) fn next_attempt(attempts: u32, since: i64, now: i64, jitter: u32) -> Option<i64> {
     let delay = DELAYS.get(
         usize::try_from(attempts)

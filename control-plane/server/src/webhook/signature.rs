@@ -8,12 +8,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use latchkey_model::secret::WebhookSecret;
 use sha2::Sha256;
 
-/// SHA-256 works on blocks of so many bytes.
+/// The block length of SHA-256, in bytes.
 const BLOCK_LEN: usize = 64;
 
-/// `v1,` and the signature in base64, for a delivery that is sent at `timestamp`, in Unix seconds.
+/// Returns `v1,` and the signature in base64, for a delivery that is sent at `timestamp`, in Unix
+/// seconds.
 pub(super) fn sign(secret: &WebhookSecret, id: &str, timestamp: i64, body: &str) -> String {
-    // RFC 2104: a key that is shorter than a block is filled up with zeros.
+    // RFC 2104: a key that is shorter than a block is padded with zeros.
     let mut key = [0; BLOCK_LEN];
     key.iter_mut()
         .zip(secret.as_bytes())
@@ -28,7 +29,7 @@ pub(super) fn sign(secret: &WebhookSecret, id: &str, timestamp: i64, body: &str)
 mod tests {
     use super::*;
 
-    /// As the standard's own libraries test it.
+    /// The test vector of the standard's own libraries.
     #[test]
     fn it_signs_as_the_standard_does() {
         let secret =

@@ -1,6 +1,6 @@
-//! Sends what is due. Every webhook has its turn: one delivery at a time, and then the others come
-//! first. Those that failed last get half of the places at most, so what is dead does not hold up
-//! what lives.
+//! Sends due deliveries. Webhooks take turns: after one delivery, the others come first. Webhooks
+//! whose last delivery failed get at most half of the places, so that dead receivers do not delay
+//! working ones.
 
 use latchkey_model::clock::Clock;
 use latchkey_model::random;
@@ -19,17 +19,17 @@ use crate::metrics::Metrics;
 use crate::metrics::webhook::Outcome;
 use crate::stop::Stop;
 
-/// Deliveries that are under way at once.
+/// The maximum number of concurrent deliveries.
 const PLACES: usize = 8;
 
-/// Of them, those to webhooks whose last delivery failed.
+/// The maximum number of concurrent deliveries to webhooks whose last delivery failed.
 const FAILING_PLACES: usize = 4;
 
-/// What is due is looked for at every change and so often, as time makes things due as well, and
-/// other processes do.
+/// The interval at which due deliveries are read, in addition to every change. Deliveries also
+/// become due by time and through other processes.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What each attempt needs.
+/// The dependencies of each attempt.
 struct Work {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -37,7 +37,8 @@ struct Work {
     client: Client,
 }
 
-/// Ready to send; what it resolves to sends until `stop`, and then ends with what is under way.
+/// Prepares the client. The returned future sends until `stop`, and then ends after the deliveries
+/// in progress.
 pub(crate) fn start(
     store: Store,
     clock: Arc<dyn Clock>,
@@ -82,8 +83,8 @@ impl Work {
         while attempts.join_next().await.is_some() {}
     }
 
-    /// The next delivery that is due, if there is one, with the place that it takes if its webhook
-    /// is failing.
+    /// Returns the next due delivery, if any, with the place that it takes if its webhook is
+    /// failing.
     async fn claim(
         &self,
         failing: &Arc<Semaphore>,
@@ -105,7 +106,8 @@ impl Work {
         }
     }
 
-    /// If what came of it cannot be written down, it is made again.
+    /// Makes one attempt and stores its outcome. If the outcome cannot be stored, the attempt is
+    /// repeated.
     async fn attempt(&self, claim: Claim) {
         let answer = self.client.send(&claim, self.clock.now()).await;
         let now = self.clock.now();
@@ -158,7 +160,7 @@ fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, Outcome) {
     }
 }
 
-/// None, if there is no chance to be had.
+/// Returns a random number, or 0 if there is no randomness.
 fn jitter() -> u32 {
     let mut bytes = [0; 4];
     random::fill(&mut bytes).map_or(0, |()| u32::from_le_bytes(bytes))

@@ -54,11 +54,11 @@ pub(super) struct Node {
     pub(super) remote: Option<SocketAddr>,
     /// The open stream; `None` if the node is lost.
     pub(super) line: Option<Line>,
-    /// For a lost node: true if the grace period is over.
+    /// True if the node is lost and the grace period is over.
     pub(super) grace_over: bool,
-    /// For a lost node: the uptime at the loss, in seconds.
+    /// The uptime at the loss of a lost node, in seconds.
     pub(super) lost_at: i64,
-    /// For a lost node: its expiry.
+    /// The expiry of a lost node.
     pub(super) expiry: Option<Expiry>,
     /// The epoch of its snapshot, if it is not accepted.
     pub(super) waiting: Option<Epoch>,

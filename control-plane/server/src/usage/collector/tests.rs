@@ -1,4 +1,4 @@
-//! Reports that are gathered, stored and told of.
+//! Tests of collecting, storing and distributing reports.
 
 use super::*;
 use crate::nodes::hello::NodeFacts;
@@ -34,12 +34,12 @@ struct Room {
 }
 
 impl Room {
-    /// With one key, the first.
+    /// Creates a room with one key, number 1.
     async fn new() -> Self {
         Self::with_keys(1).await
     }
 
-    /// With keys of the numbers from 1.
+    /// Creates a room with `count` keys, numbered from 1.
     async fn with_keys(count: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("latchkey.db");
@@ -155,7 +155,7 @@ impl Room {
         self.registry.admit(id, facts, None).unwrap()
     }
 
-    /// Changes the database behind the store's back.
+    /// Changes the database without the store.
     async fn execute(&self, statement: &'static str) {
         let mut connection = SqliteConnection::connect(self.path.to_str().unwrap())
             .await
@@ -188,7 +188,7 @@ async fn stored(connection: &Connection, sequence: u64) {
     }
 }
 
-/// All windows have this count.
+/// Returns a report with this count in all windows.
 fn used(key: u64, count: u32) -> KeyReport {
     let window = |window: Window| {
         Some(Count {
@@ -206,7 +206,7 @@ fn used(key: u64, count: u32) -> KeyReport {
     }
 }
 
-/// Waits until it has been told this sum for so many keys.
+/// Waits until the node has received this sum for `keys` keys.
 async fn told(connection: &Connection, keys: usize, sum: u32) {
     let mut told = BTreeSet::new();
     while told.len() < keys {
@@ -258,7 +258,7 @@ async fn a_report_that_cannot_be_stored_keeps_no_other_from_it() {
     stored(&one, 1).await;
     room.execute("UPDATE node_usage SET requests = 'no list'")
         .await;
-    // Both go into one transaction.
+    // Both are stored in one transaction.
     room.hand_over(&one, 2, 4).await;
     room.hand_over(&two, 1, 5).await;
     stored(&two, 1).await;
@@ -275,14 +275,14 @@ async fn after_an_attempt_that_failed_everything_is_news() {
     room.hand_over_keys(&one, 1, vec![used(1, 3)]).await;
     stored(&one, 1).await;
     room.hand_over_keys(&two, 1, vec![used(1, 5)]).await;
-    // It is stored then. What is told can be in the same mail, which is taken once.
+    // The report is stored then. The counts can be in the same mail, which is taken once.
     told(&two, 1, 3).await;
     room.hand_over(&three, 1, 1).await;
     stored(&three, 1).await;
     room.execute("UPDATE node_usage SET requests = 'no list' WHERE instance LIKE '%3'")
         .await;
-    // For all that is known the first attempt has stored this before, and nobody was told. On a
-    // slow machine the two may come too late for one attempt.
+    // The first attempt may have stored this before without a message to other nodes. On a slow
+    // machine the two reports may arrive too late for one attempt.
     for sequence in 2..12 {
         room.hand_over_keys(&one, sequence, vec![used(1, 3)]).await;
         room.hand_over(&three, sequence, 2).await;

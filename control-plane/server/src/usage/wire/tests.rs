@@ -1,4 +1,4 @@
-//! Reports as they come from nodes, whatever they say.
+//! Tests of reports from nodes, including invalid ones.
 
 use super::*;
 use latchkey_protocol::window_count::Kind;
