@@ -1,9 +1,9 @@
 //! Importing keys that were made elsewhere, by their digests. A batch is one transaction and one
 //! revision, all or nothing.
 //!
-//! **A digest is accepted once** (`secrets.rs`), with one exception, so that a failed import
-//! can be repeated: if the import asks for it, a digest is accepted again that the same account
-//! imported at most a week ago and revoked before any request was admitted with it.
+//! **A digest is accepted once** (`secrets.rs`). There is one exception, so that a failed import
+//! can be repeated: on request, a digest is accepted again that the same account imported at most a
+//! week ago and revoked before any request was admitted with it.
 
 use serde_json::Value;
 use std::collections::HashSet;
@@ -14,19 +14,19 @@ use super::change::{Change, to_its_end};
 use super::creation::{self, NewKey};
 use super::{Acting, Caller, Key, Outcome, StoreError, disclosures, expired, secrets, subaccounts};
 
-/// What an import does with rows whose keys are known already.
+/// The options of an import for rows whose keys are known already.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ImportOptions {
-    /// Passes over rows whose keys are live keys of the account.
+    /// Skips rows whose keys are live keys of the account.
     pub skip_existing: bool,
     /// Accepts digests of unused imports again.
     pub reimport_unused: bool,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Imported {
-    /// From this revision on nodes know the keys.
+    /// The revision from which on nodes know the keys.
     pub revision: u64,
     /// The imported keys, in the order of the rows, without skipped ones.
     pub keys: Vec<Key>,
@@ -41,19 +41,19 @@ pub struct ImportCheck<E> {
     pub importable: usize,
     /// The indexes of the rows that would be skipped.
     pub skipped: Vec<usize>,
-    /// The rows that stand against it, by their indexes.
+    /// The refused rows with their errors, by their indexes.
     pub refused: Vec<(usize, E)>,
-    /// Keys that the account may have besides those that it has, without these.
+    /// The number of keys that the account may still create, before the import, if that is bounded.
     pub room: Option<u64>,
 }
 
-/// What becomes of a row: a key, or none as it is skipped, or a refusal.
+/// The decision on a row: a key, `None` if it is skipped, or a refusal.
 type Judged<E> = Result<Option<NewKey>, Refused<E>>;
 
-/// Why a row is refused.
+/// The reason why a row is refused.
 struct Refused<E> {
     error: E,
-    /// The name of the row, if another account has its digest.
+    /// The name in the row, if another account has its digest.
     elsewhere: Option<String>,
 }
 
@@ -67,11 +67,11 @@ impl<E: From<StoreError>> Refused<E> {
 }
 
 impl Acting {
-    /// Makes the keys that `new` says, which sees the caller and the ids of the account's
-    /// subaccounts, and makes none if one of them is refused. Fails with [`StoreError::Row`] about
-    /// one of them, for [`StoreError::TierNotFound`], [`StoreError::NameTaken`] or
-    /// [`StoreError::SecretTaken`], also by another one of them. A repeatable call is recorded with
-    /// what `data` says of the keys, and of the number of rows that were skipped.
+    /// Creates the keys that `new` returns. `new` gets the caller and the ids of the account's
+    /// subaccounts; no key is created if one of the rows is refused. Fails with [`StoreError::Row`]
+    /// about one of them. [`StoreError::TierNotFound`], [`StoreError::NameTaken`] and
+    /// [`StoreError::SecretTaken`] can also be due to another one of them. A repeatable call is
+    /// recorded with the value that `data` returns for the keys and the number of skipped rows.
     pub async fn import_keys<E: From<StoreError> + Send + 'static>(
         self,
         options: ImportOptions,
@@ -148,14 +148,14 @@ impl Acting {
         .await
     }
 
-    /// Decides on each row as [`import_keys`](Self::import_keys) does, and makes no key.
+    /// Decides on each row as [`import_keys`](Self::import_keys) does, and creates no key.
     pub async fn check_import<E: From<StoreError> + Send + 'static>(
         self,
         options: ImportOptions,
         new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
     ) -> Result<ImportCheck<E>, E> {
         to_its_end(async move {
-            // It is committed only to record what it shows of other accounts.
+            // It is committed only to record its disclosures about other accounts.
             let mut deed = self.begin().await?;
             ensure_possible(&deed.on)?;
             let account_id = &deed.caller.account_id.clone();
@@ -207,7 +207,7 @@ impl Acting {
     }
 }
 
-/// Refuses imports while nothing encrypts their digests.
+/// Refuses imports if there is no at-rest key to encrypt their digests.
 fn ensure_possible(change: &Change) -> Result<(), StoreError> {
     if change.at_rest().is_available() {
         Ok(())
@@ -216,7 +216,7 @@ fn ensure_possible(change: &Change) -> Result<(), StoreError> {
     }
 }
 
-/// An error about one of the keys that are made, about the row that it comes from.
+/// Changes an error about one of the created keys to one about the row that it comes from.
 fn of_original_row(error: StoreError, indexes: &[usize]) -> StoreError {
     match error {
         StoreError::Row { index, error } => {
@@ -226,7 +226,7 @@ fn of_original_row(error: StoreError, indexes: &[usize]) -> StoreError {
     }
 }
 
-/// What becomes of each row, by what is there already and by the rows before it.
+/// Decides on each row, from the existing keys and the rows before it.
 async fn judge<E: From<StoreError>>(
     change: &mut Change,
     account_id: &str,
@@ -259,7 +259,7 @@ async fn judge<E: From<StoreError>>(
         if !names.insert(key.settings.name.clone()) {
             return Err(Refused::of_row(StoreError::NameTaken, index));
         }
-        // The second row of a digest finds it known.
+        // The second row of a digest is a duplicate.
         let again = unused.remove(&key.digest);
         if !known.insert(key.digest) && !again {
             let refused = Refused::of_row(StoreError::SecretTaken, index);

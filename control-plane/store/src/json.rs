@@ -11,7 +11,7 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|_| StoreError::Damaged("a value that is no JSON"))
 }
 
-/// Reads a column; `what` it should be is told when it is not.
+/// Parses a column. `what` is the expected content, for the error.
 pub(super) fn from_json<T: DeserializeOwned>(
     text: &str,
     what: &'static str,
@@ -19,7 +19,7 @@ pub(super) fn from_json<T: DeserializeOwned>(
     serde_json::from_str(text).map_err(|_| StoreError::Damaged(what))
 }
 
-/// A list, or NULL for all.
+/// Encodes a selection as a list, or as NULL for all.
 pub(super) fn listed_to_json(selection: &Selection) -> Result<Option<String>, StoreError> {
     selection.listed().map(|names| to_json(&names)).transpose()
 }
@@ -32,7 +32,7 @@ pub(super) fn selection(column: Option<&str>) -> Result<Selection, StoreError> {
         .into())
 }
 
-/// From the columns `roles` and `permissions`.
+/// Returns the authority in the columns `roles` and `permissions`.
 pub(super) fn authority(roles: &str, permissions: &str) -> Result<Authority, StoreError> {
     Ok(Authority {
         roles: from_json(roles, "a list of roles")?,

@@ -1,4 +1,4 @@
-//! Keys as they are told of.
+//! Keys as the API shows them.
 
 use latchkey_model::authority::Authority;
 use latchkey_model::ceilings::Ceilings;
@@ -17,89 +17,89 @@ use super::at_rest::AtRest;
 use super::users::Whose;
 use super::{Secret, Store, StoreError, authority, from_json, selection, to_json};
 
-/// What somebody said about a key.
+/// The attributes of a key that a caller sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySettings {
-    /// Unique among the account's live keys.
+    /// The name, unique among the account's live keys.
     pub name: String,
-    /// Whatever else there is to say.
+    /// A description in free text.
     pub description: Option<String>,
-    /// As in the key itself.
+    /// The environment, which is also part of the key itself.
     pub environment: Environment,
-    /// How much it may be used, where `limits` says nothing.
+    /// The tier, which limits the windows that `limits` leaves out.
     pub tier: String,
-    /// The services that it is good for.
+    /// The services that it may be used for.
     pub scope: Selection,
-    /// What it may do, as far as its owner may.
+    /// Its permissions, as far as its owner has them.
     pub authority: Authority,
-    /// The subaccounts that it may act on, as far as its owner may.
+    /// The subaccounts that it may act on, if its owner may.
     pub subaccounts: Selection,
-    /// How much it may be used, in place of what the tier says.
+    /// Its own limits, which replace those of the tier.
     pub limits: DeclaredLimits,
-    /// From this second on it is refused.
+    /// The second from which on it is refused.
     pub expires_at: Option<i64>,
-    /// From where it may be used.
+    /// The addresses from which it may be used.
     pub allowed_ips: IpList,
-    /// From where it may not be used, while nothing is enabled in `allowed_ips`.
+    /// The addresses from which it may not be used, while nothing is enabled in `allowed_ips`.
     pub denied_ips: IpList,
-    /// What bounds the keys that it makes, in place of its own attributes.
+    /// The bounds of the keys that it creates, which replace its own attributes.
     pub issues: Option<Issues>,
-    /// Tiers that bound its limits, because another key made, edited or regenerated it.
+    /// The tiers that bound its limits, because another key created, edited or regenerated it.
     pub ceilings: Ceilings,
-    /// A key with `issues` made it, or a key that such a key made.
+    /// It was created by a key with `issues`, or by a key that such a key created.
     pub issued: bool,
 }
 
 impl KeySettings {
-    /// The addresses that both lists admit together.
+    /// Returns the addresses that both lists together admit.
     pub fn addresses(&self) -> AddressRule {
         let (allow, deny) = (self.allowed_ips.enabled(), self.denied_ips.enabled());
         AddressRule::compile(&AddressLists { allow, deny })
     }
 }
 
-/// A key as it is told of.
+/// A key as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// `key_…`
     pub id: String,
     /// The owner: `usr_…`
     pub user_id: String,
-    /// The current one.
+    /// The current secret.
     pub secret: Secret,
-    /// The one before, while nodes know it.
+    /// The previous secret, while nodes know it.
     pub old_secret: Option<Secret>,
-    /// All that its owner can say about it.
+    /// The attributes that its owner sets.
     pub settings: KeySettings,
-    /// The limits that it has: its own, and else its tier's, but none above those of its ceilings
-    /// and of its account's tier.
+    /// The effective limits: its own ones, otherwise its tier's, but none above those of its
+    /// ceilings and of its account's tier.
     pub limits: Limits,
-    /// Switched off for now.
+    /// It is disabled at present.
     pub disabled: bool,
     /// Unix seconds.
     pub created_at: i64,
     /// Unix seconds.
     pub updated_at: i64,
-    /// Unix seconds: when a request was admitted last, with whichever secret, as far as nodes have
-    /// told.
+    /// The last time that nodes have reported at which a request was admitted, with any of its
+    /// secrets, in Unix seconds.
     pub last_used_at: Option<i64>,
-    /// The address that it came from.
+    /// The address of that request.
     pub last_used_ip: Option<String>,
-    /// Unix seconds, once it was.
+    /// The time of its revocation, in Unix seconds. `None` while it is live.
     pub revoked_at: Option<i64>,
 }
 
 impl Key {
-    /// The first field by which it may be valid for more than `before`, the same key: it is on
-    /// again, lasts longer, admits other addresses, has a higher limit, or one limit of its own
-    /// less.
+    /// Returns the first field by which the key may be valid for more than `before`, the same key:
+    /// it is enabled again, expires later, admits other addresses, has a higher limit, or lost one
+    /// of its own limits.
     pub fn wider_than(&self, before: &Self) -> Option<String> {
         let lasts = |key: &Self| key.settings.expires_at.unwrap_or(i64::MAX);
         let raised = |window: &Window| {
             let of = |key: &Self| key.settings.limits.0.get(*window);
             match (of(before), of(self)) {
                 (Some(_), None) => true,
-                // Where it had none of its own it had the tier's.
+                // A window without an own limit had the tier's limit.
                 (_, Some(limit)) => before
                     .limits
                     .get(*window)
@@ -125,9 +125,9 @@ impl Key {
     }
 }
 
-/// What a [`Row`] is read from. A key is revoked since its owner was deleted, also while its row
-/// says nothing of it ([`removals`](super::removals)). A revoked key's tier can be gone, and so can
-/// that of a closed account.
+/// The columns that a [`Row`] is read from. A key is revoked as soon as its owner is deleted, even
+/// before its row says so ([`removals`](super::removals)). The tier of a revoked key, or of a
+/// closed account, may no longer exist.
 macro_rules! columns {
     ($ip_lists:literal) => {
         concat!("id, user_id, masked, secret_created_at, secret_used_at, secret_used_ip, old_masked, old_created_at, \
@@ -150,7 +150,7 @@ macro_rules! joins {
          last_used_at AS old_used_at, last_used_ip AS old_used_ip FROM old_secrets WHERE NOT removed) ON key_seq = seq"
     };
 }
-/// What a [`ListedRow`] is read from.
+/// The columns that a [`ListedRow`] is read from.
 macro_rules! numbered {
     ($ip_lists:literal) => {
         concat!(
@@ -164,11 +164,11 @@ macro_rules! numbered {
     };
 }
 
-/// Keys of these numbers: whole, and without the entries of their IP lists.
+/// The queries for keys by their numbers: complete, and without the entries of their IP lists.
 const NUMBERED: &str = numbered!("allowed_ips, denied_ips");
 const SUMMARIES: &str = numbered!("'[]' AS allowed_ips, '[]' AS denied_ips");
 
-/// Of the account's keys those for which the rest holds.
+/// Selects keys of the account, with `$rest` as the condition.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -183,13 +183,13 @@ macro_rules! select {
 }
 
 impl Store {
-    /// One of the account's keys, revoked or not.
+    /// Returns one of the account's keys, revoked or not.
     pub async fn key(&self, account_id: &str, id: &str) -> Result<Key, StoreError> {
         find(&self.0.readers, account_id, id).await
     }
 }
 
-/// One of the account's keys, revoked or not.
+/// Returns one of the account's keys, revoked or not.
 pub(super) async fn find(
     from: impl SqliteExecutor<'_>,
     account_id: &str,
@@ -204,7 +204,7 @@ pub(super) async fn find(
     row.ok_or(StoreError::KeyNotFound)?.try_into()
 }
 
-/// Some live keys of a user or an account, `limit` at most.
+/// Returns at most `limit` live keys of a user or an account.
 pub(super) async fn some_of(
     from: impl SqliteExecutor<'_>,
     whose: Whose<'_>,
@@ -230,21 +230,21 @@ pub(super) async fn some_of(
 /// A key in a list.
 #[derive(Debug)]
 pub struct ListedKey {
-    /// With empty IP lists, unless they were read.
+    /// The key. Its IP lists are empty unless they were read.
     pub key: Key,
-    /// The number of entries.
+    /// The number of entries in the allow list.
     pub allowed_ips: u64,
-    /// The number of entries.
+    /// The number of entries in the deny list.
     pub denied_ips: u64,
     /// Whether the IP lists were read.
     pub with_ip_lists: bool,
 }
 
-/// Bytes of texts and lists in a page of keys, about. The key with which there are more is the last
-/// one.
+/// The approximate maximum number of bytes of texts and lists in a page of keys. The key that
+/// exceeds it is the last one.
 const PAGE_BYTES: i64 = 1_000_000;
 
-/// The keys of these numbers, in this order: all of them, or as many as fit into a page.
+/// Returns the keys of these numbers, in this order: all of them, or as many as fit into a page.
 pub(super) async fn numbered(
     from: &mut SqliteConnection,
     seqs: &[i64],
@@ -278,7 +278,7 @@ pub(super) async fn numbered(
         .collect()
 }
 
-/// How many of these keys fit into a page.
+/// Returns how many of these keys fit into a page.
 async fn fitting(
     from: &mut SqliteConnection,
     seqs: &[i64],
@@ -310,11 +310,11 @@ async fn fitting(
 pub(super) struct Found {
     pub(super) account_id: String,
     pub(super) key: Key,
-    /// From this second on the secret is refused: with the key, or before it.
+    /// The second from which on the secret is refused: that of the key's expiry, or an earlier one.
     pub(super) expires_at: Option<i64>,
 }
 
-/// The live key of this digest.
+/// Returns the live key of this digest.
 pub(super) async fn by_digest(
     from: &mut SqliteConnection,
     at_rest: &AtRest,
@@ -416,7 +416,7 @@ impl TryFrom<Row> for Key {
             .map(|(masked, created_at)| Secret {
                 masked,
                 created_at,
-                // It never outlasts the key.
+                // The old secret never outlasts the key.
                 ends_at: row
                     .old_ends_at
                     .map(|end| row.expires_at.map_or(end, |expiry| expiry.min(end))),

@@ -1,16 +1,17 @@
-//! Which clients have logged in to a user before: wrong passwords of others do not hold them up.
+//! Known clients: those that have logged in to a user before. Wrong passwords of other clients do
+//! not delay them.
 
 use latchkey_model::client_network::ClientNetwork;
 use sqlx::SqliteConnection;
 
 use super::{Credentials, Store, StoreError};
 
-/// Clients of a user that are remembered: those that logged in last.
+/// The number of clients of a user that are remembered: the ones that logged in last.
 const KNOWN: u32 = 20;
 
 impl Store {
-    /// Returns the user with that email address, in whatever case, and whether the client has
-    /// logged in to them before.
+    /// Returns the user with that email address, ignoring case, and whether the client has logged
+    /// in to them before.
     pub async fn login(
         &self,
         email: &str,
@@ -29,8 +30,8 @@ impl Store {
     }
 }
 
-/// Remembers that a client has logged in to a user, and forgets the one that did so the longest ago
-/// if there are too many.
+/// Remembers that a client has logged in to a user, and forgets the client whose log-in is the
+/// oldest if there are too many.
 pub(super) async fn remember(
     to: &mut SqliteConnection,
     user_id: &str,

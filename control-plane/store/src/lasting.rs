@@ -1,4 +1,5 @@
-//! What a key can change other than keys, and for which of it a restricted key needs a session.
+//! The changes other than to keys that a key can make, and those for which a restricted key needs a
+//! session.
 
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::selection::Selection;
@@ -7,26 +8,26 @@ use latchkey_policy::key::Environment;
 
 use super::restrictions::KeyRestrictions;
 
-/// Something other than a key that a key could change, and that lasts without what restricts the
-/// key, or lifts that.
+/// Something other than a key that a key could change, and that either outlasts the restrictions of
+/// the key or lifts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lasting {
-    /// A user, who could make keys.
+    /// A user, who could create keys.
     User,
-    /// An account, whose administrator could.
+    /// An account, whose administrator could create keys.
     Account,
-    /// The tiers, by which limits of keys are worked out.
+    /// The tiers, from which limits of keys are calculated.
     Tiers,
-    /// The route rules, which say what service and subaccount a request is about.
+    /// The route rules, which map a request to its service and subaccount.
     Routes,
-    /// A webhook, which is sent what happens to keys.
+    /// A webhook, which receives events about keys.
     Webhook,
     /// A node token, which serves all keys.
     NodeToken,
 }
 
 impl Lasting {
-    /// With its article, for sentences.
+    /// Returns its name with an article, for sentences.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::User => "a user",
@@ -40,8 +41,8 @@ impl Lasting {
 }
 
 impl KeyRestrictions {
-    /// Returns what the calling key, which has this scope, is restricted to, if `lasting` would not
-    /// be.
+    /// Returns the restriction of the calling key, which has this scope, if `lasting` would not be
+    /// restricted likewise.
     pub fn kept_to(&self, scope: &Selection, lasting: Lasting) -> Option<&'static str> {
         let of_requests = if *scope != Selection::All {
             Some("some services")
@@ -60,7 +61,7 @@ impl KeyRestrictions {
             }
         };
         match lasting {
-            // A rule is no credential, and what a `public` one admits takes no key.
+            // A rule is no credential, and requests that a `public` one admits need no key.
             Lasting::Routes => of_requests,
             Lasting::Webhook | Lasting::NodeToken => of_requests.or_else(of_callers),
             Lasting::User | Lasting::Account | Lasting::Tiers => of_requests
@@ -69,7 +70,7 @@ impl KeyRestrictions {
         }
     }
 
-    /// What bounds keys that the calling key makes, and nothing else.
+    /// Returns the restriction that binds keys which the calling key creates, and nothing else.
     fn kept_as_key(&self) -> Option<&'static str> {
         let highest = match &self.account_tier {
             (account, true) => self.tiers.position(account),

@@ -16,11 +16,11 @@
 //!
 //! **Invariant: every change to what a node decides by happens in one transaction that also
 //! advances the revision by one and stamps the changed rows with it.** [`change::Change`] is the
-//! only way to such a transaction, and sees to the rows that follow from others.
+//! only way to get such a transaction, and updates the rows that depend on others.
 //!
 //! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for
-//! it. Lists and reports have others ([`reading`]), so that no list holds up a credential, the feed
-//! of changes or readiness.
+//! it. Lists and reports have separate connections ([`reading`]), so that no list delays the
+//! look-up of a credential, the feed of changes or the readiness probe.
 
 mod accounts;
 mod acting;
@@ -142,56 +142,58 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// From a millisecond to what keeps other writers waiting for too long.
+/// The histogram's buckets: from a millisecond to a duration that delays other writers for too
+/// long.
 pub const COMMIT_SECONDS: [f64; 10] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
 const READERS: u32 = 8;
 
-/// Rows that SQLite's thread may be ahead of a reader: with few of them the two threads wake each
-/// other all the time.
+/// The number of rows by which SQLite's thread may be ahead of a reader: with a small one the two
+/// threads wake each other all the time.
 const ROWS_AHEAD: usize = 1_000;
 
-/// The schema, from version to version.
+/// The schema's migrations, from version to version.
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// What the names of files beside the database end with: the lock, and SQLite's write-ahead log
-/// with its index.
+/// The suffixes of the files beside the database: the lock, and SQLite's write-ahead log with its
+/// index.
 const LOCK: &str = ".lock";
 const LOG: &str = "-wal";
 const LOG_INDEX: &str = "-shm";
 
-/// How long a caller waits for a connection, and SQLite for another process' lock.
+/// The maximum time for which a caller waits for a connection, and SQLite for the lock of another
+/// process.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Identity of the store's history. Revisions of two epochs cannot be compared.
+/// The identity of the store's history. Revisions of two epochs cannot be compared.
 pub type Epoch = [u8; 16];
 
-/// A handle to the store; clones share it.
+/// A handle to the store. Clones share it.
 #[derive(Clone)]
 pub struct Store(Arc<Shared>);
 
 struct Shared {
     writer: SqlitePool,
     readers: SqlitePool,
-    /// Reads whose cost grows with the data.
+    /// The connections for reads whose cost grows with the data.
     lists: ListReads,
     epoch: Epoch,
-    /// What encrypts digests of imported keys.
+    /// The keys that encrypt digests of imported keys.
     at_rest: AtRest,
-    /// Whether this process has made the database.
+    /// Whether this process has created the database.
     created: bool,
     /// The newest committed revision.
     head: watch::Sender<Head>,
     /// Former epochs whose nodes are served.
     accepted: watch::Sender<BTreeSet<Epoch>>,
-    /// The node tokens that were revoked since it was opened.
+    /// The node tokens that were revoked since the store was opened.
     revoked_node_tokens: watch::Sender<HashSet<i64>>,
-    /// How long changes took.
+    /// The durations of changes.
     writes: Histogram,
-    /// Where it is.
+    /// The database's path.
     path: PathBuf,
-    /// Which file that is.
+    /// The identity of the open file.
     file: Arc<OpenFile>,
     health: Health,
     /// Held while the store is open.
@@ -199,10 +201,9 @@ struct Shared {
 }
 
 impl Shared {
-    /// Connections for single statements that write.
+    /// Returns the connections for single statements that write.
     ///
-    /// # Errors
-    /// [`StoreError::FileReplaced`], in which case what is written would be lost.
+    /// # Errors [`StoreError::FileReplaced`], in which case a write would be lost.
     fn writer(&self) -> Result<&SqlitePool, StoreError> {
         self.file.check()?;
         Ok(&self.writer)
@@ -210,8 +211,7 @@ impl Shared {
 
     /// Begins a transaction that writes.
     ///
-    /// # Errors
-    /// [`StoreError::FileReplaced`], in which case what is written would be lost.
+    /// # Errors [`StoreError::FileReplaced`], in which case a write would be lost.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         let begun = match self.writer() {
             Ok(writer) => writer
@@ -236,17 +236,16 @@ impl Store {
         Self::open_with(path, mode, &AtRestKeys::default()).await
     }
 
-    /// Opens the database at `path`, and brings its schema up to date. `mode` says what happens if
-    /// there is none.
+    /// Opens the database at `path`, and brings its schema up to date. `mode` decides what happens
+    /// if there is none.
     ///
-    /// # Errors
-    /// When it cannot be opened, or has what another at-rest key encrypted.
+    /// # Errors When it cannot be opened, or has data that another at-rest key encrypted.
     pub async fn open_with(
         path: &Path,
         mode: OpenMode,
         keys: &AtRestKeys,
     ) -> Result<Self, OpenError> {
-        // Before anything is made, a lock included.
+        // This check comes before any file is created, including the lock.
         file::ensure_openable(path, mode)?;
         let lock = lock(path)?;
         let exists = file::prepare(path, mode)?;
@@ -297,27 +296,27 @@ impl Store {
         Ok(store)
     }
 
-    /// Identity of this store's history.
+    /// Returns the identity of this store's history.
     pub fn epoch(&self) -> Epoch {
         self.0.epoch
     }
 
-    /// The newest committed revision. A store begins with 1.
+    /// Returns the newest committed revision. A store begins with 1.
     pub fn revision(&self) -> u64 {
         self.head().revision
     }
 
-    /// The newest committed revision with its tag.
+    /// Returns the newest committed revision with its tag.
     pub fn head(&self) -> Head {
         *self.0.head.borrow()
     }
 
-    /// Wakes at every committed revision.
+    /// Returns a receiver that wakes at every committed revision.
     pub fn watch_head(&self) -> watch::Receiver<Head> {
         self.0.head.subscribe()
     }
 
-    /// Whether it answers.
+    /// Checks that the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT revision FROM meta")
             .fetch_one(&self.0.readers)
@@ -325,24 +324,24 @@ impl Store {
         Ok(())
     }
 
-    /// How long changes took, in seconds.
+    /// Returns the durations of changes, in seconds.
     pub fn write_seconds(&self) -> Histogram {
         self.0.writes.clone()
     }
 
-    /// Size of the database and its log. What is not there, as a log that was never written, has
-    /// none.
+    /// Returns the size of the database and its log, in bytes. A file that does not exist, such as
+    /// a log that was never written, counts as 0.
     pub fn bytes(&self) -> u64 {
         let len = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         len(&self.0.path).saturating_add(len(&beside(&self.0.path, LOG)))
     }
 
-    /// Connections for reading that are in use.
+    /// Returns the number of connections for reading that are in use.
     pub fn readers_busy(&self) -> u64 {
         busy(&self.0.readers)
     }
 
-    /// Returns how many connections for lists and reports are in use.
+    /// Returns the number of connections for lists and reports that are in use.
     pub fn list_readers_busy(&self) -> u64 {
         self.0.lists.busy()
     }
@@ -352,7 +351,7 @@ impl Store {
         self.0.lists.interrupted()
     }
 
-    /// Waits for what is being written, and closes the database.
+    /// Waits for the running writes, and closes the database.
     pub async fn close(&self) {
         self.0.lists.close().await;
         self.0.readers.close().await;
@@ -363,7 +362,7 @@ impl Store {
     }
 }
 
-/// Returns whether there is a database of ours, made to its end.
+/// Returns whether the file is a database of Latchkey that was created completely.
 async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreError> {
     const TABLE: &str =
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta')";
@@ -375,8 +374,8 @@ async fn is_initialized(options: &SqliteConnectOptions) -> Result<bool, StoreErr
     Ok(initialized)
 }
 
-/// The connection that writes, those that read, and those that read lists. None is ever opened to
-/// another file at the database's path.
+/// Opens the connection that writes, those that read, and those that read lists. None of them is
+/// ever opened to another file at the database's path.
 async fn pools(
     options: SqliteConnectOptions,
     file: &Arc<OpenFile>,
@@ -428,13 +427,13 @@ async fn pools(
     ))
 }
 
-/// Returns how many connections of a pool are in use.
+/// Returns the number of connections of a pool that are in use.
 fn busy(pool: &SqlitePool) -> u64 {
     let idle = u64::try_from(pool.num_idle()).unwrap_or(u64::MAX);
     u64::from(pool.size()).saturating_sub(idle)
 }
 
-/// The file beside the database that has its name and more.
+/// Returns the path of the file beside the database that has its name and `suffix`.
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push(suffix);

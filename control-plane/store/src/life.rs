@@ -1,12 +1,12 @@
-//! The life of control planes on this database: what one that starts knows of those before it.
+//! The runs of control planes on this database: what a start knows about earlier runs.
 //!
-//! While one runs it notes the time each second, as long as every node that it serves is written
-//! down. A start whose last note is not of the last few seconds does not know what happened since:
-//! perhaps the database was put back to an earlier state, and nodes have connected that are not in
-//! it. Then nodes that nobody knows of count for a time.
+//! While a control plane runs, it notes the time each second, as long as every node that it serves
+//! is recorded. If the last note is older than a few seconds, a start does not know what happened
+//! since: the database may have been reset to an earlier state, and nodes may have connected that
+//! are not in it. Then unknown nodes are counted for a time.
 //!
-//! The notes also show whether the clock was set: it moves as the uptime does, which no clock can
-//! move.
+//! The notes also show whether the clock was set: a steady clock advances as the uptime does, which
+//! cannot be set.
 
 use latchkey_model::random::{self, NoRandomness};
 use sha2::{Digest as _, Sha256};
@@ -14,58 +14,61 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::{NodeRow, Store, StoreError, nodes};
 
-/// How far the clock may move against the uptime from one note to the next, in seconds, as a clock
-/// that is being slewed does.
+/// The number of seconds by which the clock may deviate from the uptime between two notes, as a
+/// clock that is being slewed does.
 const STEADY_WITHIN: i64 = 5;
 
-/// How far ahead of the last note a start may find the clock, in seconds: nothing ran meanwhile.
+/// The number of seconds by which a start may find the clock ahead of the last note, because no
+/// control plane ran since.
 const RESTART_WITHIN: i64 = 60 * 60;
 
 /// No limit, for an uptime and for a duration.
 pub const FOREVER: i64 = i64::MAX;
 
-/// How old the last note may be, in seconds.
+/// The maximum age of the last note, in seconds.
 const NOTED_WITHIN: i64 = 5;
 
-/// How old the last note may be for the clock to count as steady, in seconds: a busy database
+/// The maximum age of the last note for the clock to count as steady, in seconds: a busy database
 /// delays notes.
 const NOTE_IS_RECENT: i64 = 60;
 
-/// More keys and policies than are made between two states of the database. Nodes find a key's
-/// counters by its number, so numbers that were given and lost must not be given again.
+/// A number that exceeds the number of keys and policies created between two states of the
+/// database. Nodes find a key's counters by its number, so numbers that were assigned and lost must
+/// not be assigned again.
 const NUMBERS_SKIPPED: i64 = 1_000_000;
 
-/// Bits of what is skipped besides, at random: two starts from the same state of the database do
-/// not give the same numbers. There are enough numbers for 100,000 starts.
+/// The number of random bits that are skipped in addition, so that two starts from the same state
+/// of the database do not assign the same numbers. There are enough numbers for 100,000 starts.
 const RANDOM_BITS: u32 = 46;
 
-/// What the table calls a node of version 0.1 until the first start.
+/// The prefix by which the table marks a node of version 0.1 until the first start.
 const INSTANCE: &str = "instance:";
 
-/// What a start knows.
+/// The state at the end of the last run.
 #[derive(Debug)]
 pub struct Past {
     /// The nodes that were known at the end of the last run.
     pub nodes: Vec<NodeRow>,
-    /// Seconds that control planes have run on this database.
+    /// The number of seconds that control planes have run on this database.
     pub uptime: i64,
-    /// Until which uptime nodes that are not among `nodes` may serve.
+    /// The uptime until which nodes that are not among `nodes` may serve.
     pub unknown_until: Option<i64>,
 }
 
-/// That a control plane runs.
+/// The note that a control plane is running.
 #[derive(Debug, Clone, Copy)]
 pub struct Note {
     /// Unix seconds.
     pub now: i64,
-    /// Seconds that control planes have run on this database.
+    /// The number of seconds that control planes have run on this database.
     pub uptime: i64,
-    /// Until which uptime unknown nodes may serve.
+    /// The uptime until which unknown nodes may serve.
     pub unknown_until: Option<i64>,
 }
 
 impl Store {
-    /// Begins to serve nodes at `now`. `counts_for` is for how many seconds a lost node counts.
+    /// Begins to serve nodes at `now`. `counts_for` returns the number of seconds for which a lost
+    /// node counts.
     pub async fn begin_life(
         &self,
         now: i64,
@@ -119,13 +122,13 @@ impl Store {
         })
     }
 
-    /// Notes that a control plane runs, and that all nodes it serves are written down.
+    /// Writes the note that a control plane is running, and that all nodes it serves are recorded.
     pub async fn note(&self, note: Note) -> Result<(), StoreError> {
         let written: Result<(), StoreError> = async {
             Ok(write(&mut *self.0.writer()?.acquire().await?, note, STEADY_WITHIN).await?)
         }
         .await;
-        // It is also how readiness learns whether the database can be written.
+        // This is also how the readiness probe learns whether the database can be written.
         match &written {
             Ok(()) => self.0.health.noted(),
             Err(error) => self.0.health.record(Some(error)),
@@ -134,8 +137,8 @@ impl Store {
     }
 }
 
-/// Writes a note. Unknown nodes that were forgotten meanwhile stay forgotten. The clock counts as
-/// steady on if it has moved as the uptime did, or by at most `ahead` seconds more.
+/// Writes a note. Unknown nodes that were forgotten since the last note stay forgotten. The clock
+/// still counts as steady if it has advanced as the uptime did, or by at most `ahead` seconds more.
 async fn write(to: &mut SqliteConnection, note: Note, ahead: i64) -> Result<(), sqlx::Error> {
     const WRITE: &str = "UPDATE meta SET noted_at = ?1, uptime_seconds = ?2, \
          unknown_until = CASE WHEN unknown_until IS NOT NULL THEN ?3 END, \
@@ -149,7 +152,7 @@ async fn write(to: &mut SqliteConnection, note: Note, ahead: i64) -> Result<(), 
     Ok(())
 }
 
-/// Returns whether the clock has run steadily for `seconds` of uptime, as far as the notes say, and
+/// Returns whether the clock has run steadily for `seconds` of uptime, according to the notes, and
 /// still does.
 pub(super) async fn is_steady(
     from: impl SqliteExecutor<'_>,
@@ -166,7 +169,7 @@ pub(super) async fn is_steady(
     Ok(query.fetch_one(from).await?)
 }
 
-/// How many numbers a start skips.
+/// Returns how many numbers a start skips.
 pub(super) fn numbers_to_skip() -> Result<i64, NoRandomness> {
     let mut drawn = [0; 8];
     random::fill(&mut drawn)?;
@@ -174,7 +177,8 @@ pub(super) fn numbers_to_skip() -> Result<i64, NoRandomness> {
     Ok(NUMBERS_SKIPPED.saturating_add(drawn.cast_signed()))
 }
 
-/// Gives keys and policies from now on numbers that were never given, whatever was lost.
+/// Makes sure that keys and policies get numbers from now on that were never assigned, even if rows
+/// were lost.
 pub(super) async fn skip_numbers(
     on: &mut SqliteConnection,
     skipped: i64,
@@ -193,12 +197,12 @@ pub(super) async fn skip_numbers(
     Ok(())
 }
 
-/// The hash that stands for the secret of a node of version 0.1, in hexadecimal.
+/// Returns the hash that replaces the secret of a node of version 0.1, in hexadecimal.
 pub fn instance_hash(instance: &str) -> String {
     hex::encode(Sha256::digest(format!("{INSTANCE}{instance}")))
 }
 
-/// Replaces what the migration could not hash.
+/// Hashes the names of nodes that the migration could not hash.
 pub(super) async fn name_instances(on: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     const UNNAMED: &str = "SELECT DISTINCT instance FROM nodes WHERE secret_hash LIKE 'instance:%'";
     let unnamed: Vec<String> = sqlx::query_scalar(UNNAMED).fetch_all(&mut *on).await?;
@@ -224,7 +228,8 @@ mod tests {
 
     #[tokio::test]
     async fn clock_is_steady_while_it_moves_as_the_uptime() {
-        // Of each note, what the clock and the uptime have moved by since the one before.
+        // Each note is given as the seconds that the clock and the uptime have advanced since the
+        // one before.
         for (notes, steady) in [
             (&[(DAY, DAY)] as &[_], true),
             (&[(DAY - 1, DAY - 1)], false),

@@ -1,4 +1,4 @@
-//! Keys page by page: which of them are wanted, and in which order.
+//! Lists of keys, page by page: their filters and orders.
 
 mod filters;
 mod order;
@@ -17,26 +17,26 @@ use super::walk::{Effort, Gathering, Walk};
 use super::{Store, StoreError};
 use filters::Filters;
 
-/// What becomes of a key that is presented, as far as the key alone decides it.
+/// The state of a key, as far as it depends on the key only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KeyState {
-    /// Not revoked.
+    /// The key is not revoked.
     #[default]
     Live,
-    /// Live, neither switched off nor expired.
+    /// The key is live, and neither disabled nor expired.
     Active,
-    /// Live and switched off.
+    /// The key is live and disabled.
     Disabled,
-    /// Live and expired.
+    /// The key is live and expired.
     Expired,
-    /// Revoked.
+    /// The key is revoked.
     Revoked,
-    /// Any.
+    /// Any state.
     All,
 }
 
 impl KeyState {
-    /// With the words that ask for them.
+    /// All states, with the words that select them.
     pub const ALL: [(&'static str, Self); 6] = [
         ("live", Self::Live),
         ("active", Self::Active),
@@ -47,36 +47,36 @@ impl KeyState {
     ];
 }
 
-/// What keys are ordered by. Those that have none come last, in both directions.
+/// The attribute that keys are ordered by. Keys without it come last, in both directions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum KeySort {
-    /// When they were made.
+    /// The time of creation.
     #[default]
     CreatedAt,
-    /// In whatever case.
+    /// The name, ignoring case.
     Name,
-    /// When they expire.
+    /// The expiry.
     ExpiresAt,
-    /// When they were used last.
+    /// The time of the last use.
     LastUsedAt,
 }
 
-/// Which of an account's keys are wanted, and in which order.
+/// The filters of a list of an account's keys, and its order.
 #[derive(Debug, Clone, Default)]
 pub struct KeyQuery {
-    /// In this state.
+    /// The state of the keys.
     pub state: KeyState,
-    /// That have this role.
+    /// A role that the keys have.
     pub role: Option<Role>,
-    /// Of this tier.
+    /// The tier of the keys.
     pub tier: Option<String>,
-    /// Of this environment.
+    /// The environment of the keys.
     pub environment: Option<Environment>,
-    /// Of the user of this id or email address.
+    /// The id or email address of the owner.
     pub owner: Option<String>,
-    /// That expire within so many days, and have not yet.
+    /// The number of days within which the keys expire; they have not expired yet.
     pub expires_within_days: Option<u32>,
-    /// That were never used, or were.
+    /// Whether the keys were never used, or were.
     pub unused: Option<bool>,
     /// Whether the entries of their IP lists are read.
     pub ip_lists: bool,
@@ -87,8 +87,8 @@ pub struct KeyQuery {
 }
 
 impl Store {
-    /// A page of the account's keys. It is shorter than asked for, with a next one, if more than
-    /// that would be too much work or too many bytes.
+    /// Returns a page of the account's keys. It is shorter than `limit`, but has a next page, if
+    /// more keys would be too much work or too many bytes.
     pub async fn keys(
         &self,
         account_id: &str,
@@ -107,7 +107,7 @@ impl Store {
         )
         .await?;
         let rows = keys::numbered(&mut transaction, &found.seqs(), query.ip_lists).await?;
-        // Not all of them may fit.
+        // The page may have room for only some of them.
         let last = rows
             .len()
             .checked_sub(1)
@@ -125,7 +125,8 @@ impl Store {
     }
 }
 
-/// The number of the account's live keys that have not expired, as it is counted with every change.
+/// Returns the number of the account's live keys that have not expired. The counter for it is
+/// updated with every change.
 async fn counted(on: &mut SqliteConnection, account_id: &str) -> Result<u64, StoreError> {
     const COUNTED: &str = concat!("SELECT ", live_keys!(), " FROM accounts WHERE id = ?");
     let count: i64 = sqlx::query_scalar(COUNTED)
@@ -153,7 +154,7 @@ impl KeyQuery {
     }
 }
 
-/// The numbers of a page's keys, and how many there are on all pages.
+/// Finds the numbers of a page's keys, and the total on all pages.
 async fn find(
     on: &mut SqliteConnection,
     account_id: &str,
@@ -190,20 +191,21 @@ async fn find(
     Ok((found, total.unwrap_or_else(|| Total::counted(rows, true))))
 }
 
-/// Whether a page is all there is.
+/// Returns whether the page is the whole list.
 fn is_whole(page: &PageQuery, found: &Found) -> bool {
     page.after.is_none() && found.next.is_none()
 }
 
-/// How a page is found.
+/// The method by which a page is found.
 enum Plan {
-    /// All keys that pass one of the filters, as they are few.
+    /// Collects all keys that pass one of the filters, because they are few.
     Gather(Gathering),
-    /// Key by key, as many pass each of the filters.
+    /// Tests key after key, because many pass each of the filters.
     Walk { page: Walk, count: Walk },
 }
 
-/// Chooses: the filter that the fewest keys pass, if they are few; else the order itself.
+/// Chooses the method: the filter that the fewest keys pass, if they are few; otherwise the order
+/// itself.
 async fn plan(
     on: &mut SqliteConnection,
     filters: Filters,

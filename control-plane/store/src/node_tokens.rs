@@ -1,4 +1,4 @@
-//! Tokens of nodes: which are valid, and for which nodes.
+//! The tokens of nodes: which ones are valid, and for which nodes.
 
 use latchkey_model::node_pattern::NodePattern;
 use latchkey_model::secret::TokenHash;
@@ -11,7 +11,7 @@ use super::audit::Event;
 use super::change::to_its_end;
 use super::{Acting, Outcome, Store, StoreError};
 
-/// Valid tokens at a time.
+/// The maximum number of valid tokens.
 pub const MAX_NODE_TOKENS: i64 = 1_000;
 
 /// A node token without its secret.
@@ -46,7 +46,7 @@ pub struct NewNodeToken {
 /// with one end.
 pub type RevokedNodeTokens = watch::Receiver<HashSet<i64>>;
 
-/// Of the tokens those for which the rest holds.
+/// Selects tokens, with `$rest` as the condition.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -57,13 +57,13 @@ macro_rules! select {
 }
 
 impl Store {
-    /// All node tokens, the oldest first, revoked ones included.
+    /// Returns all node tokens, the oldest first, including revoked ones.
     pub async fn node_tokens(&self) -> Result<Vec<NodeTokenDetails>, StoreError> {
         const QUERY: &str = select!("ORDER BY id");
         Ok(sqlx::query_as(QUERY).fetch_all(&self.0.readers).await?)
     }
 
-    /// The valid token with this hash.
+    /// Returns the valid token with this hash.
     pub async fn valid_node_token(
         &self,
         hash: &TokenHash,
@@ -75,8 +75,8 @@ impl Store {
             .await?)
     }
 
-    /// Notifies of tokens that are revoked. To be called before a token is looked up, so that no
-    /// revocation is missed.
+    /// Returns a receiver for the tokens that are revoked. It must be called before a token is
+    /// looked up, so that no revocation is missed.
     pub fn watch_revoked_node_tokens(&self) -> RevokedNodeTokens {
         self.0.revoked_node_tokens.subscribe()
     }
@@ -94,7 +94,7 @@ impl Store {
 }
 
 impl Acting {
-    /// Adds a token. A repeatable call is recorded with what `data` says of it.
+    /// Adds a token. A repeatable call is recorded with the value that `data` returns for it.
     ///
     /// # Errors
     /// [`StoreError::NodeTokenNameTaken`], [`StoreError::NodeTokenTaken`], and
@@ -130,7 +130,7 @@ impl Acting {
         .await
     }
 
-    /// Revokes the valid token of that name, permanently, and ends the streams that were opened
+    /// Revokes the valid token with that name permanently, and ends the streams that were opened
     /// with it.
     ///
     /// # Errors
@@ -160,7 +160,7 @@ impl Acting {
     }
 }
 
-/// The valid token of that name.
+/// Returns the valid token with that name.
 async fn find(from: &mut SqliteConnection, name: &str) -> Result<NodeTokenDetails, StoreError> {
     const QUERY: &str = select!("WHERE name = ? AND revoked_at IS NULL");
     sqlx::query_as(QUERY)

@@ -1,5 +1,5 @@
-//! Nodes that may be deciding requests, so that a control plane that starts again still counts
-//! them.
+//! The nodes that may be deciding requests. They are stored so that a control plane still counts
+//! them after a restart.
 
 use sqlx::FromRow;
 use sqlx::SqliteExecutor;
@@ -14,27 +14,27 @@ use super::{Acting, FOREVER, Store, StoreError};
 pub struct NodeRow {
     /// Envoy's `node.id`.
     pub node_id: String,
-    /// SHA-256 of what tells it from other nodes of that id, in hexadecimal.
+    /// The SHA-256 of the secret that distinguishes it from other nodes of that id, in hexadecimal.
     pub secret_hash: String,
-    /// What its usage is kept under.
+    /// The name under which its usage is stored.
     pub meter: String,
     /// Its number in hexadecimal, if it is of version 0.1.
     pub instance: Option<String>,
     /// The filter's version.
     pub version: String,
-    /// The messages that it knows.
+    /// The version of the messages that it knows.
     pub protocol: u32,
     /// The staleness limit that it has reported, in seconds; 0 is none.
     pub staleness: i64,
     /// The uptime at which it was lost, in seconds.
     pub lost_at: Option<i64>,
-    /// When that was, in Unix seconds.
+    /// The time at which it was lost, in Unix seconds.
     pub lost_since: Option<i64>,
 }
 
 impl NodeRow {
-    /// The limit that it has reported: none is [`FOREVER`]. Version 0.1 reports nothing, which is
-    /// 0.
+    /// Returns the limit that it has reported, where none is [`FOREVER`]. Version 0.1 reports
+    /// nothing, which is returned as 0.
     fn reported_limit(&self) -> i64 {
         match (self.protocol, self.staleness) {
             (0, _) => 0,
@@ -50,9 +50,9 @@ pub type NodeKey = (String, String);
 const FORGET: &str = "DELETE FROM nodes WHERE node_id = ? AND secret_hash = ?";
 
 impl Store {
-    /// Writes down those that have `come`, forgets those that are `gone`, and notes until which
-    /// uptime those may serve that the database does not know, if that is later than before; all or
-    /// none.
+    /// Records the nodes that have `come`, deletes those that are `gone`, and records the uptime
+    /// until which unknown nodes may serve, if that is later than before. All of it is one
+    /// transaction.
     pub async fn write_nodes(
         &self,
         come: impl Iterator<Item = &NodeRow>,
@@ -93,7 +93,7 @@ impl Store {
 }
 
 impl Acting {
-    /// Forgets lost nodes; `unknown` says that those which nobody knows of are forgotten as well.
+    /// Forgets lost nodes. With `unknown`, unknown nodes are forgotten as well.
     pub async fn forget_nodes(
         self,
         nodes: BTreeSet<NodeKey>,
@@ -118,8 +118,8 @@ impl Acting {
                 sqlx::query("UPDATE meta SET unknown_until = NULL, longest_limit = 0")
                     .execute(&mut *deed.on)
                     .await?;
-                // Nothing else serves, so nothing else counts after a start that does not know what
-                // happened.
+                // No other node serves after this, so no other one counts after a start that does
+                // not know what happened.
                 let known = all(&mut *deed.on).await?;
                 let longest = known
                     .iter()
@@ -138,7 +138,7 @@ impl Acting {
     }
 }
 
-/// Keeps the longest limit that any node has reported, also when nothing else is left of that node.
+/// Keeps the longest limit that any node has reported, even if the node is deleted.
 pub(super) async fn raise_longest_limit(
     to: impl SqliteExecutor<'_>,
     limit: i64,
@@ -150,7 +150,7 @@ pub(super) async fn raise_longest_limit(
     Ok(())
 }
 
-/// Inserts a node, or replaces what was written of it.
+/// Inserts a node, or replaces its row.
 pub(super) async fn write(to: impl SqliteExecutor<'_>, node: &NodeRow) -> Result<(), sqlx::Error> {
     const WRITE: &str = "INSERT OR REPLACE INTO nodes (node_id, secret_hash, meter, instance, version, protocol, \
          staleness, lost_at, lost_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -171,7 +171,7 @@ pub(super) async fn write(to: impl SqliteExecutor<'_>, node: &NodeRow) -> Result
     Ok(())
 }
 
-/// All of them.
+/// Returns all nodes.
 pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<NodeRow>, sqlx::Error> {
     const QUERY: &str = "SELECT node_id, secret_hash, meter, instance, version, protocol, staleness, lost_at, \
          lost_since FROM nodes";

@@ -1,5 +1,5 @@
-//! Names and email addresses of before they were stored in Unicode's NFC: they are normalized once,
-//! and those that cannot be, because their normal form belongs to something else, are logged at
+//! Normalizes names and email addresses that were stored before Latchkey used Unicode's NFC. It
+//! runs once. Names that cannot be normalized, because their normal form is taken, are logged at
 //! each start.
 
 use latchkey_model::text;
@@ -10,17 +10,17 @@ use tracing::{info, warn};
 use super::change::Change;
 use super::{Store, StoreError};
 
-/// Collisions that a start logs one by one.
+/// The number of collisions that a start logs one by one.
 const LOGGED: i64 = 20;
 
-/// A kind of thing that has names.
+/// A kind of resource that has names.
 struct Kind {
     name: &'static str,
-    /// Selects what has a name outside ASCII, in the order of creation: `id`, `name`.
+    /// Selects the resources with a name outside ASCII, in the order of creation: `id`, `name`.
     find: &'static str,
-    /// Selects whether another one has the name `?1`, beside the one with the id `?2`.
+    /// Selects whether another resource than the one with the id `?2` has the name `?1`.
     taken: &'static str,
-    /// Gives the one with the id `?3` the name `?1`. `?2` is the revision.
+    /// Sets the name of the resource with the id `?3` to `?1`. `?2` is the revision.
     set: &'static str,
     normalized: fn(&str) -> String,
 }
@@ -30,7 +30,7 @@ const KINDS: [Kind; 4] = [
     Kind {
         name: "account",
         find: "SELECT id, name FROM accounts WHERE closed_at IS NULL AND name GLOB '*[^ -~]*' ORDER BY created_at, id",
-        // Names of accounts need not differ.
+        // Account names need not be unique.
         taken: "SELECT FALSE WHERE ?1 <> ?2",
         set: "UPDATE accounts SET name = ?1 WHERE ?2 AND id = ?3",
         normalized: text::normalized_name,
@@ -67,7 +67,7 @@ struct Collision {
     name: String,
 }
 
-/// Normalizes what was named before names were normalized, in one change, and logs what cannot be.
+/// Normalizes the names that are not normalized yet, in one change, and logs those that cannot be.
 pub(super) async fn normalize_names(store: &Store) -> Result<(), StoreError> {
     let done: bool = sqlx::query_scalar("SELECT names_normalized FROM meta")
         .fetch_one(&store.0.writer)
@@ -140,7 +140,7 @@ async fn is_taken(
     Ok(taken.fetch_optional(on).await?.unwrap_or(false))
 }
 
-/// Those that still have the name.
+/// Logs the resources that still have a name that collides.
 async fn log_collisions(store: &Store) -> Result<(), StoreError> {
     const QUERY: &str = "SELECT c.kind, c.id, c.name FROM name_collisions c WHERE \
          EXISTS (SELECT 1 FROM keys WHERE c.kind = 'key' AND id = c.id AND name = c.name AND revoked_at IS NULL) \

@@ -1,6 +1,6 @@
-//! Lists page by page. A page begins behind a [`Position`], a row's place in the order, and not
-//! behind a number of rows: whatever comes or goes meanwhile, nothing is listed twice or left out,
-//! and the last page costs what the first does.
+//! Lists page by page. A page begins after a [`Position`], a row's place in the order, and not
+//! after a number of rows: rows that are added or removed between two pages cause no row to be
+//! listed twice or left out, and the last page costs the same as the first.
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::SqliteRow;
@@ -12,22 +12,22 @@ use super::{StoreError, from_json};
 /// Totals are exact up to this number.
 pub(crate) const TOTAL_LIMIT: u32 = 10_000;
 
-/// Stands before what a pattern would take for more than itself.
+/// The escape character for wildcards in a pattern.
 const ESCAPE: char = '\\';
 
-/// Which part of a list is wanted.
+/// The part of a list to return.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PageQuery {
-    /// Rows at most.
+    /// The maximum number of rows.
     pub limit: u32,
-    /// Where it begins, if not with the first.
+    /// The position after which the page begins. `None` for the first page.
     pub after: Option<Position>,
-    /// What they have to have somewhere in what is searched, in upper or lower case.
+    /// A text that the searched columns must contain, ignoring case.
     pub search: Option<String>,
 }
 
-/// A row's place: its value of what the list is ordered by, and its number, which tells it from
-/// others of that value.
+/// A row's place: its value in the list's order, and its number, which distinguishes rows with the
+/// same value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position(Value, i64);
 
@@ -39,12 +39,12 @@ enum Value {
 }
 
 impl Position {
-    /// The place of the row `seq` whose value is the number `value`.
+    /// Returns the place of the row `seq` whose value is the number `value`.
     pub fn new(value: i64, seq: i64) -> Self {
         Self(Value::Number(value), seq)
     }
 
-    /// The row's value, if it is a number, and its number.
+    /// Returns the row's value, if it is a number, and its number.
     pub fn numbers(&self) -> Option<(i64, i64)> {
         match self.0 {
             Value::Number(value) => Some((value, self.1)),
@@ -52,12 +52,12 @@ impl Position {
         }
     }
 
-    /// Whether the row's value is this number.
+    /// Returns whether the row's value is this number.
     pub(super) fn has_number(&self, number: i64) -> bool {
         self.0 == Value::Number(number)
     }
 
-    /// The row's number.
+    /// Returns the row's number.
     pub(super) fn number(&self) -> i64 {
         self.1
     }
@@ -76,14 +76,14 @@ impl Value {
     }
 }
 
-/// A page, and what there is beyond it.
+/// A page, with the total and the position of the next one.
 #[derive(Debug)]
 pub struct Paged<T> {
-    /// In order.
+    /// The rows, in order.
     pub rows: Vec<T>,
-    /// Of all pages together.
+    /// The total of all pages.
     pub total: Total,
-    /// Where the next one begins; none after the last.
+    /// The position at which the next page begins. `None` after the last one.
     pub next: Option<Position>,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// A page of the first `limit` of these rows; if there are more of them, there is another page.
+    /// Returns a page of the first `limit` of these rows; if there are more, there is a next page.
     pub(super) fn full(mut rows: Vec<(i64, Position)>, limit: usize) -> Self {
         let more = rows.len() > limit;
         rows.truncate(limit);
@@ -106,24 +106,24 @@ impl Found {
         Self { rows, next }
     }
 
-    /// The rows' numbers.
+    /// Returns the rows' numbers.
     pub(super) fn seqs(&self) -> Vec<i64> {
         self.rows.iter().map(|(seq, _)| *seq).collect()
     }
 }
 
-/// How many rows a list has.
+/// The number of rows in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Total {
-    /// The number, or if it is an estimate, one that the list has at least.
+    /// The number of rows. An estimate is a lower bound.
     pub count: u64,
     /// Whether the number is an estimate.
     pub is_estimate: bool,
 }
 
 impl Total {
-    /// A number that was counted, up to one more than [`TOTAL_LIMIT`]; `all`: no rows were left to
-    /// count.
+    /// Returns the total for a number that was counted up to one more than [`TOTAL_LIMIT`]; `all`
+    /// means that no rows were left to count.
     pub(super) fn counted(count: u64, all: bool) -> Self {
         let is_estimate = count > TOTAL_LIMIT.into() || !all;
         Self {
@@ -132,7 +132,7 @@ impl Total {
         }
     }
 
-    /// The same of a list that has at least `count` rows.
+    /// Returns the total of a list that has at least `count` rows.
     pub(super) fn at_least(self, count: u64) -> Self {
         Self {
             count: self.count.max(count),
@@ -142,7 +142,7 @@ impl Total {
 }
 
 impl<T> Paged<T> {
-    /// The same page of something else.
+    /// Converts each row of the page.
     pub fn try_map<U, E>(self, map: impl FnMut(T) -> Result<U, E>) -> Result<Paged<U>, E> {
         let rows = self.rows.into_iter().map(map).collect::<Result<_, _>>()?;
         Ok(Paged {
@@ -153,32 +153,32 @@ impl<T> Paged<T> {
     }
 }
 
-/// What is listed. All texts are ours, none is a caller's.
+/// The definition of a list. All texts are constants, none comes from a caller.
 pub(super) struct List {
-    /// That rows are read from.
+    /// The columns that rows are read from.
     pub(super) columns: &'static str,
-    /// Its `rowid` is a row's number.
+    /// The table. Its `rowid` is a row's number.
     pub(super) table: &'static str,
-    /// What there is to say besides the table.
+    /// The joins after the table.
     pub(super) joins: &'static str,
-    /// Columns that are searched.
+    /// The columns that are searched.
     pub(super) searched: &'static [&'static str],
 }
 
-/// In which order. `by` is never NULL.
+/// The order of a list. `by` is never NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) by: &'static str,
     pub(super) descending: bool,
 }
 
-/// The oldest first.
+/// The order of creation: the oldest first.
 pub(super) const BY_CREATION: Order = Order {
     by: "created_at",
     descending: false,
 };
 
-/// A row and its place.
+/// A row and its position.
 struct Placed<R> {
     row: R,
     position: String,
@@ -194,7 +194,7 @@ impl<'r, R: FromRow<'r, SqliteRow>> FromRow<'r, SqliteRow> for Placed<R> {
 }
 
 impl List {
-    /// A page of those rows for which what `filter` writes holds.
+    /// Returns a page of the rows that meet the condition which `filter` writes.
     pub(super) async fn page<R>(
         &self,
         lists: &ListReads,
@@ -233,8 +233,8 @@ impl List {
             ("ASC", '>')
         };
         if let Some(Position(value, number)) = &page.after {
-            // Of rows SQLite looks up only plain columns in an index, and of values any that it
-            // has.
+            // SQLite uses an index for a row value only if its members are plain columns, but for a
+            // single value with any indexed expression.
             select.push(format_args!(" AND {by} {behind}= "));
             value.push(&mut select);
             select.push(format_args!(" AND ({by}, {table}.rowid) {behind} ("));
@@ -244,7 +244,7 @@ impl List {
         select.push(format_args!(
             " ORDER BY {by} {direction}, {table}.rowid {direction} LIMIT "
         ));
-        // One more, to see whether there is another page.
+        // One more row shows whether there is a next page.
         select.push_bind(page.limit.saturating_add(1));
 
         let mut transaction = lists.begin().await?;
@@ -258,7 +258,7 @@ impl List {
                 .await?
                 .cast_unsigned()
         } else {
-            // It is all there is.
+            // The page is the whole list.
             u64::try_from(rows.len()).unwrap_or(u64::MAX)
         };
         let total = Total::counted(total, true);
@@ -289,7 +289,7 @@ impl List {
     }
 }
 
-/// Matches what has `text` somewhere, with [`ESCAPE`].
+/// Returns a pattern that matches texts containing `text`, escaped with [`ESCAPE`].
 pub(super) fn pattern(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.chars() {

@@ -1,9 +1,9 @@
-//! Policies: what keys share. Keys with the same settings have the same policy, found by the
-//! SHA-256 of its content.
+//! Policies: the settings that keys share. Keys with the same settings have the same policy, which
+//! is found by the SHA-256 of its content.
 //!
-//! A policy's row holds what its keys were given. What that amounts to also depends on others (the
-//! owner, the account and its subaccounts, the tier), and is worked out when it is sent: whatever
-//! changes one of those has to [`stamp`] the policies that it means something to.
+//! A policy's row holds the grants of its keys. Their effect also depends on other rows (the owner,
+//! the account and its subaccounts, the tier), and is resolved when the policy is sent. So a change
+//! of one of those rows has to [`stamp`] the policies that depend on it.
 
 use latchkey_model::authority::Authority;
 use sha2::{Digest as _, Sha256};
@@ -12,7 +12,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use super::change::Change;
 use super::{KeySettings, StoreError, listed_to_json, to_json};
 
-/// What makes a policy, in the form in which it is stored.
+/// The content of a policy, in the form in which it is stored.
 pub(super) struct Content<'a> {
     account_id: &'a str,
     user_id: &'a str,
@@ -21,7 +21,7 @@ pub(super) struct Content<'a> {
     digest: [u8; 32],
 }
 
-/// In JSON, and the same for all who mean the same.
+/// The lists as JSON, in one form for all lists with the same meaning.
 struct Lists {
     allowed_ips: String,
     denied_ips: String,
@@ -36,7 +36,7 @@ struct Lists {
 impl Lists {
     fn of(settings: &KeySettings) -> Result<Self, StoreError> {
         let allowed = settings.allowed_ips.enabled();
-        // An allow list leaves nothing for a deny list to say.
+        // An allow list makes a deny list irrelevant.
         let denied = if allowed.is_empty() {
             settings.denied_ips.enabled()
         } else {
@@ -64,14 +64,14 @@ impl Lists {
 }
 
 impl<'a> Content<'a> {
-    /// Of keys of that account and owner with those settings.
+    /// Returns the content for keys of that account and owner with those settings.
     pub(super) fn of(
         account_id: &'a str,
         user_id: &'a str,
         settings: &'a KeySettings,
     ) -> Result<Self, StoreError> {
         let lists = Lists::of(settings)?;
-        // No list of names reads as this, so it tells all from any list.
+        // No list of names has this form, so it distinguishes all from any list.
         let all = "*";
         let mut digest = Sha256::new();
         for part in [
@@ -87,7 +87,7 @@ impl<'a> Content<'a> {
             lists.subaccounts.as_deref().unwrap_or(all),
             &lists.limits,
         ] {
-            // With their lengths, so that no two lists of parts read the same.
+            // The lengths are included, so that no two lists of parts give the same bytes.
             digest.update(part.len().to_le_bytes());
             digest.update(part);
         }
@@ -105,13 +105,13 @@ impl<'a> Content<'a> {
         })
     }
 
-    /// Tells it from every other.
+    /// Returns the digest that identifies the content.
     pub(super) fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    /// The id of the policy, made if it is the first of its kind. One that no key in the snapshot
-    /// had is sent to nodes again.
+    /// Returns the id of the policy, and creates it if it does not exist. A policy that no key in
+    /// the snapshot had is sent to nodes again.
     pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
         const INSERT: &str = "INSERT INTO policies (account_id, user_id, tier, environment, allowed_ips, denied_ips, \
              scope, roles, permissions, subaccounts, limits, ceilings, content, revision) \
@@ -144,7 +144,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Those whose policies mean something else from now on.
+/// The owner of policies whose effect changes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Of<'a> {
     Account(&'a str),
@@ -152,8 +152,8 @@ pub(super) enum Of<'a> {
     Tier(&'a str),
 }
 
-/// Has the policies of keys in the snapshot sent to nodes again. A tier also bounds the keys of its
-/// accounts, and keys whose ceilings name it.
+/// Marks the policies of keys in the snapshot as changed, so that nodes receive them again. A tier
+/// also bounds the keys of its accounts, and keys whose ceilings name it.
 pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
     query.push_bind(change.revision());
@@ -180,8 +180,8 @@ pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Stamps a policy that a key is about to bring back to the snapshot, if no other key in it has it:
-/// nodes have forgotten it.
+/// Stamps a policy that a key is about to return to the snapshot, if no other key in it has the
+/// policy: nodes have forgotten it.
 pub(super) async fn reuse(change: &mut Change, id: i64) -> Result<(), StoreError> {
     const REUSE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
          AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
@@ -194,7 +194,7 @@ pub(super) async fn reuse(change: &mut Change, id: i64) -> Result<(), StoreError
 }
 
 /// Stamps those of the policies that have lost their last key in the snapshot, so that nodes are
-/// told to forget them.
+/// instructed to forget them.
 pub(super) async fn retire(
     change: &mut Change,
     ids: impl IntoIterator<Item = i64>,

@@ -1,11 +1,11 @@
-//! Connections for lists and reports, whose cost grows with the data. They are apart from those
-//! that look up credentials, read the feed of changes and answer readiness, so that no list holds
-//! these up. A read that exceeds its time budget is interrupted.
+//! Connections for lists and reports, whose cost grows with the data. They are separate from those
+//! that look up credentials, read the feed of changes and answer the readiness probe, so that no
+//! list delays these. A read that exceeds its time budget is interrupted.
 //!
-//! Each connection has a page cache of its own: SQLite is compiled without
+//! Each connection has a separate page cache: SQLite is compiled without
 //! `SQLITE_ENABLE_MEMORY_MANAGEMENT` (`.cargo/config.toml`). With it all connections share one
-//! cache, and a connection that idle ones leave no room reads each page from the file again: the
-//! same list took six times as long, depending on the connection.
+//! cache, and a connection for which idle ones leave no room reads each page from the file again:
+//! the same list took six times as long, depending on the connection.
 
 use prometheus_client::metrics::counter::Counter;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
@@ -17,17 +17,17 @@ use std::time::{Duration, Instant};
 
 use super::StoreError;
 
-/// Lists and reports that are read at the same time.
+/// The number of lists and reports that are read at the same time.
 const CONNECTIONS: u32 = 3;
 
-/// The time that a read has, once it has a connection.
+/// The time budget of a read, once it has a connection.
 pub(super) const BUDGET: Duration = Duration::from_secs(3);
 
-/// The time that a read waits for a connection. Callers wait for their turn before
-/// (`api/list_reads.rs` of the server), so that many of them are needed for it to pass.
+/// The maximum time for which a read waits for a connection. Callers wait for their turn before
+/// that (`api/list_reads.rs` of the server), so it is exceeded only with many of them.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Instructions of SQLite between two looks at the time: some tens of microseconds.
+/// The number of SQLite instructions between two checks of the time: some tens of microseconds.
 const INSTRUCTIONS: i32 = 1_000;
 
 /// The connections for lists and reports.
@@ -37,8 +37,8 @@ pub(super) struct ListReads {
     interrupted: Counter,
 }
 
-/// A read on one of the connections. A statement that is running when it is dropped, as when its
-/// client has gone, is interrupted.
+/// A read on one of the connections. If it is dropped while a statement runs, for example because
+/// its client has disconnected, the statement is interrupted.
 pub(super) struct Read {
     transaction: Transaction<'static, Sqlite>,
     abandoned: Arc<AtomicBool>,
@@ -65,7 +65,7 @@ impl DerefMut for Read {
 }
 
 impl ListReads {
-    /// Takes connections as `pool` and `options` describe them, with a time budget for each read.
+    /// Opens connections as `pool` and `options` describe them, with a time budget for each read.
     pub(super) fn new(
         pool: SqlitePoolOptions,
         options: SqliteConnectOptions,
@@ -94,8 +94,8 @@ impl ListReads {
         let budget = self.budget;
         let abandoned = Arc::new(AtomicBool::new(false));
         let is_abandoned = abandoned.clone();
-        // The next read replaces it. Until then it ends nothing: a rollback takes far fewer
-        // instructions.
+        // The next read replaces the handler. Until then it interrupts nothing: a rollback takes
+        // far fewer instructions.
         transaction
             .lock_handle()
             .await?
@@ -116,7 +116,7 @@ impl ListReads {
         })
     }
 
-    /// Returns how many connections are in use.
+    /// Returns the number of connections that are in use.
     pub(super) fn busy(&self) -> u64 {
         super::busy(&self.pool)
     }
@@ -160,12 +160,12 @@ mod tests {
     #[tokio::test]
     async fn read_over_its_budget_is_interrupted_and_its_connection_serves_on() {
         let reads = reads(Duration::from_millis(50));
-        // More rounds than connections, so that each is used again.
+        // There are more rounds than connections, so that each is used again.
         for round in 1..=u64::from(2 * CONNECTIONS) {
             let mut read = reads.begin().await.unwrap();
             let error = scalar(ENDLESS, &mut read).await.unwrap_err();
             assert!(matches!(error, StoreError::ReadTooLong), "{error}");
-            // The budget is of the whole read.
+            // The budget is for the whole read.
             let error = scalar(ENDLESS, &mut read).await.unwrap_err();
             assert!(matches!(error, StoreError::ReadTooLong), "{error}");
             drop(read);

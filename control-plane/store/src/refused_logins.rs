@@ -1,7 +1,7 @@
-//! Entries of the audit about refused log-ins, in the account of the user concerned.
+//! The audit entries about refused log-ins, in the account of the user concerned.
 //!
-//! Nobody who asks for them has a credential, so their number is bounded: [`PER_HOUR`] an account
-//! and hour. What is beyond that is left to the caller, who sums it up.
+//! The clients that cause them have no credential, so their number is bounded: [`PER_HOUR`] for
+//! each account and hour. Refusals beyond that are returned to the caller, who sums them up.
 
 use serde_json::json;
 use std::collections::HashMap;
@@ -10,31 +10,31 @@ use std::net::IpAddr;
 use super::audit::{self, Event, Origin, Target};
 use super::{Actor, Store, StoreError};
 
-/// Entries about users of an account in an hour.
+/// The maximum number of entries about users of an account in an hour.
 const PER_HOUR: u32 = 100;
 
 const HOUR: i64 = 60 * 60;
 
 const ACTION: &str = "session.refused";
 
-/// How many log-ins were refused.
+/// The number of refused log-ins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Refusals {
     /// The number of log-ins.
     pub attempts: u64,
-    /// Those of them whose password was not verified, as there had been too many.
+    /// The number of them whose password was not verified, because there had been too many.
     pub throttled: u64,
 }
 
 impl Refusals {
-    /// Adds others to these.
+    /// Adds the numbers of `more`.
     pub fn add(&mut self, more: Self) {
         self.attempts = self.attempts.saturating_add(more.attempts);
         self.throttled = self.throttled.saturating_add(more.throttled);
     }
 }
 
-/// Log-ins to a user that were refused to a client.
+/// The refused log-ins of one client to a user.
 #[derive(Debug, Clone)]
 pub struct RefusedLogins {
     /// The user's account.
@@ -43,7 +43,7 @@ pub struct RefusedLogins {
     pub user_id: String,
     /// The user's email address.
     pub email: String,
-    /// The address and the request of the first of them.
+    /// The client's address in the first request.
     pub address: Option<IpAddr>,
     /// The id of the first request.
     pub request_id: Option<String>,
@@ -69,8 +69,9 @@ fn event(target: Target, refusals: Refusals) -> Event {
 }
 
 impl Store {
-    /// Writes an entry for each of `refused`, and one for each of `sums`, the rest of an account.
-    /// Returns which of `refused` are beyond the bound of their account, and were not written.
+    /// Writes an entry for each of `refused`, and one for each of `sums`, which are the remaining
+    /// refusals of an account. Returns those of `refused` that exceed the bound of their account,
+    /// and were not written.
     pub async fn write_refused_logins(
         &self,
         refused: Vec<RefusedLogins>,

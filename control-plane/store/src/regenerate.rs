@@ -1,10 +1,10 @@
-//! Giving a key another secret, and what becomes of those that it has.
+//! Regenerating a key: gives it another secret, and decides when its present secrets end.
 //!
-//! Without an overlap every older secret ends at once. With one, the secret in use is good until
-//! its end, which no later call moves: while the overlap runs, the caller who made the newest
-//! secret can only replace it, if it was not used, as whoever has lost an answer does. Whether it
-//! was used is decided in the transaction that replaces it, and by its own uses: those of the old
-//! secret do not count.
+//! Without an overlap every older secret ends at once. With one, the secret in use is valid until
+//! its end, which no later call moves. While the overlap runs, only the caller who created the
+//! newest secret can replace it, and only if it was not used, as a caller needs who has lost a
+//! response. Whether it was used is decided in the transaction that replaces it, and only by its
+//! own uses: those of the old secret do not count.
 
 use latchkey_policy::key::PlainKey;
 use serde_json::{Value, json};
@@ -19,35 +19,35 @@ use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets, to_json};
 /// The number of seconds within which a newest secret is replaced.
 const RETRY_SECONDS: i64 = 600;
 
-/// How a key is to get another secret.
+/// The parameters of a regeneration.
 #[derive(Debug, Clone, Copy)]
 pub struct Regeneration {
-    /// The number of seconds for which the secret in use stays good.
+    /// The number of seconds for which the secret in use stays valid.
     pub overlap: u32,
-    /// Another expiry of the key, or none.
+    /// The new expiry of the key. `Some(None)` removes it.
     pub expires_at: Option<Option<i64>>,
     /// The uses that nodes have reported.
     pub reported: Reported,
 }
 
-/// What nodes have reported of the uses of a key's secrets.
+/// The extent of the reports from nodes about uses of a key's secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// All that there is: no node is connected.
+    /// All uses: no node is connected.
     All,
-    /// All uses of the secret with this number, and of the older ones, that were before the call.
+    /// All uses of the secret with this number, and of the older ones, before the call.
     Secret(u32),
-    /// Nobody has waited for that.
+    /// Unknown: no reports were awaited.
     Unknown,
 }
 
-/// What came of a call that is to give a key another secret.
+/// The result of a call to regenerate a key.
 #[derive(Debug)]
 pub enum Regenerated {
-    /// It did, and nodes go by it from this revision on.
+    /// The key has a new secret, which nodes know from this revision on.
     Done(Box<Outcome<(Key, PlainKey, u64)>>),
-    /// It changed nothing: nodes may have admitted requests with the secret of this number, which
-    /// it would replace, and not have reported them yet.
+    /// Nothing was changed: nodes may have admitted requests with the secret of this number, which
+    /// the call would replace, and may not have reported them yet.
     ReportsPending(u32),
 }
 
@@ -62,26 +62,26 @@ impl Reported {
     }
 }
 
-/// What becomes of the secrets that a key has.
+/// The decision on the present secrets of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Former {
     /// All of them end.
     End,
-    /// The newest one is good until this second.
+    /// The newest one is valid until this second.
     Overlap(i64),
     /// The newest one ends, and the one before it keeps its end.
     Replace,
 }
 
 impl Key {
-    /// Whether its old secret is good besides the newest one.
+    /// Returns whether its old secret is valid in addition to the newest one.
     fn overlaps(&self, now: i64) -> bool {
         let end = self.old_secret.as_ref().and_then(|secret| secret.ends_at);
         end.is_some_and(|end| now < end) && !self.has_expired(now)
     }
 
-    /// Whether a repeated call may replace its newest secret, as far as that can be known without
-    /// the caller.
+    /// Returns whether a repeated call may replace its newest secret, as far as that does not
+    /// depend on the caller.
     fn is_replaceable(&self, now: i64) -> bool {
         let age = now.saturating_sub(self.secret.created_at);
         self.overlaps(now) && age <= RETRY_SECONDS && self.secret.last_used_at.is_none()
@@ -89,9 +89,9 @@ impl Key {
 }
 
 impl Acting {
-    /// Gives one of the account's keys the secret that `new` makes, which sees the caller and the
-    /// key as it will be, bounds it, and changes nothing if that fails. A repeatable call is
-    /// recorded with what `data` says of the key.
+    /// Gives one of the account's keys the secret that `new` creates. `new` gets the caller and the
+    /// key as it will be, and may restrict it; if it fails, nothing changes. A repeatable call is
+    /// recorded with the value that `data` returns for the key.
     ///
     /// # Errors
     /// [`StoreError::KeyRevoked`], [`StoreError::KeyExpired`] without a later expiry, and
@@ -171,7 +171,7 @@ async fn former(
     overlap: u32,
 ) -> Result<Former, StoreError> {
     let now = deed.now;
-    // What was refused stays so.
+    // Secrets that were refused stay refused.
     if overlap == 0 || before.has_expired(now) {
         return Ok(Former::End);
     }
@@ -194,7 +194,7 @@ async fn former(
     }
 }
 
-/// Returns the policy of the key, another one if the call gave it ceilings.
+/// Returns the policy of the key, which is another one if the call gave it ceilings.
 async fn policy(
     change: &mut Change,
     held: Held,
@@ -210,7 +210,7 @@ async fn policy(
         .await
 }
 
-/// Moves the key's secret to its old ones.
+/// Moves the key's current secret to its old secrets.
 async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Result<(), StoreError> {
     const END: &str =
         "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE NOT removed AND key_seq = ?";

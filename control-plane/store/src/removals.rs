@@ -1,15 +1,14 @@
-//! Removing the keys of a user or an account that no longer exists.
+//! Removes the keys of a user or an account that no longer exists.
 //!
-//! **What is deleted is refused at once, however many keys it has, and nobody else waits for it.**
-//! The deletion itself is one small transaction: it marks the user or the account, and names it
-//! among the ended owners in the record of the route rules, so that nodes refuse its keys. The
-//! keys' rows follow in steps of bounded time. Each step is a transaction of its own that takes the
-//! removal's row first, so several control planes can share the work, and one that starts goes on
-//! where another one stopped. A deletion takes its first step itself: with few keys nothing is left
-//! to do.
+//! **The keys of a deleted owner are refused at once, however many there are, and nobody else waits
+//! for it.** The deletion itself is one small transaction: it marks the user or the account, and
+//! lists it among the ended owners in the record of the route rules, so that nodes refuse its keys.
+//! The keys' rows follow in steps of bounded time. Each step is a separate transaction that takes
+//! the removal's row first. So several control planes can share the work, and one that starts
+//! continues where another one stopped. A deletion takes its first step itself: with few keys
+//! nothing remains to be done.
 //!
-//! Until then a key's row says that it is live, and whoever reads rows has to know better:
-//! [`NOT_ENDED`].
+//! Until then a key's row says that it is live, so queries have to use [`NOT_ENDED`].
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use std::time::{Duration, Instant};
@@ -20,11 +19,11 @@ use super::change::{Change, to_its_end};
 use super::users::{self, Whose};
 use super::{Actor, Store, StoreError, keys, revocation};
 
-/// Keys that are removed, and users that are deleted, by the deletion itself.
+/// The maximum number of keys that are removed, and users that are deleted, by the deletion itself.
 const AT_ONCE: u32 = 200;
 
-/// A condition on rows of `keys`: the owner still exists. Keys of a closed account are shown to
-/// nobody.
+/// The condition on rows of `keys` that the owner still exists. Keys of a closed account are never
+/// shown.
 macro_rules! not_ended {
     () => {
         "keys.user_id NOT IN (SELECT subject FROM removals)"
@@ -34,7 +33,7 @@ pub(super) use not_ended;
 
 pub(super) const NOT_ENDED: &str = not_ended!();
 
-/// The number of an account's keys that are live, in so far as their owners still exist.
+/// The number of an account's live keys whose owners still exist.
 macro_rules! live_keys {
     () => {
         "live_keys - (SELECT COALESCE(SUM(keys_left), 0) FROM removals WHERE account_id = accounts.id)"
@@ -58,12 +57,12 @@ struct Removal {
     request_id: Option<String>,
 }
 
-/// A step that was taken.
+/// A completed step.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// For how long nobody else could write.
+    /// The time for which other writers waited.
     pub took: Duration,
-    /// Whether there may be another one.
+    /// Whether there may be another step.
     pub more: bool,
 }
 
@@ -87,8 +86,8 @@ impl Removal {
         }
     }
 
-    /// Removes at most `limit` keys, and of an account deletes as many users. Returns whether that
-    /// may not be all.
+    /// Removes at most `limit` keys, and deletes as many users of an account. Returns whether there
+    /// may be more.
     async fn step(&self, change: &mut Change, limit: u32, now: i64) -> Result<bool, StoreError> {
         const LEFT: &str = "UPDATE removals SET keys_left = MAX(0, keys_left - ?) WHERE id = ?";
         let keys = keys::some_of(change.connection(), self.owner(), limit).await?;
@@ -143,8 +142,8 @@ impl Removal {
 }
 
 impl Deed<Change> {
-    /// Has the keys of a user or an account removed that no longer exists as of this change.
-    /// Returns how many live keys a user had.
+    /// Starts to remove the keys of a user or an account that no longer exists as of this change.
+    /// Returns the number of live keys that a user had.
     pub(super) async fn remove_keys_of(
         &mut self,
         account_id: &str,
@@ -193,13 +192,13 @@ impl Deed<Change> {
 }
 
 impl Store {
-    /// Whether keys are to be removed.
+    /// Returns whether keys are to be removed.
     pub async fn has_removals(&self) -> Result<bool, StoreError> {
         let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM removals)");
         Ok(query.fetch_one(&self.0.readers).await?)
     }
 
-    /// Takes the next step of the oldest removal, of at most `limit` keys.
+    /// Takes the next step of the oldest removal, for at most `limit` keys.
     pub async fn continue_removal(&self, limit: u32, now: i64) -> Result<Step, StoreError> {
         let store = self.clone();
         to_its_end(async move {
@@ -229,7 +228,7 @@ impl Store {
     }
 }
 
-/// The removal of `subject`, or the oldest one.
+/// Returns the removal of `subject`, or the oldest one.
 async fn find(
     from: &mut SqliteConnection,
     subject: Option<&str>,
@@ -242,7 +241,7 @@ async fn find(
         .await?)
 }
 
-/// Since which revision keys are refused that are not all removed yet.
+/// Returns the revision since which keys are refused that are not all removed yet.
 pub(super) async fn oldest(from: impl SqliteExecutor<'_>) -> Result<Option<u64>, StoreError> {
     let oldest: Option<i64> = sqlx::query_scalar("SELECT MIN(revision) FROM removals")
         .fetch_one(from)
@@ -250,7 +249,7 @@ pub(super) async fn oldest(from: impl SqliteExecutor<'_>) -> Result<Option<u64>,
     Ok(oldest.map(i64::cast_unsigned))
 }
 
-/// Has nodes told which owners have ended.
+/// Marks the list of ended owners as changed, so that nodes receive it.
 async fn tell_nodes(change: &mut Change) -> Result<(), StoreError> {
     let revision = change.revision();
     sqlx::query("UPDATE routes SET revision = ?")

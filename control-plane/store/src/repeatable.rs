@@ -1,12 +1,12 @@
-//! Calls with an `Idempotency-Key`: what came of them is recorded in their own transaction, so that
-//! a repeated call is answered without a second effect. A repeat while the first call runs waits
-//! for it, as there is one writer. (Where there are several, the row's primary key makes the second
+//! Calls with an `Idempotency-Key`: the result is recorded in the call's own transaction, so that a
+//! repeated call is answered without a second effect. A repeat during the first call waits for it,
+//! because there is one writer. (Where there are several, the row's primary key makes the second
 //! one wait.)
 //!
-//! Nothing secret is recorded. Of the header and the body only hashes are: that of the body is
-//! keyed with the header, so that a body cannot be guessed by whoever has only the database. As it
-//! can hold the digest of an imported key, and the header may be guessed as well, it is also keyed
-//! at rest (`at_rest.rs`).
+//! Nothing secret is recorded. Of the header and the body only hashes are stored. The body's hash
+//! is keyed with the header, so that the database is not enough to guess a body. Because the body
+//! can contain the digest of an imported key, and the header may be guessed as well, the hash is
+//! also keyed at rest (`at_rest.rs`).
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
@@ -16,15 +16,16 @@ use sqlx::SqliteConnection;
 use super::at_rest::AtRest;
 use super::{Caller, Store, StoreError, from_json, to_json};
 
-/// How long a call is remembered.
+/// The number of seconds for which a call is remembered.
 const KEPT_SECONDS: i64 = 24 * 60 * 60;
 
-/// What an account can have recorded within that time, in calls and in bytes of their answers.
+/// The maximum that an account can have recorded within that time, in calls and in bytes of their
+/// responses.
 const MAX_CALLS: i64 = 100_000;
 const MAX_BYTES: i64 = 256 << 20;
 
-/// A call that can be repeated: which one it is, by the hash of its `Idempotency-Key`, and what it
-/// asks for.
+/// A call that can be repeated. It is identified by the hash of its `Idempotency-Key`; the hash of
+/// its body shows what it requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepeatableCall {
     /// The method and the path.
@@ -46,7 +47,7 @@ impl RepeatableCall {
         }
     }
 
-    /// The same, as it is stored.
+    /// Returns the call in the form in which it is stored.
     pub(super) fn stored(&self, at_rest: &AtRest) -> Self {
         Self {
             body_hash: at_rest.body_hash(&self.body_hash),
@@ -55,17 +56,17 @@ impl RepeatableCall {
     }
 }
 
-/// What a call did, whether now or when it was made first.
+/// The result of a call, made now or earlier.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// It did so now.
+    /// The call was made now.
     New(T),
-    /// It had done so before.
+    /// The call was made before.
     Repeated(Recorded),
 }
 
 impl<T> Outcome<T> {
-    /// The same, of what `change` makes of something new.
+    /// Applies `change` to the result of a new call.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Outcome<U> {
         match self {
             Self::New(made) => Outcome::New(change(made)),
@@ -74,19 +75,18 @@ impl<T> Outcome<T> {
     }
 }
 
-/// What is recorded of a call.
+/// The record of a call.
 #[derive(Debug)]
 pub struct Recorded {
-    /// `data` of its answer, without secrets.
+    /// The response's `data`, without secrets.
     pub data: Value,
-    /// From this revision on nodes go by it, if they do.
+    /// The revision from which on nodes decide by the change, if it concerns them.
     pub revision: Option<u64>,
 }
 
-/// Returns what is recorded of the call, if it was made before.
+/// Returns the record of the call, if it was made before.
 ///
-/// # Errors
-/// [`StoreError::IdempotencyConflict`] if it asked for something else then.
+/// # Errors [`StoreError::IdempotencyConflict`] if it had another body then.
 pub(super) async fn find(
     from: &mut SqliteConnection,
     at_rest: &AtRest,
@@ -107,7 +107,7 @@ pub(super) async fn find(
     let Some((body_hash, data, revision)) = row else {
         return Ok(None);
     };
-    // Without an at-rest key it was stored as it is.
+    // Without an at-rest key the hash was stored unkeyed.
     if body_hash != at_rest.body_hash(&call.body_hash) && body_hash != call.body_hash {
         return Err(StoreError::IdempotencyConflict);
     }
@@ -117,7 +117,7 @@ pub(super) async fn find(
     }))
 }
 
-/// Records what came of a call, which is given as it is stored.
+/// Records the result of a call, which is given in the form in which it is stored.
 ///
 /// # Errors
 /// [`StoreError::IdempotencyLimit`] if the account has too much recorded.
@@ -129,7 +129,7 @@ pub(super) async fn record(
     now: i64,
 ) -> Result<(), StoreError> {
     const KEPT: &str = "SELECT COUNT(*), COALESCE(SUM(bytes), 0) FROM repeatable_calls WHERE account_id = ? AND made_at > ?";
-    // One that is there is older than what is kept.
+    // An existing row is older than the period for which calls are kept.
     const RECORD: &str = "INSERT OR REPLACE INTO repeatable_calls \
          (account_id, caller_id, call, key_hash, body_hash, data, bytes, revision, made_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let data = to_json(&recorded.data)?;
@@ -159,7 +159,7 @@ pub(super) async fn record(
 }
 
 impl Store {
-    /// Deletes what is recorded of calls that were made more than a day ago.
+    /// Deletes the records of calls that were made more than a day ago.
     pub async fn tidy_repeatable_calls(&self, now: i64) -> Result<(), StoreError> {
         const OLD: &str = "DELETE FROM repeatable_calls WHERE rowid IN \
              (SELECT rowid FROM repeatable_calls WHERE made_at <= ? LIMIT ?)";

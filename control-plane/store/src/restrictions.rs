@@ -1,14 +1,14 @@
-//! What restricts a calling key, and so the keys that it makes, edits, imports and regenerates.
+//! The restrictions of a calling key, and of keys that it creates, edits, imports and regenerates.
 //!
-//! **Invariant: a key hands on no more than it has.** Each attribute of a key by which a request is
-//! admitted, or which its upstream learns, is compared here, and nowhere else, except for
+//! **Invariant: a key cannot give another key more than it has.** Each attribute of a key by which
+//! a request is admitted, or which is sent upstream, is compared here, and nowhere else, except for
 //! permissions, services and subaccounts, which also bound sessions (`api/caller.rs`).
 //! `control_plane/bounds.rs` tests this by the verdict.
 //!
-//! Limits change without an edit of a key, when its tier does. So they are compared window by
-//! window: where the calling key has a limit of its own, the other key has one of its own that is
-//! at most that; where the calling key has its tier's, the other key is bounded by that tier from
-//! then on, whatever becomes of the tier ([`Ceilings`]).
+//! Limits change without an edit of a key when its tier changes. So they are compared window by
+//! window: where the calling key has its own limit, the other key must have its own limit that is
+//! not higher. Where the calling key has its tier's limit, the other key is bounded by that tier
+//! from then on, even if the tier changes ([`Ceilings`]).
 
 use latchkey_model::ceilings::Ceilings;
 use latchkey_model::clock::rfc3339;
@@ -23,53 +23,53 @@ use latchkey_policy::limit::{Limits, Window};
 
 use super::{Key, KeySettings};
 
-/// What a calling key cannot exceed.
+/// The bounds that a calling key cannot exceed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRestrictions {
-    /// Its own id.
+    /// The id of the calling key.
     key_id: String,
     /// The user that owns it.
     owner: String,
-    /// When it expires itself, with whichever secret.
+    /// The time at which the calling key expires, with any of its secrets.
     expires_at: Option<i64>,
-    /// The subaccounts that it names, of its owner's.
+    /// The subaccounts that it lists, out of its owner's.
     pub subaccounts: Selection,
     /// Its own attributes, which bound keys that it edits and regenerates.
     pub(super) own: KeyBounds,
-    /// What bounds the keys that it makes, if a session gave it `issues`.
+    /// The bounds of the keys that it creates, if a session gave it `issues`.
     pub(super) issued: Option<KeyBounds>,
-    /// Whether a key with `issues` made it, or a key that such a key made.
+    /// Whether it was created by a key with `issues`, or by a key that such a key created.
     pub(super) made_by_issuer: bool,
     pub(super) tiers: Tiers,
-    /// The name of its account's tier, and whether that bounds keys.
+    /// The name of its account's tier, and whether the tier bounds keys.
     pub(super) account_tier: (String, bool),
 }
 
-/// The most that a key can have.
+/// The maximum that a key can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KeyBounds {
-    /// The first is the default.
+    /// The allowed environments. The first is the default.
     pub(super) environments: Vec<Environment>,
     pub(super) tier: String,
     pub(super) declared: DeclaredLimits,
     pub(super) ceilings: Ceilings,
-    /// Those declared over the tier's and below the ceilings, also where the account's tier is
-    /// lower.
+    /// The effective limits: the declared ones, otherwise the tier's, and none above the ceilings,
+    /// also where the account's tier is lower.
     limits: Limits,
-    /// From this second on the calling key, or the secret that it presents, is refused.
+    /// The second from which on the calling key, or the secret that it presents, is refused.
     pub(super) expires_at: Option<i64>,
     allowed_ips: IpList,
     denied_ips: IpList,
-    /// What the two lists admit together.
+    /// The addresses that the two lists together admit.
     pub(super) addresses: AddressRule,
 }
 
 /// A field that exceeds what the calling key has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exceeded {
-    /// As in requests.
+    /// The field's name in requests.
     pub field: String,
-    /// Goes on from the field's name, as in "must be …".
+    /// The text that follows the field's name, such as "must be …".
     pub reason: String,
 }
 
@@ -81,7 +81,7 @@ fn exceeded(field: impl Into<String>, reason: impl Into<String>) -> Option<Excee
 }
 
 impl KeyRestrictions {
-    /// Those of `key`, of which the secret that is presented is refused from `expires_at` on.
+    /// Returns the restrictions of `key`. Its presented secret is refused from `expires_at` on.
     pub(super) fn new(
         key: &Key,
         expires_at: Option<i64>,
@@ -115,7 +115,7 @@ impl KeyRestrictions {
         }
     }
 
-    /// Whether the calling key can be used from `address`.
+    /// Returns whether the calling key can be used from `address`.
     pub(super) fn admits(&self, address: Option<std::net::IpAddr>) -> bool {
         self.own.addresses.admits(|| address)
     }
@@ -124,13 +124,13 @@ impl KeyRestrictions {
         self.issued.as_ref().unwrap_or(&self.own)
     }
 
-    /// Whether `key` is the calling key itself.
+    /// Returns whether `key` is the calling key itself.
     pub fn is_own(&self, key: &Key) -> bool {
         self.key_id == key.id
     }
 
-    /// The first field by which a new key with these settings would have more than the calling key
-    /// can give.
+    /// Returns the first field by which a new key with these settings would have more than the
+    /// calling key can give.
     pub fn exceeded_by_new(&self, settings: &KeySettings) -> Option<Exceeded> {
         if settings.issues.is_some() {
             return exceeded("issues", "must be left out: only a session may set it");
@@ -138,19 +138,19 @@ impl KeyRestrictions {
         self.of_new().exceeded_by(settings, &self.tiers)
     }
 
-    /// Has a new key follow what bounds the calling key, also where that changes later.
+    /// Binds a new key to the bounds of the calling key, also where those change later.
     pub fn bind_new(&self, settings: &mut KeySettings) {
         self.of_new().bind(settings);
         settings.issued = self.issued.is_some() || self.made_by_issuer;
     }
 
-    /// Has an existing key, which the calling key makes valid for more or gives a secret, follow
-    /// what bounds the calling key.
+    /// Binds an existing key, which the calling key widens or gives a secret, to the bounds of the
+    /// calling key.
     pub fn bind(&self, key: &mut Key) {
         self.own.bind(&mut key.settings);
     }
 
-    /// The first field by which an existing key has more than the calling key.
+    /// Returns the first field by which an existing key has more than the calling key.
     pub fn exceeded_by_key(&self, key: &Key) -> Option<Exceeded> {
         if key.user_id != self.owner {
             return exceeded("owner", "must be the owner of your own API key");
@@ -162,8 +162,8 @@ impl KeyRestrictions {
         exceeded_by_attributes.or_else(|| self.issues_exceeded(key))
     }
 
-    /// A key that is kept to what it or its maker `issues` can make no users, so it takes over no
-    /// key that can.
+    /// Returns the field to report if the calling key takes over a key that could create users. A
+    /// key that is bound by its own `issues`, or by those of its creator, cannot do that itself.
     fn issues_exceeded(&self, key: &Key) -> Option<Exceeded> {
         let kept = self.issued.is_some() || self.made_by_issuer;
         if !kept || key.settings.issued || self.is_own(key) {
@@ -175,13 +175,13 @@ impl KeyRestrictions {
         )
     }
 
-    /// The expiry of `key`, which is the calling key as it will be, if that is later than its own.
+    /// Returns the expiry of `key`, the calling key as it will be, if later than its present one.
     pub fn outlasted_by(&self, key: &Key) -> Option<Exceeded> {
         later(key.settings.expires_at, self.expires_at)
     }
 
-    /// The first field by which these tiers would raise the limits of the calling key, which
-    /// nothing else restricts.
+    /// Returns the first field by which these tiers would raise the limits of the calling key,
+    /// which has no other restriction.
     pub fn exceeded_by_tiers(&self, tiers: &[Tier]) -> Option<Exceeded> {
         let index = tiers.iter().position(|tier| tier.name == self.own.tier)?;
         let limits = tiers.get(index)?.limits.0;
@@ -195,7 +195,7 @@ impl KeyRestrictions {
         )
     }
 
-    /// The environment of a new key by default.
+    /// Returns the default environment of a new key.
     pub fn default_environment(&self) -> Environment {
         self.of_new()
             .environments
@@ -204,7 +204,7 @@ impl KeyRestrictions {
             .unwrap_or(Environment::Live)
     }
 
-    /// The tier of a new key by default: the highest that the calling key can give.
+    /// Returns the default tier of a new key: the highest that the calling key can give.
     pub fn default_tier(&self) -> String {
         let (account, bound) = &self.account_tier;
         let own = &self.of_new().tier;
@@ -216,9 +216,9 @@ impl KeyRestrictions {
         }
     }
 
-    /// The limits of a new key of `tier`, which declares those `given`, and the tiers that bound
-    /// them. Where it says nothing, it has the limits of its tier, and none above the calling
-    /// key's.
+    /// Returns the limits of a new key of `tier` that declares the limits `given`, and the tiers
+    /// that bound them. A window without a declared limit has the limit of its tier, and none above
+    /// the calling key's.
     pub fn default_limits(&self, tier: &str, given: DeclaredLimits) -> (DeclaredLimits, Ceilings) {
         let bounds = self.of_new();
         let (mut limits, mut ceilings) = (given.0, Ceilings::default());
@@ -244,12 +244,12 @@ impl KeyRestrictions {
         (DeclaredLimits(limits), ceilings)
     }
 
-    /// The expiry of a new key by default.
+    /// Returns the default expiry of a new key.
     pub fn default_expiry(&self) -> Option<i64> {
         self.of_new().expires_at
     }
 
-    /// The IP lists of a new key by default: those that allow, and those that deny.
+    /// Returns the default IP lists of a new key: the allow list and the deny list.
     pub fn default_lists(&self) -> (IpList, IpList) {
         let bounds = self.of_new();
         (bounds.allowed_ips.clone(), bounds.denied_ips.clone())
@@ -262,7 +262,7 @@ impl KeyBounds {
             environments: vec![settings.environment],
             tier: settings.tier.clone(),
             declared: settings.limits,
-            // What the account's tier takes away, it takes away from all keys alike.
+            // A lower tier of the account lowers the limits of all keys alike.
             limits: tiers.of_key(&settings.tier, settings.limits, &settings.ceilings),
             ceilings: settings.ceilings.clone(),
             expires_at,
@@ -272,9 +272,9 @@ impl KeyBounds {
         }
     }
 
-    /// The bounds of new keys: what `issues` says, and these where it says nothing. Each window
-    /// counts for itself: a limit of the key's own stays where `issues` has none, also with another
-    /// tier.
+    /// Returns the bounds of new keys: the values of `issues`, and these bounds where it has none.
+    /// Each window is separate: a limit of the key's own stays where `issues` has none, also with
+    /// another tier.
     fn with(&self, issues: &Issues, tiers: &Tiers, now: i64) -> Self {
         let mut bounds = self.clone();
         if let Some(tier) = &issues.tier {
@@ -330,7 +330,7 @@ impl KeyBounds {
         exceeded("environment", format!("must be {}", names.join(" or ")))
     }
 
-    /// A tier that does not exist is reported once the key is made.
+    /// Returns the field of a tier that is too high. Creation reports a tier that does not exist.
     fn tier_exceeded(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
         let place = tiers.position(&settings.tier)?;
         if tiers.position(&self.tier).is_some_and(|own| place <= own) {
@@ -339,8 +339,8 @@ impl KeyBounds {
         exceeded("tier", format!("must be at most `{}`", self.tier))
     }
 
-    /// A limit that is higher now, or would be with other limits of the tiers. [`bind`](Self::bind)
-    /// sees to the rest.
+    /// Returns the field of a limit that is higher now, or would be with other limits of the tiers.
+    /// [`bind`](Self::bind) handles the other ones.
     fn limit_exceeded(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
         let limits = tiers.of_key(&settings.tier, settings.limits, &settings.ceilings);
         Window::ALL.into_iter().find_map(|window| {
@@ -362,12 +362,13 @@ impl KeyBounds {
         })
     }
 
-    /// Adds what bounds these to the ceilings of a key: where no limit of its own does, the tier.
+    /// Adds these ceilings to those of a key, and the tier in windows where these bounds have no
+    /// own limit.
     fn bind(&self, settings: &mut KeySettings) {
         for window in Window::ALL {
             self.bind_window(&mut settings.ceilings, window);
             if settings.limits.0.get(window).is_none() {
-                // It has that tier's limit anyway.
+                // The key has that tier's limit anyway.
                 settings.ceilings.remove(window, &settings.tier);
             }
         }
@@ -401,7 +402,7 @@ impl KeyBounds {
     }
 }
 
-/// An expiry, if it is later than `bound`.
+/// Returns the field to report if the expiry is later than `bound`.
 fn later(expires_at: Option<i64>, bound: Option<i64>) -> Option<Exceeded> {
     let end = bound?;
     if expires_at.is_some_and(|second| second <= end) {
@@ -410,7 +411,7 @@ fn later(expires_at: Option<i64>, bound: Option<i64>) -> Option<Exceeded> {
     exceeded("expires_at", format!("must be at most {}", rfc3339(end)))
 }
 
-/// Whether a limit admits more than a bound does.
+/// Returns whether a limit admits more than a bound does.
 fn exceeds(limit: Option<u32>, bound: Option<u32>) -> bool {
     bound.is_some_and(|bound| limit.is_none_or(|limit| limit > bound))
 }

@@ -1,8 +1,8 @@
-//! Deleting the details of revoked keys and old secrets after a time, in steps that keep nobody
-//! else waiting for long.
+//! Deletes the details of revoked keys and old secrets after a time, in steps that do not delay
+//! other writers for long.
 //!
-//! **What is left is a tombstone**: the digest of each secret, and of an imported one its HMAC, so
-//! that it is never accepted again. A deleted row can no longer tell nodes what to forget. So the
+//! **A tombstone remains of each secret**: its digest, or for an imported one the digest's HMAC, so
+//! that it is never accepted again. Nodes cannot learn from a deleted row what to forget. So the
 //! history is cut with it: a node that holds an older revision than the newest removal whose row is
 //! deleted gets a whole snapshot.
 
@@ -11,12 +11,12 @@ use std::collections::HashSet;
 
 use super::{Store, StoreError, to_json, usage};
 
-/// Keys or secrets in one step.
+/// The number of keys or secrets in one step.
 const STEP: u32 = 250;
 
 impl Store {
     /// Deletes the details of keys that have been revoked for `kept` seconds, and of secrets that
-    /// ended as long ago. A clock that nobody agrees with deletes nothing.
+    /// ended as long ago. With a clock that is not trusted it deletes nothing.
     pub async fn tidy_revoked(&self, now: i64, kept: i64) -> Result<(), StoreError> {
         if !usage::trusts(&self.0.readers, now).await? {
             return Ok(());
@@ -35,7 +35,7 @@ impl Store {
             What::OldSecrets => old_secrets(&mut transaction, before).await?,
         };
         if let Some(revision) = buried.newest {
-            // The newest revision of all stays: it has to be vouched for.
+            // The newest revision of all stays: its tag is needed.
             sqlx::query("DELETE FROM history WHERE revision < ?")
                 .bind(revision)
                 .execute(&mut *transaction)
@@ -46,21 +46,21 @@ impl Store {
     }
 }
 
-/// What a step is about.
+/// The kind of rows that a step deletes.
 #[derive(Debug, Clone, Copy)]
 enum What {
     Keys,
     OldSecrets,
 }
 
-/// What a step has deleted.
+/// The rows that a step has deleted.
 struct Buried {
-    /// The newest revision that a deleted row was changed by.
+    /// The newest revision among the deleted rows.
     newest: Option<i64>,
     more: bool,
 }
 
-/// Keys with all of their secrets, and the policies that no other key has had.
+/// Deletes keys with all of their secrets, and the policies that no other key has.
 async fn keys(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreError> {
     const FIND: &str = "SELECT seq, policy_id, revision FROM keys WHERE revoked_at < ? ORDER BY revoked_at LIMIT ?";
     const CURRENT: &str = "INSERT INTO tombstones (digest, keyed) SELECT digest, sealed IS NOT NULL FROM keys \
@@ -95,7 +95,7 @@ async fn keys(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreErr
     })
 }
 
-/// Secrets that keys had before.
+/// Deletes old secrets of keys.
 async fn old_secrets(on: &mut SqliteConnection, before: i64) -> Result<Buried, StoreError> {
     const FIND: &str = "SELECT hex(digest) FROM old_secrets WHERE removed AND ends_at < ? ORDER BY ends_at LIMIT ?";
     const BURY: &str = "INSERT INTO tombstones (digest, keyed) SELECT digest, sealed IS NOT NULL FROM old_secrets \

@@ -9,23 +9,23 @@ use super::slots::{self, Leaving};
 use super::webhooks::outbox;
 use super::{Acting, Store, StoreError, keys, policies};
 
-/// Keys in one statement.
+/// The maximum number of keys in one statement.
 const ROWS: usize = 500;
 
-/// What came of revoking one key.
+/// The result of revoking one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
     /// `key_…`
     pub id: String,
-    /// When it was revoked first.
+    /// The time at which it was first revoked.
     pub revoked_at: i64,
-    /// From this revision on nodes refuse it.
+    /// The revision from which on nodes refuse it.
     pub revision: u64,
 }
 
 impl Store {
-    /// Revokes those of `ids` that are not revoked yet; if that is none, nothing changes. Fails
-    /// with [`StoreError::KeyNotFound`], and revokes none, if the account lacks one of them.
+    /// Revokes those of `ids` that are not revoked yet; if there are none, nothing changes. Fails
+    /// with [`StoreError::KeyNotFound`], and revokes none, if one of them is not in the account.
     pub async fn revoke_keys(
         &self,
         account_id: &str,
@@ -51,7 +51,7 @@ impl Acting {
         to_its_end(async move {
             let mut deed = self.begin().await?;
             let key = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
-            // A repeated call answers the same, whatever it meant.
+            // A repeated call gets the same response, with any `If-Match`.
             if key.revoked_at.is_none() {
                 deed.expect(&key)?;
             }
@@ -66,7 +66,7 @@ impl Acting {
     }
 }
 
-/// Revokes keys whose owner no longer exists since `revoked_at`.
+/// Revokes keys whose owner ceased to exist at `revoked_at`.
 pub(super) async fn revoke_ended(
     change: &mut Change,
     account_id: &str,
@@ -81,7 +81,7 @@ pub(super) async fn revoke_ended(
     settle(change, account_id, left, now).await
 }
 
-/// What came of it, and whether there is anything to commit.
+/// Revokes keys. Returns the results, and whether there is anything to commit.
 async fn revoke_all(
     change: &mut Change,
     account_id: &str,
@@ -110,8 +110,8 @@ async fn revoke_all(
     Ok((all, any))
 }
 
-/// What comes after keys were revoked: others get their slots, their `policies` go, and whoever
-/// wants to know is told.
+/// Handles the consequences of revoking keys: frees their slots, removes their `policies`, and
+/// notifies webhooks.
 async fn settle(
     change: &mut Change,
     account_id: &str,
@@ -123,7 +123,7 @@ async fn settle(
     outbox::revoked(change, account_id, now).await
 }
 
-/// The policies of those of `ids` that were not revoked before.
+/// Revokes those of `ids` that were not revoked before, and returns their policies.
 async fn revoke(
     change: &mut Change,
     account_id: &str,
@@ -148,7 +148,7 @@ async fn revoke(
         .await?)
 }
 
-/// When those of `ids` that there are were revoked, and by which revision.
+/// Returns the time and the revision of the revocation of those of `ids` that exist.
 async fn revoked(
     change: &mut Change,
     account_id: &str,

@@ -1,6 +1,6 @@
-//! The route rules: one document for all accounts, as nodes have one set of rules. What else is one
-//! for all of a snapshot is in the same record: whether there are imported keys, and whose keys are
-//! being removed.
+//! The route rules: one document for all accounts, because nodes have one set of rules. The same
+//! record has the other data that a snapshot has once: whether there are imported keys, and the
+//! owners whose keys are being removed.
 
 use latchkey_model::route_document::{AffectedRule, RouteDocument, affected_rules};
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
@@ -13,31 +13,31 @@ use super::audit::Event;
 use super::change::{Change, to_its_end};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
-/// The route rules' one record in each format that is sent, from
+/// The record of the route rules in each format that is sent, from
 /// [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteRecords(pub Vec<Vec<u8>>);
 
 impl Store {
-    /// The rules, as people write them.
+    /// Returns the rules in the form in which people write them.
     pub async fn routes(&self) -> Result<RouteDocument, StoreError> {
         Ok(row(&self.0.readers, 0).await?.ok_or(NONE)?.0)
     }
 
-    /// The rules, as nodes get them.
+    /// Returns the rules in the form in which nodes receive them.
     pub async fn encoded_routes(&self) -> Result<RouteRecords, StoreError> {
         encode(&changed(&self.0.readers, 0).await?.ok_or(NONE)?)
     }
 }
 
 impl Acting {
-    /// Puts other rules in their place, and returns them as they are kept, with the revision from
-    /// which on nodes go by them.
+    /// Replaces the rules, and returns them in the stored form, with the revision from which on
+    /// nodes decide by them.
     pub async fn put_routes(
         self,
         routes: &RouteRecord,
     ) -> Result<(RouteDocument, u64), StoreError> {
-        // Whatever no node could be sent is refused here.
+        // Rules that cannot be sent to a node are refused here.
         encode(&routes.clone().into())?;
         let document = RouteDocument::try_from(routes)
             .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
@@ -61,8 +61,8 @@ impl Acting {
     }
 }
 
-/// Gives rules that were written before there was `path_case` the default, `refuse`, and logs which
-/// of them it affects. Those that can only be told apart by case keep `distinct`.
+/// Gives rules that were written before `path_case` existed the default, `refuse`, and logs which
+/// of them it affects. Rules that differ from each other only by case keep `distinct`.
 pub(super) async fn add_path_case(store: &Store) -> Result<(), StoreError> {
     let text: String = sqlx::query_scalar("SELECT document FROM routes")
         .fetch_one(&store.0.writer)
@@ -120,7 +120,7 @@ fn log_upgrade(routes: &RouteRecord) {
 
 const NONE: StoreError = StoreError::Damaged("the absence of route rules");
 
-/// The record, if something in it has changed since `revision`.
+/// Returns the record, if something in it has changed since `revision`.
 pub(super) async fn changed(
     from: impl SqliteExecutor<'_>,
     revision: i64,
@@ -137,7 +137,8 @@ pub(super) async fn changed(
     Ok(Some(settings))
 }
 
-/// The rules as they were written, whether there are imported keys, and the owners that have ended.
+/// Returns the rules as they were written, whether there are imported keys, and the owners that
+/// have ended.
 async fn row(
     from: impl SqliteExecutor<'_>,
     revision: i64,

@@ -1,8 +1,8 @@
-//! Secrets of keys, and what becomes of old ones.
+//! The secrets of keys, current and old ones.
 //!
-//! A key's row has its current secret. The one before it is in `old_secrets`, and good until its
-//! overlap is over; then, or when its key is revoked or given yet another one, it is removed, and
-//! its row stays. **A digest is accepted only once**, whatever has become of its key, but for
+//! A key's row has its current secret. The one before it is in `old_secrets`, and valid until its
+//! overlap ends. Then, or when its key is revoked or regenerated again, it is removed, and its row
+//! stays. **A digest is accepted only once**, also after its key was revoked or deleted, except for
 //! unused imports ([`unused_imports`]).
 
 use latchkey_model::random;
@@ -14,42 +14,43 @@ use std::net::IpAddr;
 use super::change::{Change, to_its_end};
 use super::{Store, StoreError, usage};
 
-/// So many seconds after its end nodes forget an old secret: until then they say that it has
-/// expired, and not that there is no such key.
+/// The number of seconds after its end for which nodes keep an old secret: until then they refuse
+/// it as expired, and not as an unknown key.
 const KEPT: i64 = 24 * 60 * 60;
 
-/// Use at the management API is written down at most so often.
+/// The minimum number of seconds between two recorded uses at the management API.
 const GRANULARITY_SECONDS: i64 = 30;
 
-/// Secrets that are removed in one change.
+/// The number of secrets that are removed in one change.
 const STEP: u32 = 5_000;
 
-/// Digests in one statement.
+/// The maximum number of digests in one statement.
 const ROWS: usize = 200;
 
-/// For how long after its import a digest may be imported again, if no request was ever admitted
-/// with it: a week.
+/// The number of seconds after its import within which a digest may be imported again, if no
+/// request was ever admitted with it: a week.
 const REIMPORT_SECONDS: i64 = 7 * 24 * 60 * 60;
 
-/// A secret as it is told of.
+/// A secret as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// For people to recognise it by.
+    /// The masked form, by which people recognise it.
     pub masked: String,
     /// Unix seconds.
     pub created_at: i64,
-    /// From this second on it is refused, if it is not the current one.
+    /// The second from which on it is refused, if it is not the current one.
     pub ends_at: Option<i64>,
-    /// Unix seconds: when a request was admitted with it last, as far as nodes have told.
+    /// The last time that nodes have reported at which a request was admitted with it, in Unix
+    /// seconds.
     pub last_used_at: Option<i64>,
-    /// The address that it came from.
+    /// The address of that request.
     pub last_used_ip: Option<String>,
 }
 
-/// Has the old secrets of keys that this change is about sent with them: they say the same of the
-/// key. Those of keys that have left the snapshot are removed.
+/// Marks the old secrets of changed keys as changed, because their records contain the same data of
+/// the key. Those of keys that have left the snapshot are removed.
 pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
-    // In this order, so that what it costs depends on what has changed.
+    // The joins are in this order, so that the cost depends on the number of changed rows.
     const FOLLOW: &str = "UPDATE old_secrets SET revision = ?1, \
          removed = (SELECT slot IS NULL FROM keys WHERE seq = key_seq) \
          WHERE digest IN (SELECT o.digest FROM keys k CROSS JOIN old_secrets o ON o.key_seq = k.seq \
@@ -62,7 +63,8 @@ pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Has nodes told when the first imported secret comes, and when the last one goes.
+/// Marks the settings record as changed when the first imported secret is added, and when the last
+/// one is removed.
 pub(super) async fn tell_of_imported(change: &mut Change) -> Result<(), StoreError> {
     const TELL: &str = "WITH now (imported) AS (SELECT \
          EXISTS (SELECT 1 FROM keys WHERE imported = TRUE AND slot IS NOT NULL) \
@@ -76,7 +78,7 @@ pub(super) async fn tell_of_imported(change: &mut Change) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Those of `digests` that are a secret's, or were, also of keys whose details are deleted.
+/// Returns those of `digests` that a secret has or had, including keys whose details are deleted.
 pub(super) async fn known(
     change: &mut Change,
     digests: &[KeyDigest],
@@ -90,7 +92,7 @@ pub(super) async fn known(
     Ok(known)
 }
 
-/// Those of `digests` that are a secret of another account's key, or were.
+/// Returns those of `digests` that a secret of another account's key has or had.
 pub(super) async fn of_other_accounts(
     change: &mut Change,
     account_id: &str,
@@ -112,7 +114,7 @@ pub(super) async fn of_other_accounts(
     Ok(found)
 }
 
-/// Those of `digests` that are the current secrets of live keys of the account.
+/// Returns those of `digests` that are the current secrets of live keys of the account.
 pub(super) async fn live_of_account(
     change: &mut Change,
     account_id: &str,
@@ -127,8 +129,8 @@ pub(super) async fn live_of_account(
     among(change, digests, live).await
 }
 
-/// Those of `digests` that the account imported within [`REIMPORT_SECONDS`] and revoked before any
-/// request was admitted with them, as far as nodes have told.
+/// Returns those of `digests` that the account imported within [`REIMPORT_SECONDS`] and revoked
+/// before any request was admitted with them, according to the reports of nodes.
 pub(super) async fn unused_imports(
     change: &mut Change,
     account_id: &str,
@@ -150,8 +152,9 @@ pub(super) async fn unused_imports(
 }
 
 /// Takes the digests of unused imports from the revoked keys that have them, so that other keys can
-/// have them. Those keys keep random ones, so nodes that do not know of their revocation yet are
-/// told to forget what nobody has; they get the key that has the digest now in the same changes.
+/// have them. Those keys get random ones instead. So a node that does not know of their revocation
+/// yet is instructed to forget random digests; in the same changes it receives the key that has the
+/// digest now.
 pub(super) async fn release_unused_imports(
     change: &mut Change,
     account_id: &str,
@@ -176,7 +179,7 @@ pub(super) async fn release_unused_imports(
     Ok(())
 }
 
-/// Those of `digests` that a query finds which `select` begins.
+/// Returns those of `digests` that a query finds. `select` returns the query's beginning.
 async fn among(
     change: &mut Change,
     digests: &[KeyDigest],
@@ -207,7 +210,7 @@ async fn among(
     Ok(found)
 }
 
-/// Fails with [`StoreError::SecretTaken`] if one of `digests` is a secret's, or was.
+/// Fails with [`StoreError::SecretTaken`] if a secret has or had one of `digests`.
 pub(super) async fn require_new(
     change: &mut Change,
     digests: &[KeyDigest],
@@ -220,7 +223,7 @@ pub(super) async fn require_new(
 }
 
 impl Store {
-    /// Notes that a key was used with this secret, other than at a node.
+    /// Records that a key was used with this secret, other than at a node.
     pub(super) async fn use_secret(
         &self,
         digest: &KeyDigest,
@@ -257,8 +260,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes old secrets whose end is past for long. What a wrong clock takes for past must not
-    /// be removed, as it could not be brought back.
+    /// Removes old secrets that ended long ago. A wrong clock must not cause a removal, because a
+    /// removed secret could not be restored.
     pub async fn tidy_secrets(&self, now: i64) -> Result<(), StoreError> {
         const ENDED: &str =
             "SELECT EXISTS (SELECT 1 FROM old_secrets WHERE NOT removed AND ends_at <= ?)";

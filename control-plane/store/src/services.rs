@@ -1,4 +1,4 @@
-//! Services: what an account's keys can be scoped to, by name.
+//! Services: the names to which an account's keys can be scoped.
 
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use super::change::to_its_end;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::{Acting, Store, StoreError};
 
-/// Services that an account can have.
+/// The maximum number of services in an account.
 pub const MAX_SERVICES: i64 = 1_000;
 
 const SERVICES: List = List {
@@ -18,19 +18,19 @@ const SERVICES: List = List {
     searched: &["name", "description"],
 };
 
-/// Something behind Envoy that scopes and route rules name.
+/// A service behind Envoy that scopes and route rules name.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Service {
-    /// Unique in the account.
+    /// The name, unique in the account.
     pub name: String,
-    /// Whatever else there is to say.
+    /// A description in free text.
     pub description: Option<String>,
     /// Unix seconds.
     pub created_at: i64,
 }
 
 impl Store {
-    /// A page of the account's services, the oldest first.
+    /// Returns a page of the account's services, the oldest first.
     pub async fn services(
         &self,
         account_id: &str,
@@ -46,7 +46,7 @@ impl Store {
             .await
     }
 
-    /// One of the account's services.
+    /// Returns one of the account's services.
     pub async fn service(&self, account_id: &str, name: &str) -> Result<Service, StoreError> {
         find(&self.0.readers, account_id, name).await
     }
@@ -84,7 +84,7 @@ impl Acting {
         .await
     }
 
-    /// Describes a service otherwise, if `description` says how. Fails with
+    /// Changes a service's description, if `description` is given. Fails with
     /// [`StoreError::ServiceNotFound`].
     pub async fn edit_service(
         self,
@@ -136,7 +136,7 @@ impl Acting {
     }
 }
 
-/// The names of the account's services.
+/// Returns the names of the account's services.
 pub(super) async fn names(
     from: impl SqliteExecutor<'_>,
     account_id: &str,
@@ -162,7 +162,8 @@ async fn find(
     service.ok_or(StoreError::ServiceNotFound)
 }
 
-/// Whether a live key's scope lists it: keys share policies, of which there are fewer.
+/// Returns whether a live key's scope lists the service. It searches policies, because keys share
+/// them and there are fewer of them.
 async fn is_used(
     from: &mut SqliteConnection,
     account_id: &str,

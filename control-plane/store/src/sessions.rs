@@ -1,4 +1,4 @@
-//! Sessions: found by the SHA-256 of their token, gone after a time without use.
+//! Sessions. They are found by the SHA-256 of their token, and end after a time without use.
 
 use latchkey_model::authority::Grants;
 use latchkey_model::client_network::ClientNetwork;
@@ -11,10 +11,11 @@ use super::{
     Acting, Actor, Caller, Credentials, Store, StoreError, authority, known_clients, selection,
 };
 
-/// A session ends when it has not been used for so many seconds.
+/// The number of seconds without use after which a session ends.
 pub const IDLE_SECONDS: i64 = 30 * 60;
 
-/// Use is written down at most so often; so that no session ends early, it can end this much late.
+/// The minimum number of seconds between two recorded uses. No session ends early because of that,
+/// but it can end this much late.
 const GRANULARITY_SECONDS: i64 = 30;
 
 /// A live session, with its user.
@@ -33,8 +34,9 @@ struct Row {
 
 impl Store {
     /// Begins a session for a user whose password was verified against `user`, remembers the
-    /// client, and clears away sessions that have ended. `false`, and no session, if they have
-    /// another password since, or they were deleted, or they or their account are disabled.
+    /// client, and deletes sessions that have ended. Returns `false`, and begins no session, if the
+    /// user's password was changed since, if the user was deleted, or if the user or the account is
+    /// disabled.
     pub async fn begin_session(
         &self,
         token: &TokenHash,
@@ -81,7 +83,7 @@ impl Store {
         Ok(begun)
     }
 
-    /// Whose session it is, if it is still one; this is also a use of it.
+    /// Returns the caller of a session that has not ended, and records the use.
     pub async fn use_session(
         &self,
         token: &TokenHash,
@@ -102,7 +104,7 @@ impl Store {
 }
 
 impl Acting {
-    /// Ends the session that asks for it.
+    /// Ends the session of the caller.
     pub async fn end_session(self, token: TokenHash) -> Result<(), StoreError> {
         let mut deed = self.begin_unseen().await?;
         let query = sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token.as_bytes());
@@ -112,7 +114,7 @@ impl Acting {
     }
 }
 
-/// Whose session it is, if it is still one, and when it ends unless it is used.
+/// Returns the caller of a session that has not ended, and its end if it is not used again.
 pub(super) async fn find(
     from: impl SqliteExecutor<'_>,
     token: &TokenHash,

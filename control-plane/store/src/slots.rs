@@ -1,19 +1,20 @@
-//! Slots: where nodes count keys. A key is in the snapshot exactly while it has one. The slots of
-//! keys and the free ones are together all numbers below the most that were ever needed at once. A
-//! slot is given out again only after an hour: until then, a node that is cut off may still have
-//! something to report of the key that had it.
+//! Slots: the places in which nodes count keys. A key is in the snapshot exactly while it has a
+//! slot. The slots of keys and the free ones are together all numbers below the maximum that was
+//! ever needed at once. A slot is assigned again only after an hour: until then, a disconnected
+//! node may still have counts to report for the key that had it.
 //!
-//! A node's counters in a slot belong to the key with the highest number that has used it, and
-//! nodes take a key with a lower number for one that has lost the slot. New keys have the highest
-//! numbers. A key that comes back to the snapshot gets a slot that no later key has had: its own,
-//! if nobody took it.
+//! A node's counters in a slot belong to the key with the highest number that has used it. Nodes
+//! assume that a key with a lower number has lost the slot. New keys have the highest numbers. A
+//! key that returns to the snapshot gets a slot that no later key has had: its own, if no key took
+//! it.
 
 use super::change::Change;
 use super::{StoreError, usage};
 
 const REST_SECONDS: i64 = 3600;
 
-/// Slots for `count` new keys: free ones, the longest rested first, and then such as never were.
+/// Returns slots for `count` new keys: first the free ones, starting with those that were freed
+/// first, and then new ones.
 pub(super) async fn take(
     change: &mut Change,
     count: usize,
@@ -33,8 +34,8 @@ pub(super) async fn take(
     Ok(slots)
 }
 
-/// Gives a slot to the key with the number `seq`, which had one before and lost it. In another slot
-/// than its own, nodes count its requests from zero.
+/// Assigns a slot to the key with the number `seq`, which had one before and lost it. In another
+/// slot than its previous one, nodes count its requests from zero.
 pub(super) async fn take_again(change: &mut Change, seq: i64, now: i64) -> Result<(), StoreError> {
     const OWN_OR_EARLIER: &str = "SELECT slot, last_key FROM free_slots \
          WHERE last_key <= ?1 AND (last_key = ?1 OR freed_at <= ?2) ORDER BY last_key DESC LIMIT 1";
@@ -71,9 +72,9 @@ async fn never_taken(change: &mut Change) -> Result<u32, StoreError> {
 /// The keys that lose their slots.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Leaving {
-    /// All that this change has revoked.
+    /// All keys that this change has revoked.
     Revoked,
-    /// All that this change has stamped.
+    /// All keys that this change has stamped.
     Stamped,
 }
 

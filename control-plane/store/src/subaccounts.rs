@@ -1,4 +1,4 @@
-//! Subaccounts: the parts of an account that users and keys can be kept to.
+//! Subaccounts: the parts of an account to which users and keys can be restricted.
 
 use latchkey_model::random;
 use latchkey_model::selection::Selection;
@@ -10,7 +10,7 @@ use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, Of};
 use super::{Acting, Caller, Store, StoreError, listed_to_json};
 
-/// Subaccounts that an account can have: every policy that is good for all lists them.
+/// The maximum number of subaccounts in an account: every policy for all of them lists each one.
 pub const MAX_SUBACCOUNTS: i64 = 1_000;
 
 const SUBACCOUNTS: List = List {
@@ -23,16 +23,16 @@ const SUBACCOUNTS: List = List {
 /// A part of an account.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Subaccount {
-    /// `sub_…`, never given to a second one.
+    /// `sub_…`. It is never reused.
     pub id: String,
-    /// Unique in the account.
+    /// The name, unique in the account.
     pub name: String,
     /// Unix seconds.
     pub created_at: i64,
 }
 
 impl Store {
-    /// A page of those of the account's subaccounts that are among `selected`, the oldest first.
+    /// Returns a page of the account's subaccounts that are among `selected`, the oldest first.
     pub async fn subaccounts(
         &self,
         account_id: &str,
@@ -56,15 +56,15 @@ impl Store {
             .await
     }
 
-    /// One of the account's subaccounts.
+    /// Returns one of the account's subaccounts.
     pub async fn subaccount(&self, account_id: &str, id: &str) -> Result<Subaccount, StoreError> {
         find(&self.0.readers, account_id, id).await
     }
 }
 
 impl Acting {
-    /// Adds one, and returns it with the revision from which on keys that are good for all can act
-    /// on it. Fails with [`StoreError::SubaccountNameTaken`], and with
+    /// Adds a subaccount, and returns it with the revision from which on keys for all subaccounts
+    /// can act on it. Fails with [`StoreError::SubaccountNameTaken`], and with
     /// [`StoreError::SubaccountLimit`] at [`MAX_SUBACCOUNTS`].
     pub async fn create_subaccount(self, name: String) -> Result<(Subaccount, u64), StoreError> {
         to_its_end(async move {
@@ -101,8 +101,8 @@ impl Acting {
         .await
     }
 
-    /// Calls one otherwise, if `name` says how. Fails with [`StoreError::SubaccountNameTaken`], and
-    /// with [`StoreError::SubaccountNotFound`], also where the caller may not act on it.
+    /// Renames a subaccount, if `name` is given. Fails with [`StoreError::SubaccountNameTaken`],
+    /// and with [`StoreError::SubaccountNotFound`], also if the caller may not act on it.
     pub async fn edit_subaccount(
         self,
         id: String,
@@ -130,9 +130,9 @@ impl Acting {
         .await
     }
 
-    /// Removes one, and returns the revision from which on no key can act on it. Users and keys
-    /// that list it keep it in their lists, so that none gains by it. Fails with
-    /// [`StoreError::SubaccountNotFound`], also where the caller may not act on it.
+    /// Removes a subaccount, and returns the revision from which on no key can act on it. Users and
+    /// keys that list it keep it in their lists, so that the removal widens none of them. Fails
+    /// with [`StoreError::SubaccountNotFound`], also if the caller may not act on it.
     pub async fn delete_subaccount(self, id: String) -> Result<u64, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
@@ -166,7 +166,7 @@ async fn find(
     subaccount.ok_or(StoreError::SubaccountNotFound)
 }
 
-/// The ids of those that there are.
+/// Returns the ids of the account's subaccounts.
 pub(super) async fn ids(
     from: impl SqliteExecutor<'_>,
     account_id: &str,

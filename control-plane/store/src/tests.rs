@@ -1,12 +1,12 @@
-//! What holds of the store as a whole.
+//! Tests of the store as a whole.
 
 use super::*;
 use latchkey_model::random;
 use latchkey_policy::key::{Environment, KeyFormat};
 
-/// Fills the database up, so that a write fails in the middle of its transaction.
+/// Makes the database full, so that a write fails in the middle of its transaction.
 async fn fill_up(store: &Store) -> StoreError {
-    // Of this connection alone, and no smaller than the database is.
+    // The limit applies to this connection only, and is never below the present size.
     sqlx::query("PRAGMA max_page_count = 1")
         .fetch_one(&store.0.writer)
         .await
@@ -46,7 +46,7 @@ async fn a_write_that_fails_leaves_nothing_behind() {
         .unwrap();
     let error = fill_up(&store).await;
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
-    // Space is found.
+    // Space becomes available.
     sqlx::query("PRAGMA max_page_count = 1000000")
         .fetch_one(&store.0.writer)
         .await

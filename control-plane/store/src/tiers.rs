@@ -9,8 +9,8 @@ use super::change::{Change, to_its_end};
 use super::policies::{self, Of};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
-/// The limits of all tiers, also of retired ones, as a JSON object by name: read only for keys that
-/// have ceilings.
+/// Selects the limits of all tiers, including retired ones, as a JSON object by name. It is
+/// evaluated only for keys that have ceilings.
 macro_rules! ceiling_limits {
     ($ceilings:literal) => {
         concat!(
@@ -24,17 +24,17 @@ macro_rules! ceiling_limits {
 pub(super) use ceiling_limits;
 
 impl Store {
-    /// All tiers.
+    /// Returns all tiers.
     pub async fn tiers(&self) -> Result<Vec<Tier>, StoreError> {
         all(&self.0.readers).await
     }
 }
 
 impl Acting {
-    /// Puts `tiers` in place of those that there are, and returns the revision from which on keys
-    /// have their limits. Fails with [`StoreError::TierInUse`] if an open account or a live key has
-    /// one that would be gone, and with [`StoreError::KeyExceeded`] if the calling key would have
-    /// more by it.
+    /// Replaces the tiers by `tiers`, and returns the revision from which on keys have their
+    /// limits. Fails with [`StoreError::TierInUse`] if an open account or a live key has a tier
+    /// that would be removed, and with [`StoreError::KeyExceeded`] if the change would raise the
+    /// limits of the calling key.
     pub async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
         to_its_end(async move {
             let mut deed = self.begin().await?;
@@ -101,7 +101,7 @@ async fn retire(change: &mut Change, tier: &Tier) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Forgets the retired tiers that exist again, and those that bound no key.
+/// Deletes the retired tiers that exist again, and those that bound no key.
 async fn forget_retired(change: &mut Change) -> Result<(), StoreError> {
     const FORGET: &str = "DELETE FROM retired_tiers WHERE name IN (SELECT name FROM tiers) OR NOT EXISTS (SELECT 1 \
          FROM policies AS p, json_each(p.ceilings) AS w, json_each(w.value) AS t \
@@ -110,7 +110,7 @@ async fn forget_retired(change: &mut Change) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// All tiers, also those that only bound keys.
+/// Returns all tiers, including those that only bound keys.
 pub(super) async fn with_retired(from: &mut SqliteConnection) -> Result<Tiers, StoreError> {
     let current = all(&mut *from).await?;
     let rows: Vec<(String, String)> = sqlx::query_as("SELECT name, limits FROM retired_tiers")
@@ -140,7 +140,7 @@ pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, Stor
     rows.into_iter().map(tier).collect()
 }
 
-/// Where the tier of that name is among `tiers`.
+/// Returns the position of the tier of that name among `tiers`.
 pub(super) fn position(tiers: &Tiers, name: &str) -> Result<usize, StoreError> {
     let there_are = || {
         tiers

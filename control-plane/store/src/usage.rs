@@ -1,12 +1,12 @@
-//! What nodes have counted: requests by verdict, what they admitted in the calendar's windows, and
+//! The counts of nodes: requests by verdict, admitted requests in the windows of the calendar, and
 //! the last use of keys.
 //!
-//! Nodes report totals. What is stored with a total is the total itself, so a report that comes
-//! twice counts once: [`commit`] turns totals into what is new, [`counts`] says what a node must
-//! know of the others and [`news`] of which keys, [`read`], [`buckets`] and [`top`] are what people
-//! ask for, and [`tidy`] deletes what nobody needs any more.
+//! Nodes report totals, and the store keeps the last total, so a report that arrives twice counts
+//! once. [`commit`] calculates the difference to the previous totals. [`counts`] calculates what a
+//! node must know about the other nodes, and [`news`] for which keys. [`read`], [`buckets`] and
+//! [`top`] answer queries of users, and [`tidy`] deletes data that is no longer needed.
 //!
-//! Nodes do not decide by any of this as part of a snapshot, so none of it advances the revision.
+//! None of this is part of a snapshot by which nodes decide, so none of it advances the revision.
 
 mod buckets;
 mod commit;
@@ -28,46 +28,49 @@ use latchkey_policy::meter::Outcome;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-/// Requests in a total, and in a bucket, at most: the integers that JSON carries exactly.
+/// The maximum number of requests in a total, and in a bucket: the largest integer that JSON
+/// represents exactly.
 pub const MAX_REQUESTS: u64 = (1 << 53) - 1;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
 
-/// Requests by verdict, in the order of [`Outcome::ALL`].
+/// The numbers of requests by verdict, in the order of [`Outcome::ALL`].
 pub type Requests = [u64; Outcome::ALL.len()];
 
-/// What one Envoy process has counted.
+/// The counts of one Envoy process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// SHA-256 of the meters' secret, or of version 0.1 the process' number; both in hexadecimal.
+    /// The SHA-256 of the meters' secret, or the process' number for version 0.1, both in
+    /// hexadecimal.
     pub instance: String,
     /// The counts by key.
     pub keys: Vec<KeyReport>,
-    /// Whether its clock differs by so much that what it says of windows is held back.
+    /// Whether its clock deviates so much that its counts of windows are held back.
     pub clock_is_off: bool,
 }
 
-/// What came of some reports.
+/// The result of processing reports.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// What is new to other processes.
+    /// The counts that other processes do not know yet.
     pub news: News,
-    /// Processes of which counts were held back, as their windows are ahead of our clock or their
-    /// clock is off.
+    /// The processes of which counts were held back, because their windows are ahead of our clock
+    /// or their clock deviates.
     pub held_back: BTreeSet<String>,
 }
 
-/// What one Envoy process has counted of one key.
+/// The counts of one Envoy process for one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyReport {
     /// The key's number, if there is such a key.
     pub key: u64,
-    /// Since the process began; each at most [`MAX_REQUESTS`].
+    /// The numbers of requests since the process began, each at most [`MAX_REQUESTS`].
     pub requests: Requests,
-    /// Admitted in the newest window of each kind, in the order of [`Window::ALL`].
+    /// The numbers of requests that were admitted in the newest window of each kind, in the order
+    /// of [`Window::ALL`].
     pub windows: Windows,
-    /// Of at most one use of each secret.
+    /// The last uses of the key's secrets, at most one for each.
     pub last_uses: Vec<LastUse>,
 }
 
@@ -85,7 +88,7 @@ pub struct LastUse {
     pub from: Option<IpAddr>,
 }
 
-/// How a kind of window is stored, and told of on the stream.
+/// Returns the number of a kind of window in the store and on the stream.
 pub fn kind(window: Window) -> i32 {
     match window {
         Window::Minute => 1,
@@ -95,7 +98,7 @@ pub fn kind(window: Window) -> i32 {
     }
 }
 
-/// What a list holds, however long it is: another version may have had more or fewer kinds.
+/// Converts a list of any length to an array: another version may have had more or fewer kinds.
 fn padded<T: Copy + Default, const N: usize>(list: Vec<T>) -> [T; N] {
     let mut padded = [T::default(); N];
     padded
@@ -105,7 +108,7 @@ fn padded<T: Copy + Default, const N: usize>(list: Vec<T>) -> [T; N] {
     padded
 }
 
-/// A key's number as SQLite has it, which gives no higher ones.
+/// Returns a key's number as an integer of SQLite, which assigns no higher ones.
 fn seq(key: u64) -> Option<i64> {
     i64::try_from(key).ok()
 }

@@ -1,4 +1,4 @@
-//! Users: who they are, and what they hold. What they hold bounds every key of theirs.
+//! Users and their grants, which bound each of their keys.
 
 mod deletion;
 
@@ -20,30 +20,30 @@ use super::{
 pub use deletion::DeletedUser;
 pub(super) use deletion::{Whose, delete_some, free_email, log_out};
 
-/// A user as they are told of.
+/// A user, as the API shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// `usr_…`
     pub id: String,
-    /// In lower case. No other user has it, of whatever account.
+    /// The email address, in lower case. It is unique among the users of all accounts.
     pub email: String,
-    /// What they and their keys may do.
+    /// The permissions of the user and their keys.
     pub authority: Authority,
     /// The subaccounts that they and their keys may act on.
     pub subaccounts: Selection,
-    /// They and their keys may not act at present.
+    /// The user and their keys are refused at present.
     pub disabled: bool,
     /// Unix seconds.
     pub created_at: i64,
 }
 
 impl User {
-    /// Whether they can undo whatever anybody else did.
+    /// Returns whether they can undo any change by others.
     fn is_administrator(&self) -> bool {
         !self.disabled && self.subaccounts == Selection::All && self.authority.is_everything()
     }
 
-    /// Whether it is the same for their keys.
+    /// Returns whether keys of the two users are decided alike.
     fn decides_like(&self, other: &Self) -> bool {
         let decisive = |user: &Self| {
             (
@@ -56,21 +56,21 @@ impl User {
     }
 }
 
-/// A user who is to be added.
+/// A user to create.
 #[derive(Debug, Clone)]
 pub struct NewUser {
-    /// In lower case.
+    /// The email address, in lower case.
     pub email: String,
     /// A PHC string.
     pub password_hash: String,
-    /// What they may do.
+    /// The permissions.
     pub authority: Authority,
     /// The subaccounts that they may act on.
     pub subaccounts: Selection,
 }
 
 impl NewUser {
-    /// One who can do everything.
+    /// Returns a new user with all permissions.
     pub(super) fn administrator(email: String, password_hash: String) -> Self {
         let authority = Authority {
             roles: vec![Role::ADMIN],
@@ -85,7 +85,7 @@ impl NewUser {
     }
 }
 
-/// What a [`Row`] is read from.
+/// The columns that a [`Row`] is read from.
 macro_rules! columns {
     () => {
         "id, email, roles, permissions, subaccounts, disabled, created_at"
@@ -93,7 +93,7 @@ macro_rules! columns {
 }
 use columns;
 
-/// Of the account's users, without those who were deleted, those for which the rest holds.
+/// Selects users of the account that are not deleted, with `$rest` as the condition.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -113,12 +113,12 @@ const USERS: List = List {
 };
 
 impl Store {
-    /// One of the account's users.
+    /// Returns one of the account's users.
     pub async fn user(&self, account_id: &str, id: &str) -> Result<User, StoreError> {
         find(&self.0.readers, account_id, id).await
     }
 
-    /// A page of the account's users, the oldest first.
+    /// Returns a page of the account's users, the oldest first.
     pub async fn users(
         &self,
         account_id: &str,
@@ -137,8 +137,9 @@ impl Store {
 }
 
 impl Acting {
-    /// Adds the user that `new` says to the caller's account, and adds none if that fails; it sees
-    /// the caller and the ids of the account's subaccounts. Fails with [`StoreError::EmailTaken`].
+    /// Adds the user that `new` returns to the caller's account. `new` gets the caller and the ids
+    /// of the account's subaccounts; if it fails, no user is added. Fails with
+    /// [`StoreError::EmailTaken`].
     pub async fn create_user<E: From<StoreError> + Send + 'static>(
         self,
         new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
@@ -161,12 +162,12 @@ impl Acting {
         .await
     }
 
-    /// Changes one of the account's users as `edit` says, which sees the caller, the ids of the
-    /// account's subaccounts and the user as they are, and changes nothing if that fails. Returns
-    /// the revision from which on their keys go by it. Who is disabled, or has another password, is
-    /// logged out everywhere. Fails with [`StoreError::EmailTaken`], and with
-    /// [`StoreError::LastAdministrator`] if the account would be left without a user who can undo
-    /// everything.
+    /// Edits one of the account's users. `edit` gets the caller, the ids of the account's
+    /// subaccounts and the present user; if it fails, nothing changes. Returns the revision from
+    /// which on their keys are decided by the edit. A user who is disabled or gets another password
+    /// is logged out everywhere. Fails with [`StoreError::EmailTaken`], and with
+    /// [`StoreError::LastAdministrator`] if the account would have no user left who can undo every
+    /// change.
     pub async fn edit_user<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -221,7 +222,7 @@ impl Acting {
 }
 
 impl Acting {
-    /// Gives the user who asks for it another password, if theirs is still the one that was
+    /// Sets the password of the calling user, if the present one is still the one that was
     /// `verified`, and ends all other sessions of theirs. Fails with [`StoreError::SessionEnded`]
     /// if it is not.
     pub async fn change_password(self, verified: String, hash: String) -> Result<(), StoreError> {
@@ -308,7 +309,7 @@ async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError
     Ok(())
 }
 
-/// Whether the account has a user who can undo whatever anybody else did.
+/// Returns whether the account has a user who can undo any change by others.
 pub(super) async fn have_administrator(
     from: &mut SqliteConnection,
     account_id: &str,

@@ -1,8 +1,8 @@
-//! Walks along indexes: the rows of a page, and how many there are, with bounded work.
+//! Walks along indexes: finds the rows of a page, and their total, with bounded work.
 //!
-//! A walk goes along one or more runs, each a range of an index that has the rows in the wanted
-//! order, and tests each row that it meets. It ends when the page is full, or when it has met a
-//! number of rows: then the page is short, and the next one begins where the walk ended.
+//! A walk follows one or more runs, each a range of an index that has the rows in the wanted order,
+//! and tests each row. It ends when the page is full, or after a maximum number of rows: then the
+//! page is short, and the next one begins where the walk ended.
 
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
@@ -10,12 +10,12 @@ use super::condition::Condition;
 use super::page::{Found, PageQuery, Position, TOTAL_LIMIT, Total};
 use super::{StoreError, from_json};
 
-/// How much work a page may be.
+/// The maximum amount of work for a page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Effort {
-    /// Rows that are few: all of them are read and sorted.
+    /// The number of rows that count as few: they are all read and sorted.
     pub(super) few: u32,
-    /// Rows that a walk meets at most.
+    /// The maximum number of rows that a walk tests.
     pub(super) walk: u32,
 }
 
@@ -32,13 +32,13 @@ impl Default for Effort {
 /// directions, but an index has them first or last.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Segment {
-    /// That rows are in it.
+    /// The condition that rows are in the segment.
     pub(super) has: &'static str,
-    /// What they are ordered by before their number; nothing but their number without it.
+    /// The column that rows are ordered by before their number. `None`: only by their number.
     pub(super) by: Option<&'static str>,
 }
 
-/// A table's order.
+/// The order of a table.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sequence {
     pub(super) table: &'static str,
@@ -46,7 +46,7 @@ pub(super) struct Sequence {
     pub(super) value: &'static str,
     pub(super) descending: bool,
     pub(super) segments: &'static [Segment],
-    /// The value of all rows of the last segment, if there are several.
+    /// The value for all rows of the last segment, if there are several.
     pub(super) last: i64,
 }
 
@@ -73,7 +73,7 @@ impl Sequence {
         ));
     }
 
-    /// Where the segment is in which the rows behind `after` begin.
+    /// Returns the index of the segment that contains the first row after `after`.
     fn segment_of(&self, after: Option<&Position>) -> usize {
         let is_last = after.is_some_and(|position| position.has_number(self.last));
         if is_last {
@@ -84,16 +84,16 @@ impl Sequence {
     }
 }
 
-/// Where rows are looked for, and what they have to be like.
+/// The ranges of indexes to search, and the condition on their rows.
 pub(super) struct Walk {
     pub(super) sequence: Sequence,
-    /// Ranges of indexes, in the order of the sequence.
+    /// The ranges of indexes, in the order of the sequence.
     pub(super) runs: Vec<Condition>,
     pub(super) tests: Condition,
 }
 
 impl Walk {
-    /// The rows of a page.
+    /// Finds the rows of a page.
     pub(super) async fn page(
         &self,
         on: &mut SqliteConnection,
@@ -137,7 +137,7 @@ impl Walk {
         Ok(Found { rows, next: None })
     }
 
-    /// How many rows there are in all.
+    /// Counts all rows.
     pub(super) async fn total(
         &self,
         on: &mut SqliteConnection,
@@ -167,7 +167,7 @@ impl Walk {
         ))
     }
 
-    /// Those of the next `chunk` rows that pass, `wanted` at most.
+    /// Returns at most `wanted` of the next `chunk` rows, those that pass the tests.
     async fn rows(
         &self,
         on: &mut SqliteConnection,
@@ -191,7 +191,7 @@ impl Walk {
         fetch(on, query).await
     }
 
-    /// The place of the last of the next `chunk` rows; none if there are fewer.
+    /// Returns the position of the last of the next `chunk` rows, or `None` if there are fewer.
     async fn end(
         &self,
         on: &mut SqliteConnection,
@@ -213,8 +213,8 @@ impl Walk {
         Ok(fetch(on, query).await?.pop().map(|(_, position)| position))
     }
 
-    /// Selects the numbers of the next `chunk` rows of all runs, in order; without a segment of all
-    /// segments, in any order.
+    /// Selects the numbers of the next `chunk` rows of all runs, in order; without a segment those
+    /// of all segments, in any order.
     fn push_met(
         &self,
         to: &mut QueryBuilder<Sqlite>,
@@ -266,8 +266,8 @@ impl Walk {
         if let Some(after) = after {
             match by {
                 Some(by) => {
-                    // Of rows SQLite looks up only plain columns in an index, and of values any
-                    // that it has.
+                    // SQLite uses an index for a row value only if its members are plain columns,
+                    // but for a single value with any indexed expression.
                     to.push(format_args!(" AND {by} {behind}= "));
                     after.push_value(to);
                     to.push(format_args!(" AND ({by}, {table}.seq) {behind} ("));
@@ -290,16 +290,16 @@ impl Walk {
     }
 }
 
-/// Rows that are few, by their numbers: all are read, tested and sorted.
+/// A small number of rows, by their numbers: all of them are read, tested and sorted.
 pub(super) struct Gathering {
     pub(super) sequence: Sequence,
-    /// A query of numbers, in a column `number`.
+    /// A query for numbers, in a column `number`.
     pub(super) numbers: Condition,
     pub(super) tests: Condition,
 }
 
 impl Gathering {
-    /// The rows of a page.
+    /// Finds the rows of a page.
     pub(super) async fn page(
         &self,
         on: &mut SqliteConnection,
@@ -326,7 +326,7 @@ impl Gathering {
         ))
     }
 
-    /// How many rows there are in all.
+    /// Counts all rows.
     pub(super) async fn total(&self, on: &mut SqliteConnection) -> Result<Total, StoreError> {
         let mut query = QueryBuilder::new("SELECT COUNT(*) FROM (");
         self.push_passing(&mut query);
@@ -360,7 +360,7 @@ mod statements {
     use super::*;
 
     impl Walk {
-        /// Its statements, at the beginning and behind a row.
+        /// Returns its statements, at the beginning and after a row.
         pub(crate) fn statements(&self) -> Vec<String> {
             let table = self.sequence.table;
             let rows = |met: String| {
@@ -390,7 +390,7 @@ mod statements {
     }
 
     impl Gathering {
-        /// Its statement.
+        /// Returns its statement.
         pub(crate) fn statement(&self) -> String {
             let mut query = QueryBuilder::new("");
             self.sequence.push_select(&mut query);

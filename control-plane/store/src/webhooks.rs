@@ -1,8 +1,8 @@
-//! Webhooks: who is told of what, and in the modules below what they are told.
+//! Webhooks: their configuration. The modules below write and send their events.
 //!
-//! [`outbox`] writes down what happened, in the transaction in which it happens; [`expiries`]
-//! announces what will. [`deliveries`] hands out what is due and takes back what came of it, so
-//! that no two processes send the same at once.
+//! [`outbox`] writes events in the transaction of the change itself, and [`expiries`] announces
+//! future ones. [`deliveries`] hands out due deliveries and records the results, so that no two
+//! processes send the same one at the same time.
 
 mod deliveries;
 mod event;
@@ -26,21 +26,21 @@ use super::audit::Event;
 use super::change::to_its_end;
 use super::{Acting, Outcome, Store, StoreError, from_json, to_json};
 
-/// Webhooks that an account can have.
+/// The maximum number of webhooks in an account.
 pub const MAX_WEBHOOKS: i64 = 20;
 
-/// A receiver, and what it is told of.
+/// A receiver, and the events that it subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
     /// `whk_…`
     pub id: String,
-    /// Where deliveries are sent.
+    /// The URL to which deliveries are sent.
     pub url: String,
-    /// What it is told of.
+    /// The types of events that are sent to it.
     pub events: Vec<EventType>,
     /// The number of days before a key expires.
     pub expiring_days: Vec<u32>,
-    /// Otherwise it is told nothing.
+    /// Whether deliveries are sent to it.
     pub active: bool,
     /// Unix seconds.
     pub created_at: i64,
@@ -48,15 +48,15 @@ pub struct Webhook {
     pub updated_at: i64,
     /// Creation of the current secret, in Unix seconds.
     pub secret_created_at: i64,
-    /// From this second on the old secret does not sign, if there is one.
+    /// The second from which on the old secret no longer signs, if there is one.
     pub old_secret_ends_at: Option<i64>,
-    /// What is wrong with it, if the last attempt failed, or if its receiver has ended it.
+    /// The error, if the last attempt failed, or if its receiver has ended the webhook.
     pub last_error: Option<String>,
-    /// Unix seconds: when that was.
+    /// The time of that error, in Unix seconds.
     pub last_error_at: Option<i64>,
 }
 
-/// A webhook that is to be made.
+/// A webhook to create.
 #[derive(Debug, Clone)]
 pub struct NewWebhook {
     /// The URL that deliveries are sent to.
@@ -69,7 +69,7 @@ pub struct NewWebhook {
     pub expiring_days: Vec<u32>,
 }
 
-/// Parts of a webhook that are to be different.
+/// The fields of a webhook to change.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookChange {
     /// The URL.
@@ -93,7 +93,7 @@ impl WebhookChange {
     }
 }
 
-/// Of the account's webhooks those for which the rest holds.
+/// Selects webhooks of the account, with `$rest` as the condition.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -105,7 +105,7 @@ macro_rules! select {
 }
 
 impl Store {
-    /// The account's webhooks, oldest first.
+    /// Returns the account's webhooks, the oldest first.
     pub async fn webhooks(&self, account_id: &str) -> Result<Vec<Webhook>, StoreError> {
         const QUERY: &str = select!("ORDER BY rowid");
         let rows: Vec<Row> = sqlx::query_as(QUERY)
@@ -115,15 +115,15 @@ impl Store {
         rows.into_iter().map(Webhook::try_from).collect()
     }
 
-    /// One of the account's webhooks. Fails with [`StoreError::WebhookNotFound`].
+    /// Returns one of the account's webhooks. Fails with [`StoreError::WebhookNotFound`].
     pub async fn webhook(&self, account_id: &str, id: &str) -> Result<Webhook, StoreError> {
         find(&self.0.readers, account_id, id).await
     }
 }
 
 impl Acting {
-    /// Adds a webhook. Fails with [`StoreError::WebhookLimit`] at [`MAX_WEBHOOKS`].
-    /// A repeatable call is recorded with what `data` says of the webhook.
+    /// Adds a webhook. Fails with [`StoreError::WebhookLimit`] at [`MAX_WEBHOOKS`]. A repeatable
+    /// call is recorded with the value that `data` returns for the webhook.
     pub async fn create_webhook(
         self,
         new: NewWebhook,
@@ -168,8 +168,8 @@ impl Acting {
         .await
     }
 
-    /// Changes one. What was still to be sent is given up when it is switched off, and what went
-    /// wrong is forgotten when it is switched on. Fails with [`StoreError::WebhookNotFound`].
+    /// Edits a webhook. Deactivating it gives up its pending deliveries, and activating it clears
+    /// its error. Fails with [`StoreError::WebhookNotFound`].
     pub async fn edit_webhook(
         self,
         id: String,
@@ -200,8 +200,7 @@ impl Acting {
         .await
     }
 
-    /// Removes one, with all that it was and was to be told. Fails with
-    /// [`StoreError::WebhookNotFound`].
+    /// Removes a webhook with all of its deliveries. Fails with [`StoreError::WebhookNotFound`].
     pub async fn delete_webhook(self, id: String) -> Result<(), StoreError> {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;

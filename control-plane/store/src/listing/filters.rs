@@ -1,5 +1,5 @@
-//! The filters of a list of keys: each as a test of a key, and where an index has those that pass,
-//! as a driver.
+//! The filters of a list of keys. Each is a test of a key; if an index has the keys that pass, it
+//! is also a driver.
 
 use latchkey_model::role::Role;
 use latchkey_model::text;
@@ -12,18 +12,19 @@ use crate::removals::NOT_ENDED;
 
 const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 
-/// Combinations of roles that an account's keys have, as far as they are looked up one by one.
+/// The maximum number of combinations of roles that are looked up one by one.
 const MAX_ROLE_SETS: u32 = 64;
 
-/// The key was revoked, or its owner was deleted.
+/// The condition that the key was revoked, or its owner was deleted.
 const OWNER_DELETED: &str =
     "(revoked_at IS NOT NULL OR keys.user_id IN (SELECT subject FROM removals))";
 
-/// Keys that pass a filter, as an index has them.
+/// The keys that pass a filter, as found in an index.
 pub(super) struct Driver {
-    /// A query of their numbers, in a column `number`.
+    /// A query for their numbers, in a column `number`.
     pub(super) numbers: Condition,
-    /// If the index has them in the order of creation: its ranges, of which no key is in two.
+    /// The ranges of the index, if it has the keys in the order of creation. No key is in two
+    /// ranges.
     pub(super) by_creation: Vec<Condition>,
 }
 
@@ -42,7 +43,8 @@ impl Driver {
         }
     }
 
-    /// All keys of the account and state. The order leads to an index that has nothing else.
+    /// Returns the driver for all keys of the account and state. The order selects an index that
+    /// has nothing else.
     pub(super) fn base(runs: &[Condition]) -> Self {
         Self {
             numbers: numbers(runs, "SELECT * FROM (", " ORDER BY created_at)"),
@@ -50,7 +52,7 @@ impl Driver {
         }
     }
 
-    /// How many keys there are, up to one more than `few`.
+    /// Counts the keys, up to one more than `few`.
     pub(super) async fn count(
         &self,
         on: &mut SqliteConnection,
@@ -68,7 +70,7 @@ impl Driver {
 
 #[cfg(test)]
 impl Driver {
-    /// Its statement.
+    /// Returns the SQL of its query.
     pub(super) fn statement(&self) -> String {
         let mut query = QueryBuilder::<sqlx::Sqlite>::new("");
         self.numbers.push(&mut query);
@@ -94,17 +96,17 @@ fn numbers(runs: &[Condition], before: &'static str, behind: &'static str) -> Co
     numbers
 }
 
-/// All that a query asks of keys.
+/// The filters of a query.
 pub(super) struct Filters {
-    /// Ranges of the index of each order, with all keys of the state.
+    /// The ranges of the index of each order, with all keys of the state.
     pub(super) base: Vec<Condition>,
     pub(super) drivers: Vec<Driver>,
-    /// What keys of `base` and of drivers have to be like.
+    /// The condition that keys of `base` and of drivers have to meet.
     pub(super) tests: Condition,
 }
 
 impl Filters {
-    /// Reads them; none if no key can pass.
+    /// Reads the filters of a query. Returns `None` if no key can pass.
     pub(super) async fn read(
         on: &mut SqliteConnection,
         account_id: &str,
@@ -149,7 +151,7 @@ impl Filters {
                 });
             }
         }
-        // What drives has keys of other accounts and states, too.
+        // Drivers also have keys of other accounts and states.
         if !filters.drivers.is_empty() {
             filters.test(Condition::new("account_id = ").text(account_id));
             match query.state {
@@ -249,7 +251,8 @@ impl Filters {
         }
     }
 
-    /// Adds the keys of all states for which `range` holds, which is one of an index of each state.
+    /// Adds a driver with the keys of all states for which `range` holds. Each state has an index
+    /// for it.
     fn drive_by(&mut self, range: &Condition) {
         let runs: Vec<_> = self
             .base
@@ -289,8 +292,8 @@ async fn find_owner(
     Ok(query.fetch_optional(on).await?)
 }
 
-/// The combinations of roles that keys of the account have and `role` is in; none if there are too
-/// many combinations. One look-up leads from one to the next.
+/// Returns the combinations of roles that keys of the account have and that contain `role`. Returns
+/// `None` if there are too many. One look-up leads from one combination to the next.
 async fn role_sets(
     on: &mut SqliteConnection,
     account_id: &str,

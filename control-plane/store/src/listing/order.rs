@@ -1,4 +1,5 @@
-//! The orders of keys. Each has an index that ends with `seq`, of live keys and of revoked ones.
+//! The orders of keys. Each order has an index of live keys and one of revoked keys, both ending
+//! with `seq`.
 
 use super::KeySort;
 use crate::walk::{Segment, Sequence};
@@ -32,7 +33,7 @@ const LAST_USE: [Segment; 2] = [
     },
 ];
 
-/// No time is so late, or so early.
+/// The values for keys without a time: no real time is as late, or as early.
 const LATEST: i64 = i64::MAX;
 const EARLIEST: i64 = -1;
 

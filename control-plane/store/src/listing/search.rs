@@ -1,20 +1,21 @@
-//! The search of keys: a text somewhere in the name, the description or the masked secret, or at
-//! the beginning of the id. Letters of ASCII are found in upper and lower case, except in the id.
+//! The search of keys: for a text anywhere in the name, the description or the masked secret, or at
+//! the beginning of the id. ASCII letters match in upper and lower case, except in the id.
 //!
-//! `keys_search` knows which keys have which three characters in a row. Keys that have all of those
-//! of the text are found by it, and then tested for the text itself. A text of fewer than three
-//! characters is only tested for.
+//! The table `keys_search` indexes the keys by each sequence of three characters. Keys with all the
+//! sequences of the text are found by it, and then tested for the text itself. For a text of fewer
+//! than three characters there is only the test.
 
 use crate::condition::Condition;
 use crate::page::pattern;
 
-/// Characters in a row that are looked up at most. More would hardly make the keys fewer.
+/// The maximum number of sequences of three characters that are looked up. More would hardly reduce
+/// the number of keys.
 const MAX_PARTS: usize = 16;
 
-/// Behind every text that begins with another one.
+/// A suffix that sorts after every text with the same prefix.
 const END: char = char::MAX;
 
-/// Holds for keys that have `text`.
+/// Returns the condition that a key contains `text`.
 pub(super) fn test(text: &str) -> Condition {
     let pattern = pattern(text);
     let like = Condition::new("(keys.name LIKE ")
@@ -28,8 +29,8 @@ pub(super) fn test(text: &str) -> Condition {
     in_id(like, text).sql(")")
 }
 
-/// Selects a column `number` of all keys that may have `text`, of all accounts; none if that cannot
-/// be looked up.
+/// Selects a column `number` of all keys that may contain `text`, of all accounts. Returns `None`
+/// if the text cannot be looked up.
 pub(super) fn numbers(text: &str) -> Option<Condition> {
     let query = trigrams(text)?;
     let found = Condition::new("SELECT rowid AS number FROM keys_search WHERE keys_search MATCH ")
@@ -49,9 +50,9 @@ fn in_id(condition: Condition, text: &str) -> Condition {
         .sql(")")
 }
 
-/// What FTS5 is asked for: all parts of the text.
+/// Returns the FTS5 query for all parts of the text.
 fn trigrams(text: &str) -> Option<String> {
-    // FTS5 reads a query up to this character.
+    // FTS5 ends a query at this character.
     if text.contains('\0') {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Every list against a model, over keys that chance has made, and the plans of its queries.
+//! Tests every list against a model, over random keys, and checks the plans of its queries.
 
 use latchkey_model::role::Role;
 use latchkey_policy::key::Environment;
@@ -12,7 +12,7 @@ const NOW: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;
 const KEYS: u64 = 400;
 
-/// A key as the model has it.
+/// A key in the model.
 #[derive(Debug, Clone)]
 struct ModelKey {
     seq: i64,
@@ -32,7 +32,7 @@ struct ModelKey {
     revoked_at: Option<i64>,
 }
 
-/// Numbers that look random, and are the same in each run.
+/// A generator of pseudo-random numbers, which are the same in each run.
 struct Chance(u64);
 
 impl Chance {
@@ -103,7 +103,7 @@ impl Chance {
     }
 }
 
-/// A store with the keys.
+/// Creates a store with the keys.
 async fn store(keys: &[ModelKey], removing: bool) -> (tempfile::TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(
@@ -113,7 +113,7 @@ async fn store(keys: &[ModelKey], removing: bool) -> (tempfile::TempDir, Store) 
     .await
     .unwrap();
     let mut on = store.0.writer.acquire().await.unwrap();
-    // Only what refers to other rows is left out.
+    // The rows refer to others that do not exist here.
     sqlx::query("PRAGMA foreign_keys = OFF")
         .execute(&mut *on)
         .await
@@ -214,7 +214,7 @@ impl ModelKey {
             || self.id.starts_with(text)
     }
 
-    /// What it is sorted by: those that have nothing come last in both directions.
+    /// Returns the value that the key is sorted by. Keys without one come last in both directions.
     fn place(&self, sort: KeySort, descending: bool) -> (String, i64) {
         let last = if descending { -1 } else { i64::MAX };
         match sort {
@@ -238,7 +238,7 @@ fn expected(keys: &[ModelKey], query: &KeyQuery, search: Option<&str>, removing:
     found.into_iter().map(|key| key.seq).collect()
 }
 
-/// All pages together.
+/// Returns the keys of all pages.
 async fn listed(
     store: &Store,
     query: &KeyQuery,
@@ -335,8 +335,8 @@ async fn lists_are_those_of_a_plain_model() {
             let (query, search) = random_query(&mut chance);
             let expected = expected(&keys, &query, search, removing);
             nonempty += u32::from(!expected.is_empty());
-            // As with many keys: nearly everything is walked, or nearly everything is gathered;
-            // walks end early, or never.
+            // The limits imitate a store with many keys: nearly everything is walked, or nearly
+            // everything is gathered; walks end early, or never.
             for (few, walk, limit) in [(10_000, 30_000, 50), (0, 30_000, 7), (20, 40, 7), (0, 9, 3)]
             {
                 let (seqs, totals) =
@@ -360,7 +360,7 @@ async fn lists_are_those_of_a_plain_model() {
     }
 }
 
-/// The statements of a list without their values.
+/// Returns the statements of a list without their values.
 async fn statements(
     store: &Store,
     query: &KeyQuery,

@@ -1,5 +1,5 @@
-//! Deletions of users and accounts with more keys than one transaction removes, between any two
-//! steps.
+//! Tests deletions of users and accounts that have more keys than one transaction removes, between
+//! any two steps.
 
 use super::*;
 use crate::{
@@ -32,8 +32,8 @@ struct World {
 }
 
 impl World {
-    /// An account with an administrator who has one key, and a user who has many, each with a
-    /// policy of its own.
+    /// Creates an account with an administrator who has one key, and a user who has many, each with
+    /// a separate policy.
     async fn new() -> Self {
         Self::with_keys(KEYS).await
     }
@@ -148,7 +148,7 @@ impl World {
             .unwrap()
     }
 
-    /// Rows of the user's keys that are not revoked yet.
+    /// Counts the rows of the user's keys that are not revoked yet.
     async fn rows(&self) -> i64 {
         self.number("SELECT COUNT(*) FROM keys WHERE revoked_at IS NULL AND name LIKE 'zoes%'")
             .await
@@ -172,7 +172,7 @@ impl World {
             .len()
     }
 
-    /// All that must be so from the deletion on, however many steps were taken.
+    /// Checks what must hold from the deletion on, after any number of steps.
     async fn assert_ended(&self) {
         for (secret, id) in self.secrets.iter().zip(&self.ids).step_by(150) {
             let key = self.store.key(&self.account_id, id).await.unwrap();
@@ -237,7 +237,7 @@ impl World {
         );
     }
 
-    /// The owners that nodes are told have ended, in the record of that format.
+    /// Returns the ended owners that nodes receive, in the record of that format.
     async fn told(&self, format: usize) -> Vec<String> {
         let records = self.store.encoded_routes().await.unwrap().0;
         SettingsRecord::decode(&records[format])
@@ -263,7 +263,7 @@ async fn keys_of_deleted_user_are_revoked_before_their_rows() {
         (world.told(0).await, world.told(1).await),
         (vec![], vec![world.zoe.clone()])
     );
-    // Policies that are gone and new ones are of others: nothing else is to be sent for it.
+    // The removed and the new policies belong to others: nothing else is sent for the deletion.
     assert!(
         Records::new(
             Kind::Policy,
@@ -273,7 +273,7 @@ async fn keys_of_deleted_user_are_revoked_before_their_rows() {
     );
     world.assert_ended().await;
 
-    // Another process goes on.
+    // Another process continues.
     let step = world.store.continue_removal(150, 8).await.unwrap();
     assert!(step.more);
     assert_eq!(world.rows().await, i64::from(KEYS - AT_ONCE - 150));
@@ -318,7 +318,7 @@ async fn steps_leave_what_a_deletion_in_one_transaction_left() {
             "SELECT COUNT(*) FROM audit WHERE action = 'user.delete' AND target_name = 'zoe@localhost'",
             1,
         ),
-        // Those that were freed last rest longest, though their keys were revoked before.
+        // The slots that were freed last are reused last, though their keys were revoked before.
         (
             "SELECT COUNT(*) FROM free_slots WHERE freed_at = 7",
             i64::from(AT_ONCE),

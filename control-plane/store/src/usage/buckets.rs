@@ -1,5 +1,5 @@
-//! Requests by time, key and code, or by some of these, summed up by the database: of keys from
-//! `usage_buckets`, of an account from `usage_sums`.
+//! Requests by time, key and code, or by some of these, summed up by the database: for keys from
+//! `usage_buckets`, for an account from `usage_sums`.
 
 use latchkey_policy::meter::Outcome;
 use latchkey_policy::verdict::Code;
@@ -10,17 +10,17 @@ use super::top::{self, UsedKeys};
 use super::{DAY, HOUR, MAX_REQUESTS};
 use crate::{Store, StoreError, Total, to_json};
 
-/// How long the times are over which requests are summed up.
+/// The length of the periods over which requests are summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resolution {
-    /// By hour.
+    /// An hour.
     Hour,
-    /// By day.
+    /// A day.
     Day,
 }
 
 impl Resolution {
-    /// When the bucket begins that a Unix second is in.
+    /// Returns the start of the bucket that contains a Unix second.
     pub fn start(self, second: i64) -> i64 {
         second.saturating_sub(second.rem_euclid(self.seconds()))
     }
@@ -34,33 +34,33 @@ impl Resolution {
     }
 }
 
-/// What is told apart; requests are summed up over the rest.
+/// The dimensions to group by. Requests are summed up over the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
-    /// By bucket of time.
+    /// Whether to group by bucket of time.
     pub time: bool,
-    /// By key.
+    /// Whether to group by key.
     pub key: bool,
-    /// By verdict.
+    /// Whether to group by verdict.
     pub code: bool,
 }
 
-/// Which requests are asked for.
+/// The filters and the grouping of a usage query.
 #[derive(Debug)]
 pub struct UsageQuery<'a> {
     /// The account.
     pub account_id: &'a str,
-    /// Unix seconds; whole buckets.
+    /// The time range in Unix seconds, in whole buckets.
     pub times: Range<i64>,
     /// The length of buckets.
     pub resolution: Resolution,
-    /// Only this key.
+    /// The only key, if any.
     pub key_id: Option<&'a str>,
-    /// Only this verdict.
+    /// The only verdict, if any.
     pub code: Option<Outcome>,
     /// The grouping.
     pub group: Group,
-    /// Only so many keys, those with the most requests. It takes `group.key`.
+    /// The number of keys, which are those with the most requests. It requires `group.key`.
     pub top_keys: Option<u32>,
 }
 
@@ -69,8 +69,8 @@ impl UsageQuery<'_> {
         self.times.start.div_euclid(HOUR)..self.times.end.div_euclid(HOUR)
     }
 
-    /// Of so many rows of different keys, hours and codes, at least one more than `limit` buckets
-    /// by key are made.
+    /// Returns a number of rows with different keys, hours and codes that always make at least one
+    /// more than `limit` buckets by key.
     fn rows(&self, limit: i64) -> i64 {
         let hours = self.hours();
         let hours = if self.group.time {
@@ -87,7 +87,7 @@ impl UsageQuery<'_> {
         limit.saturating_mul(of_a_bucket).saturating_add(1)
     }
 
-    /// The days that its hours are in.
+    /// Returns the days that contain its hours.
     pub(super) fn days(&self) -> Range<i64> {
         let hours = self.hours();
         let end = hours
@@ -98,7 +98,7 @@ impl UsageQuery<'_> {
     }
 }
 
-/// A key, and what it is called now.
+/// A key with its present name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedKey {
     /// The key's id.
@@ -107,31 +107,32 @@ pub struct NamedKey {
     pub name: String,
 }
 
-/// Requests that have in common what is told apart.
+/// The requests with the same values of the dimensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bucket {
-    /// Unix seconds.
+    /// The start of the bucket in Unix seconds, when grouped by time.
     pub start: Option<i64>,
     /// The key.
     pub key: Option<NamedKey>,
     /// The verdict's code.
     pub code: Option<String>,
-    /// At most [`MAX_REQUESTS`].
+    /// The number of requests, at most [`MAX_REQUESTS`].
     pub requests: u64,
 }
 
-/// What a query finds.
+/// The result of a usage query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageFound {
-    /// In the order of times, keys and codes; with `top_keys` the key with the most requests first.
+    /// The buckets, ordered by time, key and code; with `top_keys` the key with the most requests
+    /// comes first.
     pub buckets: Vec<Bucket>,
-    /// How many keys had such requests, whether or not they are told apart.
+    /// The number of keys that had such requests, whether or not they are grouped by key.
     pub keys: Total,
-    /// Whether a key that is left out may have more requests than one of the top keys.
+    /// Whether an omitted key may have more requests than one of the top keys.
     pub top_keys_is_estimate: bool,
 }
 
-/// Time, key, its name, code and requests.
+/// The time, the key's id and name, the code and the requests.
 type Row = (
     Option<i64>,
     Option<String>,
@@ -141,7 +142,7 @@ type Row = (
 );
 
 impl Store {
-    /// What `query` asks for; none if that is more than `limit` buckets.
+    /// Returns the result of `query`, or `None` if that is more than `limit` buckets.
     pub async fn usage(
         &self,
         query: &UsageQuery<'_>,
@@ -186,7 +187,8 @@ impl Store {
     }
 }
 
-/// The keys that are asked for and had such requests; of one key only that it exists.
+/// Returns the keys that the query selects and that had such requests. A single key only has to
+/// exist.
 async fn keys(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
@@ -210,8 +212,8 @@ async fn keys(
     }
 }
 
-/// The buckets, one more than `limit` at most: of the keys of these numbers, which are JSON, or of
-/// all of the account.
+/// Selects at most one more than `limit` buckets: of the keys with these numbers, which are JSON,
+/// or of all keys of the account.
 fn select(query: &UsageQuery<'_>, seqs: Option<&str>, limit: usize) -> QueryBuilder<Sqlite> {
     let Group { time, key, code } = query.group;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -269,7 +271,8 @@ fn select(query: &UsageQuery<'_>, seqs: Option<&str>, limit: usize) -> QueryBuil
     select
 }
 
-/// As much as a bucket can say. `TOTAL` is exact up to there, and does not fail beyond.
+/// Appends a sum that is capped at the maximum of a bucket. `TOTAL` is exact up to there, and does
+/// not fail beyond.
 pub(super) fn push_sum(to: &mut QueryBuilder<Sqlite>) {
     to.push("CAST(MIN(TOTAL(requests), ")
         .push_bind(MAX_REQUESTS.cast_signed())
@@ -328,7 +331,7 @@ mod tests {
         }
     }
 
-    /// How SQLite finds the rows, step by step.
+    /// Returns SQLite's query plan, step by step.
     async fn plan(store: &Store, select: QueryBuilder<Sqlite>) -> Vec<String> {
         let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", select.sql().as_str()));
         let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(explain)

@@ -1,8 +1,8 @@
-//! Taking reports in: totals become what is new since the last ones. A batch is one transaction,
-//! all or nothing.
+//! Processes reports: calculates the differences between the totals and the last ones. A batch is
+//! one transaction, all or nothing.
 //!
-//! Only what the reporting processes said before is read, and what it costs is the same however
-//! many others there are.
+//! Only the previous totals of the reporting processes are read, so the cost does not depend on the
+//! number of other processes.
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
@@ -21,12 +21,12 @@ use crate::json::{from_json, to_json};
 use crate::webhooks::outbox;
 use crate::{Store, StoreError};
 
-/// Rows in one statement.
+/// The maximum number of rows in one statement.
 const ROWS: usize = 1_000;
 
 impl Store {
-    /// Takes in `reports`, in their order. What is said of keys that do not exist, and of windows
-    /// that have ended, is passed over; what is said of windows that are far ahead is held back.
+    /// Processes `reports`, in their order. Counts of keys that do not exist, and of windows that
+    /// have ended, are ignored; counts of windows that are far ahead are held back.
     pub async fn take_in_usage(
         &self,
         reports: Vec<Arc<Report>>,
@@ -53,16 +53,16 @@ impl Store {
 /// A process and a key.
 type Pair<'a> = (&'a str, i64);
 
-/// What a process said of a key, last.
+/// The last counts that a process reported for a key.
 #[derive(Clone, Copy, Default)]
 struct Said {
     requests: Requests,
     windows: Windows,
 }
 
-/// What the store knows of the reported keys, and what becomes of it.
+/// The stored data about the reported keys.
 struct Stored<'a> {
-    /// Those that exist.
+    /// The keys that exist.
     keys: BTreeSet<i64>,
     said: HashMap<Pair<'a>, Said>,
 }
@@ -110,15 +110,15 @@ impl<'a> Stored<'a> {
     }
 }
 
-/// What is to be written.
+/// The changes to write.
 #[derive(Default)]
 struct New<'a> {
     said: BTreeMap<Pair<'a>, Said>,
-    /// To be added to the bucket of the hour.
+    /// The requests to add to the bucket of the hour.
     requests: BTreeMap<(i64, &'static str), u64>,
-    /// By kind, number and key; to be added to what all processes have admitted.
+    /// The requests to add to what all processes have admitted, by kind, number and key.
     counts: BTreeMap<(i32, u32, i64), u64>,
-    /// By key and secret.
+    /// The last uses, by key and secret.
     last_uses: BTreeMap<(i64, u32), LastUse>,
     taken: Taken,
 }
@@ -139,14 +139,14 @@ impl<'a> New<'a> {
         let used = Current::at(now).has_any(&said.windows);
         let raised = self.raise(seq, &mut said.windows, report.windows, from, now);
         if raised {
-            // Whoever begins to use a key was not told of others until now.
+            // A process that starts to use a key did not receive the counts of others before.
             self.taken.news.add(report.key, used.then_some(instance));
         }
         if added || raised {
             self.said.insert((instance, seq), *said);
         }
         for used in &report.last_uses {
-            // By our clock nobody has used it later than now.
+            // No use is later than the present by our clock.
             let used = LastUse {
                 at: used.at.min(now),
                 ..*used
@@ -155,9 +155,9 @@ impl<'a> New<'a> {
         }
     }
 
-    /// Returns whether the total is another than `before`. Totals only grow, so that streams which
-    /// share meters count nothing twice; those of a process that `begins_anew` can be lower, when
-    /// it has lost what it had counted.
+    /// Adds the difference to `before`, and returns whether the total has changed. Totals only
+    /// grow, so that streams which share meters count nothing twice. The totals of a process that
+    /// `begins_anew` can be lower, when it has lost its counts.
     fn add(
         &mut self,
         seq: i64,
@@ -186,7 +186,8 @@ impl<'a> New<'a> {
         true
     }
 
-    /// Returns whether more was admitted in some window than was said `before`.
+    /// Adds the newly admitted requests, and returns whether there are more in some window than
+    /// `before`.
     fn raise(
         &mut self,
         seq: i64,
@@ -230,8 +231,8 @@ impl<'a> New<'a> {
     }
 }
 
-/// Whether totals of a process can be lower than before: of version 0.1, which is named by its
-/// number.
+/// Returns whether totals of a process can be lower than before: this holds for version 0.1, which
+/// is identified by its number.
 fn begins_anew(instance: &str) -> bool {
     instance.len() == 16
 }
@@ -324,7 +325,7 @@ async fn write_counts(
     Ok(())
 }
 
-/// Of keys the later use of whichever secret, and of each secret its own.
+/// Writes the latest use of each key, with any of its secrets, and of each secret.
 async fn write_last_uses(
     to: &mut SqliteConnection,
     last_uses: BTreeMap<(i64, u32), LastUse>,
@@ -356,7 +357,7 @@ async fn write_last_uses(
     update(to, OF_OLD, &of_secrets).await
 }
 
-/// With the rows key, secret, time and address between both parts of a statement.
+/// Runs a statement with the rows of key, secret, time and address between its two parts.
 async fn update(
     to: &mut SqliteConnection,
     [before, behind]: [&str; 2],

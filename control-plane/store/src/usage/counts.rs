@@ -1,9 +1,9 @@
-//! What was admitted with keys in the calendar's windows, and what an Envoy process is to know of
-//! it.
+//! The requests that were admitted with keys in the windows of the calendar, and the part of them
+//! that an Envoy process must know.
 //!
-//! `window_counts` has the sums over all processes, `node_usage` what each of them said of itself.
-//! So what a process is to know of the others is the sum less its own, and costs the same however
-//! many others there are and ever were.
+//! `window_counts` has the sums over all processes, `node_usage` the counts that each of them
+//! reported. So the counts of the other processes are the sum less the process' own, and the cost
+//! does not depend on how many other processes there are and ever were.
 
 use latchkey_policy::limit::Window;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
@@ -14,26 +14,26 @@ use super::{Windows, kind, padded};
 use crate::json::{from_json, to_json};
 use crate::{Store, StoreError};
 
-/// How far clocks may be behind, in seconds. A window that such a clock is in counts as current.
-/// Nodes begin a window that they are told of if it is no further ahead of their own clock.
+/// The number of seconds by which clocks may be behind. A window that such a clock is in counts as
+/// current. Nodes begin a window that they receive if it is no further ahead of their own clock.
 const SKEW: i64 = 60;
 
-/// How far clocks may be ahead, in seconds. What a node with such a clock admits is taken from the
-/// others' next windows. What is further ahead is held back.
+/// The number of seconds by which clocks may be ahead. Requests that a node with such a clock
+/// admits are deducted from the others' next windows. Counts that are further ahead are held back.
 const AHEAD: i64 = 300;
 
 /// Requests that were admitted in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// Which window of its kind.
+    /// The number of the window among those of its kind.
     pub number: u32,
     /// The number of requests.
     pub count: u32,
 }
 
 impl Count {
-    /// How many more these are than what the same process said `before`: a newer window takes the
-    /// place of the older, and within one counts only grow.
+    /// Returns how many more requests these are than the ones the same process reported `before`: a
+    /// newer window replaces the older one, and within a window counts only grow.
     pub(super) fn since(self, before: Option<Self>) -> u32 {
         match before {
             Some(before) if before.number > self.number => 0,
@@ -50,7 +50,7 @@ pub struct Current {
 }
 
 impl Current {
-    /// At `now`, in Unix seconds.
+    /// Returns the windows at `now`, in Unix seconds.
     pub fn at(now: i64) -> Self {
         Self { now }
     }
@@ -59,29 +59,29 @@ impl Current {
         window.number(self.now.saturating_sub(SKEW))..=window.number(self.now.saturating_add(AHEAD))
     }
 
-    /// Whether a window begins too far in the future.
+    /// Returns whether a window begins too far in the future.
     pub(super) fn is_ahead(self, window: Window, number: u32) -> bool {
         number > window.number(self.now.saturating_add(AHEAD))
     }
 
-    /// Whether nodes whose clocks agree with ours can be in the window.
+    /// Returns whether nodes whose clocks agree with ours can be in the window.
     fn is_near(self, window: Window, number: u32) -> bool {
         number <= window.number(self.now.saturating_add(SKEW))
     }
 
-    /// Whether one of them has this number.
+    /// Returns whether the window with this number is among them.
     pub fn contains(self, window: Window, number: u32) -> bool {
         self.numbers(window).contains(&number)
     }
 
-    /// Whether one of `windows` is among them.
+    /// Returns whether one of `windows` is among them.
     pub fn has_any(self, windows: &Windows) -> bool {
         let mut windows = Window::ALL.into_iter().zip(windows);
         windows
             .any(|(window, count)| count.is_some_and(|count| self.contains(window, count.number)))
     }
 
-    /// Kinds and numbers, as they are stored.
+    /// Returns the kinds and numbers in the form in which they are stored.
     fn stored(self) -> Vec<(i32, u32)> {
         Window::ALL
             .into_iter()
@@ -93,35 +93,35 @@ impl Current {
     }
 }
 
-/// What one Envoy process is to know of the others' use of a key.
+/// The use of a key by other Envoy processes, as one process must know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elsewhere {
     /// The key's number.
     pub key: u64,
     /// The slot in which nodes count it.
     pub slot: u32,
-    /// Sums over the others; none where there is nothing to tell.
+    /// The sums over the other processes. `None` for a window without any.
     pub windows: Windows,
 }
 
-/// What was admitted with a live key in the current windows.
+/// The admitted requests of a live key in the current windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyCounts {
     /// The key's number.
     pub key: u64,
     /// The slot in which nodes count it.
     pub slot: u32,
-    /// By all processes: sums by the number of each kind's windows, the oldest first.
+    /// The sums over all processes, by the number of each kind's windows, the oldest first.
     sums: [Vec<(u32, u64)>; Window::ALL.len()],
-    /// What some of those that were asked for said, by their index among them, of their newest
-    /// windows.
+    /// The counts that some of the requested processes reported for their newest windows, by the
+    /// process' index in the request.
     pub processes: Vec<(usize, Windows)>,
 }
 
 impl KeyCounts {
-    /// What a process is to know that said `own` of itself: of each kind the newest window that has
-    /// been used and that our clock is in or near to, or the process' own one if its clock is
-    /// further ahead. None if others have used no such window.
+    /// Returns what a process must know that reported `own`. For each kind this is the newest
+    /// window that has been used and that our clock is in or near to, or the process' own window if
+    /// its clock is further ahead. Returns `None` if others have used no such window.
     pub fn elsewhere(&self, own: &Windows, current: Current) -> Option<Elsewhere> {
         let mut windows = Windows::default();
         for (window, (told, (own, sums))) in Window::ALL
@@ -153,26 +153,26 @@ impl KeyCounts {
     }
 }
 
-/// Some of the keys that were used, in the order of their numbers.
+/// A page of the keys that were used, in the order of their numbers.
 #[derive(Debug)]
 pub struct ElsewherePage {
     /// The keys.
     pub keys: Vec<Elsewhere>,
-    /// Behind which key the next page begins; none after the last.
+    /// The number of the key after which the next page begins. `None` after the last one.
     pub next: Option<u64>,
 }
 
 impl Store {
-    /// What was admitted in the `current` windows with those of `keys` that are live; and what
-    /// `instances` said of it, such as have used the key.
+    /// Returns the requests that were admitted in the `current` windows with those of `keys` that
+    /// are live, and the counts that `instances` reported, as far as they have used the key.
     pub async fn counts(
         &self,
         keys: &[u64],
         instances: &[&str],
         current: Current,
     ) -> Result<Vec<KeyCounts>, StoreError> {
-        // Each of these is a look-up by a whole primary key. Texts are joined as they are stored,
-        // which is JSON.
+        // Each of these is a look-up by a complete primary key. Texts are joined in their stored
+        // form, which is JSON.
         const QUERY: &str = "WITH \
              current (kind, number) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)), \
              instances (position, instance) AS MATERIALIZED (SELECT key, value FROM json_each(?2)) \
@@ -189,9 +189,9 @@ impl Store {
         rows.into_iter().map(KeyCounts::try_from).collect()
     }
 
-    /// What `instance` is to know of the others, of at most `limit` keys behind the number `after`:
-    /// of all keys that anybody has used in the `current` windows, or of those that it has `used`
-    /// itself.
+    /// Returns what `instance` must know about the other processes, for at most `limit` keys after
+    /// the number `after`: for all keys that were used in the `current` windows, or for those that
+    /// it has `used` itself.
     pub async fn elsewhere_page(
         &self,
         instance: &str,
@@ -251,9 +251,9 @@ impl Store {
 struct Row {
     seq: i64,
     slot: u32,
-    /// JSON: a list of kind, number, count.
+    /// A JSON list of kind, number and count.
     sums: String,
-    /// JSON: a list of position, windows.
+    /// A JSON list of position and windows.
     processes: String,
 }
 
@@ -286,19 +286,19 @@ impl TryFrom<Row> for KeyCounts {
 
 const WINDOWS: &str = "a process' count";
 
-/// As `node_usage` has them: number and count.
+/// The windows in the form of `node_usage`: number and count.
 type StoredWindows = Vec<Option<(u32, u32)>>;
 
 fn windows(stored: StoredWindows) -> Windows {
     padded(stored).map(|window| window.map(|(number, count)| Count { number, count }))
 }
 
-/// From the column `windows`.
+/// Parses the column `windows`.
 pub(super) fn windows_from_json(column: &str) -> Result<Windows, StoreError> {
     from_json(column, WINDOWS).map(windows)
 }
 
-/// For the column `windows`.
+/// Encodes the column `windows`.
 pub(super) fn windows_to_json(windows: &Windows) -> Result<String, StoreError> {
     to_json(&windows.map(|window| window.map(|Count { number, count }| (number, count))))
 }

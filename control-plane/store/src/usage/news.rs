@@ -1,19 +1,19 @@
-//! Keys of which processes have to be told something.
+//! The keys with new counts that processes must receive.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Keys with which something was admitted, until all have been told who use them. There is one
-/// entry for a key, however often it comes.
+/// The keys with newly admitted requests, until all processes that use them have received the
+/// counts. A key has one entry, however often it is added.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// By the key's number. The only process to which it is no news, if there is one: what it has
-    /// admitted itself.
+    /// The keys by number. The value is the only process that knows the new counts already, if
+    /// there is one, because it admitted the requests itself.
     keys: BTreeMap<u64, Option<String>>,
 }
 
 impl News {
-    /// Something is new with `key` to all processes, but for `known_to`.
+    /// Adds new counts of `key`, for all processes except `known_to`.
     pub fn add(&mut self, key: u64, known_to: Option<&str>) {
         match self.keys.entry(key) {
             Entry::Vacant(entry) => {
@@ -27,7 +27,7 @@ impl News {
         }
     }
 
-    /// The same as all of `newer` after the other.
+    /// Adds all of `newer`.
     pub fn append(&mut self, newer: Self) {
         newer
             .keys
@@ -35,7 +35,7 @@ impl News {
             .for_each(|(key, known_to)| self.add(key, known_to.as_deref()));
     }
 
-    /// Takes at most `count` keys out.
+    /// Removes at most `count` keys, and returns them.
     pub fn take(&mut self, count: usize) -> Self {
         let rest = self.keys.keys().nth(count).copied();
         let rest = rest
@@ -46,17 +46,17 @@ impl News {
         }
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no keys.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The keys' numbers.
+    /// Returns the keys' numbers.
     pub fn keys(&self) -> Vec<u64> {
         self.keys.keys().copied().collect()
     }
 
-    /// Whether a process that uses `key` may not know it yet.
+    /// Returns whether a process that uses `key` may not know its new counts yet.
     pub fn is_for(&self, key: u64, instance: &str) -> bool {
         self.keys
             .get(&key)

@@ -1,4 +1,4 @@
-//! How much a key is used at present.
+//! The present usage of a key.
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;
@@ -8,20 +8,20 @@ use sqlx::SqliteConnection;
 use super::{HOUR, kind};
 use crate::{Store, StoreError};
 
-/// How much a key is used at present.
+/// The present usage of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyUsage {
-    /// Admitted since midnight, UTC.
+    /// The requests that were admitted since midnight, UTC.
     pub requests_today: u64,
-    /// Admitted since midnight on the first, UTC.
+    /// The requests that were admitted since midnight on the first of the month, UTC.
     pub requests_this_month: u64,
-    /// Requests that were reported since then, by the code of their verdict, in the order in which
-    /// verdicts are reported.
+    /// The requests that were reported since then, by the code of their verdict, in the order in
+    /// which verdicts are reported.
     pub by_code: [(&'static str, u64); Outcome::ALL.len()],
 }
 
 impl Store {
-    /// How much the account's key is used at `now`; nothing of a key that it has not got.
+    /// Returns the usage of the account's key at `now`. A key of another account has none.
     pub async fn key_usage(
         &self,
         account_id: &str,
@@ -59,8 +59,8 @@ impl Store {
     }
 }
 
-/// What all nodes together have admitted with a key in the window that `now` is in; of no key,
-/// nothing.
+/// Returns how many requests all nodes together have admitted with a key in the window that
+/// contains `now`, or 0 without a key.
 pub(crate) async fn admitted(
     from: &mut SqliteConnection,
     key: Option<i64>,

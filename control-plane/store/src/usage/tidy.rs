@@ -1,14 +1,14 @@
-//! Deleting what nobody needs any more, in steps that keep nobody else waiting for long.
+//! Deletes data that is no longer needed, in steps that do not delay other writers for long.
 //!
-//! **A wrong clock must not delete what still counts.** So nothing is deleted unless the clock is
-//! believed ([`trusts`]). Either somebody admitted a request today: such a count is taken in only
-//! if the clock of the node that reports it agrees with this one, so this one is wrong by less than
-//! a day. Or it ran for a day without being set, as the notes of control planes show
-//! (`life.rs`): so a control plane whose keys nobody uses also deletes what is old. A host
-//! that comes up with a clock that is days ahead has neither, until its clock is set right.
+//! **A wrong clock must not delete data that still counts.** So nothing is deleted unless the clock
+//! is trusted ([`trusts`]). There are two ways. A request was admitted today: such a count is
+//! accepted only if the clock of the reporting node agrees with this one, so this one is wrong by
+//! less than a day. Or the clock ran for a day without being set, as the notes of control planes
+//! show (`life.rs`): so a control plane without any requests also deletes old data. A host that
+//! starts with a clock that is days ahead meets neither condition until its clock is corrected.
 //!
-//! **So whatever is deleted has ended a day ago at least**, but for counts of windows: of those,
-//! each kind has a witness of its own.
+//! **So all deleted data ended at least a day ago**, except for counts of windows: those are
+//! checked separately for each kind.
 
 use latchkey_policy::limit::Window;
 use sqlx::query::Query;
@@ -18,29 +18,29 @@ use super::{DAY, HOUR, kind};
 use crate::json::to_json;
 use crate::{Store, StoreError, life};
 
-/// An Envoy process that has not reported for so long is no more, unless it is connected. If it
-/// came back, all of its totals would count once more.
+/// The number of seconds without a report after which an Envoy process counts as gone, unless it is
+/// connected. If it returned later, all of its totals would be counted again.
 const INSTANCE_KEPT: i64 = 45 * DAY;
 
-/// Totals of processes that are no more, at most. Whoever may connect can be a new process as often
-/// as it likes, and each can report all keys.
+/// The maximum number of totals of processes that are gone. A client that may connect can appear as
+/// a new process any number of times, and each can report all keys.
 const GONE_ROWS: i64 = 10_000_000;
 
-/// For how many seconds the clock must have run without being set to be believed: what is deleted
-/// ended as long ago.
+/// The number of seconds that the clock must have run without being set to be trusted: deleted data
+/// ended at least as long ago.
 const STEADY: i64 = DAY;
 
-/// Rows that are deleted at a time.
+/// The number of rows that are deleted at a time.
 const STEP: u32 = 5_000;
 
-/// Totals of a process.
+/// Deletes totals of a process.
 const INSTANCE: &str = "DELETE FROM node_usage WHERE instance = ?1 AND key_seq IN \
      (SELECT key_seq FROM node_usage WHERE instance = ?1 LIMIT ?2)";
 
 type Delete<'q> = Query<'q, Sqlite, <Sqlite as Database>::Arguments>;
 
 impl Store {
-    /// Deletes counts of windows before the last.
+    /// Deletes counts of windows before the previous one.
     pub async fn tidy_windows(&self, now: i64) -> Result<(), StoreError> {
         const PAST: &str = "WITH past (kind, last) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)) \
              DELETE FROM window_counts WHERE (kind, number, key_seq) IN (SELECT w.kind, w.number, w.key_seq \
@@ -49,8 +49,8 @@ impl Store {
         let mut past = Vec::new();
         for window in Window::ALL {
             let last = window.number(now).saturating_sub(1);
-            // A count of the last window or of a later one: those before it are past, however far
-            // ahead the clock is.
+            // A count of the previous window or of a later one exists: those before it are past,
+            // however far ahead the clock is.
             if steady || counts_since(&self.0.readers, window, last).await? {
                 past.push((kind(window), last));
             }
@@ -59,13 +59,13 @@ impl Store {
         self.delete(|| sqlx::query(PAST).bind(&last)).await
     }
 
-    /// Deletes totals of processes that are gone beyond a number, those first that have not
-    /// reported for the longest time. What they counted stays in the sums.
+    /// Deletes totals of processes that are gone, beyond a maximum. Those that have not reported
+    /// for the longest time are deleted first. Their counts stay in the sums.
     pub async fn tidy_processes(&self) -> Result<(), StoreError> {
         self.keep_processes(GONE_ROWS).await
     }
 
-    /// With `rows` as that number. The clock is of no importance: only the order of reports is.
+    /// Deletes them beyond `rows`. The clock is irrelevant: only the order of reports counts.
     async fn keep_processes(&self, rows: i64) -> Result<(), StoreError> {
         const BEYOND: &str = "SELECT instance FROM (SELECT instance, SUM(keys) OVER (ORDER BY reported_at DESC, instance) \
              AS rows FROM (SELECT instance, COUNT(*) AS keys, MAX(reported_at) AS reported_at FROM node_usage \
@@ -90,7 +90,7 @@ impl Store {
              (SELECT key_seq, hour, code FROM usage_buckets WHERE hour < ? LIMIT ?)";
         const SUMS: &str = "DELETE FROM usage_sums WHERE (account_id, hour, code) IN \
              (SELECT account_id, hour, code FROM usage_sums WHERE hour < ? LIMIT ?)";
-        // A day goes with the last of its hours.
+        // A day is deleted with the last of its hours.
         const DAYS: &str = "DELETE FROM usage_days WHERE (account_id, day, code, key_seq) IN \
              (SELECT account_id, day, code, key_seq FROM usage_days WHERE day < ? / 24 LIMIT ?)";
         if !trusts(&self.0.readers, now).await? {
@@ -111,7 +111,8 @@ impl Store {
         self.delete(|| sqlx::query(DAYS).bind(hour)).await
     }
 
-    /// Repeats a statement, which has the most rows as its last parameter, until it finds no more.
+    /// Repeats a statement, whose last parameter is the maximum number of rows, until it affects
+    /// none.
     pub(crate) async fn delete<'q>(
         &self,
         statement: impl Fn() -> Delete<'q>,
@@ -127,8 +128,8 @@ impl Store {
     }
 }
 
-/// Deletes what processes have said of the key with the number `seq`, as they count it from zero
-/// from now on. What they counted stays in the sums.
+/// Deletes the counts that processes have reported for the key with the number `seq`, because they
+/// count it from zero from now on. Their counts stay in the sums.
 pub(crate) async fn forget(from: &mut SqliteConnection, seq: i64) -> Result<(), StoreError> {
     // One look-up leads to the next process, and the primary key to its row.
     const FORGET: &str = "WITH RECURSIVE processes (instance) AS (SELECT MIN(instance) FROM node_usage UNION ALL \
@@ -140,8 +141,8 @@ pub(crate) async fn forget(from: &mut SqliteConnection, seq: i64) -> Result<(), 
     Ok(())
 }
 
-/// Returns whether the clock is wrong by less than a day, as far as anybody can know: a node has
-/// agreed that it is today, or the clock has run for a day and nobody has set it.
+/// Returns whether the clock is known to be wrong by less than a day: a node has agreed on the
+/// present day, or the clock has run for a day without being set.
 pub(crate) async fn trusts(from: &SqlitePool, now: i64) -> Result<bool, StoreError> {
     let today = counts_since(from, Window::Day, Window::Day.number(now)).await?;
     Ok(today || life::is_steady(from, STEADY, now).await?)
@@ -173,7 +174,7 @@ mod tests {
         .await
         .unwrap();
         let writer = &store.0.writer;
-        // Only what refers to other rows is left out.
+        // The rows refer to others that do not exist here.
         sqlx::query("PRAGMA foreign_keys = OFF")
             .execute(writer)
             .await

@@ -1,4 +1,4 @@
-//! Which keys had requests, and which of them the most, from their sums by day.
+//! The keys that had requests, and those with the most, calculated from their sums by day.
 
 use latchkey_policy::verdict::Code;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
@@ -11,26 +11,26 @@ use super::{DAY, HOUR};
 use crate::page::TOTAL_LIMIT;
 use crate::{StoreError, Total, to_json};
 
-/// Keys of a day and a code that are looked at first, and at most, for those with the most
-/// requests.
+/// The numbers of keys of a day and a code that are examined at first, and at most, to find those
+/// with the most requests.
 const FIRST_CANDIDATES: u32 = 200;
 const MORE_CANDIDATES: u32 = 800;
 
-/// Candidates of all days and codes together at most, or twice the top keys if that is more. Each
-/// is looked up for each day and code.
+/// The maximum number of candidates of all days and codes together, or twice the top keys if that
+/// is more. Each candidate is looked up for each day and code.
 const MAX_CANDIDATES: usize = 300;
 
-/// Days that are looked through for keys, times the number of their keys.
+/// The maximum number of rows, one for each day and key, that are searched for keys.
 const MAX_ROWS: u32 = 250_000;
 
 /// The numbers of some keys.
 pub(super) struct UsedKeys {
     pub(super) seqs: Vec<i64>,
-    /// Whether there may be keys that should be here instead.
+    /// Whether other keys may belong here instead.
     pub(super) is_estimate: bool,
 }
 
-/// The keys that had such requests, `limit` at most.
+/// Returns at most `limit` keys that had such requests.
 pub(super) async fn used(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
@@ -50,7 +50,7 @@ pub(super) async fn used(
     })
 }
 
-/// How many keys had such requests, those whose details are deleted included.
+/// Counts the keys that had such requests, including those whose details are deleted.
 pub(super) async fn count(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
@@ -70,12 +70,12 @@ pub(super) async fn count(
     Ok(Total::counted(keys.cast_unsigned(), all_rows))
 }
 
-/// The keys with the most requests, the first one has the most.
+/// Returns the keys with the most requests, in descending order.
 ///
-/// Candidates are those that had the most on a day. No other key can have more than the last
-/// candidates of all days had together, and none that is left out of too many candidates more than
-/// that and what it is known to have: if that is less than what the last of the top keys has, they
-/// are the right ones; else there are more candidates, up to a number.
+/// The candidates are the keys with the most requests on a day. No other key can have more than the
+/// sum of the last candidates of all days. If there are too many candidates, an omitted one cannot
+/// have more than that plus its known requests. If this bound is below the last of the top keys,
+/// the result is exact; otherwise there are more candidates, up to a maximum.
 pub(super) async fn keys(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
@@ -100,7 +100,7 @@ pub(super) async fn keys(
         let too_many = scores.len() > max_candidates;
         let mut candidates: Vec<_> = scores.into_iter().collect();
         candidates.sort_unstable_by_key(|(seq, score)| (Reverse(*score), *seq));
-        // No key that is left out has more.
+        // No omitted key has more.
         let bound = bound.saturating_add(
             candidates
                 .get(max_candidates)
@@ -125,7 +125,7 @@ pub(super) async fn keys(
     }
 }
 
-/// The days and codes of which there are requests.
+/// Returns the days and codes that have requests.
 async fn days(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
@@ -138,7 +138,7 @@ async fn days(
     Ok(select.build_query_as().fetch_all(on).await?)
 }
 
-/// The keys with the most requests of a day and a code.
+/// Returns the keys with the most requests of a day and a code.
 async fn most(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
@@ -156,8 +156,8 @@ async fn most(
     Ok(most.fetch_all(on).await?)
 }
 
-/// What these keys had in all, those with the most first: by day where a day is whole, and by hour
-/// at both ends.
+/// Returns the total requests of these keys, in descending order. Whole days are counted by day,
+/// and both ends by hour.
 async fn sums(
     on: &mut SqliteConnection,
     query: &UsageQuery<'_>,
@@ -208,8 +208,8 @@ async fn sums(
     Ok(select.build_query_as().fetch_all(on).await?)
 }
 
-/// Selects the numbers of keys that had such requests, `limit` at most; only of existing keys if they
-/// must exist. Whole days come first: only keys of the other days are looked up by hour.
+/// Selects the numbers of at most `limit` keys that had such requests; only of existing keys if
+/// `must_exist`. Whole days come first: only keys of the other days are looked up by hour.
 fn push_used(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>, limit: i64, must_exist: bool) {
     let (days, whole) = (query.days(), whole_days(query));
     to.push("SELECT used.key_seq FROM (SELECT DISTINCT key_seq FROM (SELECT key_seq FROM (");
@@ -248,8 +248,8 @@ fn push_days(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>, days: &Range
     }
 }
 
-/// The days that are whole in what is asked for. They are empty, at a day within or beside it, if
-/// none is.
+/// Returns the whole days of the query. The range is empty if there is none, and then lies within
+/// or next to the query's day.
 fn whole_days(query: &UsageQuery<'_>) -> Range<i64> {
     let (hours, day) = (query.hours(), DAY / HOUR);
     let first = hours.start.saturating_add(day - 1).div_euclid(day);

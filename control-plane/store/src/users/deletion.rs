@@ -1,5 +1,5 @@
-//! Deleting users. Their rows stay, as keys and the audit refer to them, and are found by nobody
-//! any more.
+//! Deleting users. Their rows stay, because keys and the audit refer to them, but no query returns
+//! them as users any longer.
 
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
@@ -8,7 +8,7 @@ use crate::audit::Event;
 use crate::change::to_its_end;
 use crate::{Acting, Caller, StoreError, to_json};
 
-/// One user, or all of an account.
+/// One user, or all users of an account.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Whose<'a> {
     Account(&'a str),
@@ -16,7 +16,7 @@ pub(crate) enum Whose<'a> {
 }
 
 impl Whose<'_> {
-    /// The condition on rows of `users`.
+    /// Appends the condition on rows of `users`.
     fn push(self, query: &mut QueryBuilder<Sqlite>) {
         match self {
             Self::Account(id) => query.push("account_id = ").push_bind(id),
@@ -25,23 +25,23 @@ impl Whose<'_> {
     }
 }
 
-/// A user who was deleted.
+/// A deleted user.
 #[derive(Debug)]
 pub struct DeletedUser {
-    /// Who it was.
+    /// The user.
     pub user: User,
-    /// So many keys of theirs went along.
+    /// The number of keys that are revoked with the user.
     pub revoked_keys: u64,
-    /// From this revision on nodes refuse those.
+    /// The revision from which on nodes refuse those keys.
     pub revision: u64,
 }
 
 impl Acting {
-    /// Deletes one of the account's users, unless `may` refuses; it sees the caller and the user as
-    /// they are. Nodes refuse the user's keys from the returned revision on, and they are removed
-    /// in steps. Whoever was deleted before is returned again, as they are. Fails with
+    /// Deletes one of the account's users, unless `may` refuses; `may` gets the caller and the
+    /// present user. Nodes refuse the user's keys from the returned revision on, and the keys are
+    /// removed in steps. A user who is already deleted is returned unchanged. Fails with
     /// [`StoreError::DeletesThemselves`], and with [`StoreError::LastAdministrator`] if the account
-    /// would be left without a user who can undo everything.
+    /// would have no user left who can undo every change.
     pub async fn delete_user<E: From<StoreError> + Send + 'static>(
         self,
         id: String,
@@ -84,7 +84,7 @@ impl Acting {
     }
 }
 
-/// A user who was deleted before, and how many keys they had.
+/// Returns a user who is already deleted, and the number of keys they had.
 async fn find_deleted(
     from: &mut SqliteConnection,
     account_id: &str,
@@ -110,8 +110,8 @@ async fn find_deleted(
         .transpose()
 }
 
-/// Deletes a user: they no longer log in, and their email address is free. Their keys have to be
-/// removed.
+/// Marks a user as deleted: they can no longer log in, and their email address is free. The caller
+/// has to remove their keys.
 async fn delete(
     from: &mut SqliteConnection,
     id: &str,
@@ -158,7 +158,8 @@ pub(crate) async fn delete_some(
         .rows_affected())
 }
 
-/// Has no user of a closed account keep an email address that somebody else is to have.
+/// Frees an email address that a user of a closed account still has, so that another user can have
+/// it.
 pub(crate) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
     const FREE: &str = "UPDATE users SET email = id WHERE email = ? \
          AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)";

@@ -1,8 +1,8 @@
-//! Deliveries, between the outbox and whoever sends them.
+//! Deliveries, between the outbox and the process that sends them.
 //!
-//! A webhook with something due is *held* by whoever sends to it, until they say what came of it or
-//! their time is over: so nobody else sends to it meanwhile, and what somebody did not finish is
-//! sent again by somebody else.
+//! A webhook with something due is *held* by the process that sends to it, until the process
+//! records the result or its time is over. So no other process sends to it during that time, and an
+//! unfinished delivery is sent again by another process.
 
 use latchkey_model::secret::WebhookSecret;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
@@ -11,36 +11,37 @@ use std::iter;
 use crate::change::to_its_end;
 use crate::{Store, StoreError};
 
-/// Seconds for an attempt, and for writing down what came of it.
+/// The number of seconds for an attempt, and for recording its result.
 const HELD: i64 = 30;
 
-/// Seconds without an attempt after one that failed: other deliveries would fail as well. Not
-/// longer than a delivery waits for its second attempt.
+/// The number of seconds without an attempt after one that failed, because other deliveries would
+/// fail as well. It is not longer than a delivery waits for its second attempt.
 const REST: i64 = 5;
 
-/// Something that is to be sent, now and by nobody else.
+/// A delivery that this process sends now, and no other one.
 #[derive(Debug, FromRow)]
 pub struct Claim {
     /// The webhook's id.
     pub webhook_id: String,
-    /// Tells it from every other, and itself from no repetition.
+    /// The id of the delivery, which is unique and the same for each attempt.
     pub id: String,
     /// The URL to send it to.
     pub url: String,
     #[sqlx(try_from = "Vec<u8>")]
     secret: WebhookSecret,
-    /// The secret before it, if it still signs.
+    /// The previous secret, if it still signs.
     old_secret: Option<Vec<u8>>,
     old_secret_ends_at: Option<i64>,
     /// The body to send.
     pub body: String,
-    /// When it happened, or somebody asked for it again: three days from then it is given up.
+    /// The time of the event, or of the request to send it again: three days later the delivery is
+    /// given up.
     pub since: i64,
-    /// How often it was tried since, with this one.
+    /// The number of attempts since then, including this one.
     pub attempts: u32,
     /// The last attempt to send something to the webhook failed.
     pub failing: bool,
-    /// Whoever holds the webhook is told by it.
+    /// The end of the hold, which also identifies its holder.
     held_until: i64,
 }
 
@@ -55,56 +56,56 @@ impl Claim {
     }
 }
 
-/// What came of an attempt.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// The receiver has it.
+    /// The receiver accepted it.
     Delivered {
-        /// The status of the answer.
+        /// The status of the response.
         status: u16,
     },
-    /// It is to be tried again.
+    /// The delivery is to be tried again.
     Retry {
-        /// The status of the answer, if there was one.
+        /// The status of the response, if there was one.
         status: Option<u16>,
         /// The reason, for people.
         error: String,
         /// Unix seconds.
         next_at: i64,
     },
-    /// It is given up.
+    /// The delivery is given up.
     Failed {
-        /// The status of the answer, if there was one.
+        /// The status of the response, if there was one.
         status: Option<u16>,
         /// The reason, for people.
         error: String,
     },
-    /// The receiver wants nothing any more: it gets nothing until somebody switches it on again.
+    /// The receiver wants no more deliveries: it gets none until the webhook is activated again.
     Gone {
-        /// The status of the answer.
+        /// The status of the response.
         status: u16,
     },
 }
 
-/// What is still to be sent, of all accounts.
+/// The pending deliveries of all accounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Backlog {
     /// The number of deliveries.
     pub pending: i64,
-    /// When the oldest of it happened, or was asked for again.
+    /// The time of the oldest event, or of the request to send it again.
     pub oldest: Option<i64>,
 }
 
 impl Store {
-    /// Takes what has been due for longest, of webhooks that nobody holds; of those that are
-    /// failing only if `failing`.
+    /// Takes the delivery that has been due for the longest time, of webhooks that no process
+    /// holds. Failing webhooks are included only if `failing`.
     pub async fn claim_delivery(
         &self,
         now: i64,
         failing: bool,
     ) -> Result<Option<Claim>, StoreError> {
         const HOLD: &str = "UPDATE webhooks SET held_until = ? WHERE id = ?";
-        // Of what is due the earliest; only that has a turn.
+        // Only the delivery that is due first has a turn.
         const TAKE: &str = "UPDATE webhook_deliveries SET attempts = attempts + 1 WHERE seq = \
              (SELECT seq FROM webhook_deliveries WHERE webhook_id = ? AND done_at IS NULL AND next_at <= ? \
              ORDER BY next_at LIMIT 1) RETURNING id";
@@ -137,7 +138,7 @@ impl Store {
                             .await?,
                     )
                 }
-                // Its turn was early.
+                // The webhook's turn came too early.
                 None => {
                     plan(&mut transaction, &webhook_id, now).await?;
                     None
@@ -149,8 +150,8 @@ impl Store {
         .await
     }
 
-    /// Writes down what came of an attempt. If the webhook is held by somebody else by now, or is
-    /// no more, that is left to them.
+    /// Records the result of an attempt. If another process holds the webhook by now, or it was
+    /// deleted, nothing is recorded.
     pub async fn settle_delivery(
         &self,
         claim: Claim,
@@ -177,15 +178,15 @@ impl Store {
         .await
     }
 
-    /// What is still to be sent.
+    /// Returns the number and age of pending deliveries.
     pub async fn webhook_backlog(&self) -> Result<Backlog, StoreError> {
         const QUERY: &str = "SELECT COUNT(*) AS pending, MIN(COALESCE(redelivered_at, created_at)) AS oldest FROM webhook_deliveries WHERE done_at IS NULL";
         Ok(sqlx::query_as(QUERY).fetch_one(&self.0.readers).await?)
     }
 }
 
-/// The webhook whose turn it is. Nobody holds one for longer than [`HELD`], but by a clock that has
-/// been set back since.
+/// Returns the webhook whose turn it is. A webhook is never held for longer than [`HELD`], except
+/// by a clock that has been set back since.
 async fn due(
     from: impl SqliteExecutor<'_>,
     now: i64,
@@ -200,7 +201,7 @@ async fn due(
     Ok(query.fetch_optional(from).await?)
 }
 
-/// Says when it is the webhook's turn again: not before others that have waited until now.
+/// Schedules the webhook's next turn: not before others that have waited until now.
 async fn plan(to: &mut SqliteConnection, webhook_id: &str, now: i64) -> Result<(), StoreError> {
     const PLAN: &str = "UPDATE webhooks SET due_at = (SELECT MAX(?1, MIN(next_at)) FROM webhook_deliveries \
          WHERE webhook_id = ?2 AND done_at IS NULL) WHERE id = ?2";
@@ -281,7 +282,7 @@ async fn write_webhook(
     Ok(())
 }
 
-/// Forgets what went wrong with the webhook, and lets it be sent to at once.
+/// Clears the webhook's error, and allows sending to it at once.
 pub(super) async fn works(to: &mut SqliteConnection, id: &str) -> Result<(), StoreError> {
     const WORKS: &str = "UPDATE webhooks SET failures = 0, last_error = NULL, last_error_at = NULL, held_until = 0 \
          WHERE id = ?";
@@ -289,7 +290,7 @@ pub(super) async fn works(to: &mut SqliteConnection, id: &str) -> Result<(), Sto
     Ok(())
 }
 
-/// Gives up all that the webhook was still to be told.
+/// Gives up all pending deliveries of the webhook.
 pub(super) async fn give_up(
     to: &mut SqliteConnection,
     webhook_id: &str,

@@ -1,6 +1,5 @@
-//! What webhooks tell: types of events, and the body of a delivery,
-//! `{"type":"key.created","timestamp":…,"data":{…}}`. There is no secret in it, and no digest of
-//! one.
+//! The events of webhooks: their types, and the body of a delivery,
+//! `{"type":"key.created","timestamp":…,"data":{…}}`. It contains no secret, and no digest of one.
 
 use latchkey_model::clock::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -31,7 +30,7 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// All that a webhook can subscribe to.
+    /// All types that a webhook can subscribe to.
     pub const ALL: [Self; 5] = [
         Self::KeyCreated,
         Self::KeyRevoked,
@@ -40,7 +39,7 @@ impl EventType {
         Self::KeyLimitReached,
     ];
 
-    /// The name, such as `key.created`.
+    /// Returns the name, such as `key.created`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::KeyCreated => "key.created",
@@ -53,7 +52,7 @@ impl EventType {
     }
 }
 
-/// What receivers are told of a key. Times are Unix seconds.
+/// The data of a key that receivers get. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct KeyFacts {
     /// The key's number.
@@ -62,38 +61,38 @@ pub struct KeyFacts {
     pub account_id: String,
     /// `key_…`
     pub id: String,
-    /// Unique among the account's live keys.
+    /// The name, unique among the account's live keys.
     pub name: String,
-    /// For people to recognise it by.
+    /// The masked form, by which people recognise it.
     pub masked: String,
     /// The owner: `usr_…`
     pub user_id: String,
     /// `live` or `test`.
     pub environment: String,
-    /// By name.
+    /// The name of its tier.
     pub tier: String,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: i64,
-    /// From this second on it is refused.
+    /// The second from which on it is refused.
     pub expires_at: Option<i64>,
-    /// When it was revoked, once it was.
+    /// The time of its revocation, if it is revoked.
     pub revoked_at: Option<i64>,
 }
 
-/// Something that happened. Times are Unix seconds.
+/// An event with its data. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
     /// A key was created.
     Created(KeyFacts),
     /// A key was revoked.
     Revoked(KeyFacts),
-    /// A key expires within so many days.
+    /// A key expires within the given number of days.
     Expiring(KeyFacts, u32),
-    /// A secret of a key was used that was replaced.
+    /// A replaced secret of a key was used.
     OldSecretUsed(KeyFacts, OldSecret),
-    /// A key met a limit for the first time in the hour that begins then.
+    /// A key met a limit for the first time in the hour that begins at the given time.
     LimitReached(KeyFacts, i64),
-    /// Somebody asked for it, for the webhook of that id and account.
+    /// A caller requested it, for the webhook of that id and account.
     Test {
         /// `acc_…`
         account_id: String,
@@ -102,21 +101,21 @@ pub(super) enum Event {
     },
 }
 
-/// A secret that was replaced, and is good for a while longer. Times are Unix seconds.
+/// A secret that was replaced, and that is still valid for a time. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OldSecret {
-    /// For people to recognise it by.
+    /// The masked form, by which people recognise it.
     pub masked: String,
-    /// When it was used last.
+    /// The time of its last use.
     pub last_used_at: i64,
-    /// The address from which it was.
+    /// The address of that use.
     pub last_used_ip: Option<String>,
-    /// From this second on it is refused.
+    /// The second from which on it is refused.
     pub ends_at: i64,
 }
 
 impl Event {
-    /// What kind it is of.
+    /// Returns its type.
     pub(super) fn kind(&self) -> EventType {
         match self {
             Self::Created(_) => EventType::KeyCreated,
@@ -128,7 +127,7 @@ impl Event {
         }
     }
 
-    /// The body that tells of it, for something that happened `at` a Unix second.
+    /// Returns the body of its deliveries, for an event `at` a Unix second.
     pub(super) fn body(&self, at: i64) -> serde_json::Result<String> {
         let data = match self {
             Self::Created(key) | Self::Revoked(key) => Data::Key(key.into()),

@@ -1,9 +1,9 @@
-//! Announcing that keys will expire: for each number of days that a webhook names, once for each
+//! Announces that keys will expire: for each number of days that a webhook lists, once for each
 //! expiry of a key.
 //!
-//! The days of a webhook divide the time before an expiry: with 30, 7 and 1, a key that expires in
-//! three days is in the part of 7, and 7 is what is announced, also if the key was made, edited or
-//! the webhook added just now.
+//! The days of a webhook divide the time before an expiry. For example, with 30, 7 and 1, a key
+//! that expires in three days is in the part of 7, and 7 is announced. This also holds if the key
+//! was just created or edited, or the webhook was just added.
 
 use sqlx::{FromRow, SqliteExecutor};
 
@@ -14,11 +14,11 @@ use crate::{Store, StoreError, from_json};
 
 const DAY: i64 = 86_400;
 
-/// Keys that are announced in one transaction.
+/// The maximum number of keys that are announced in one transaction.
 const KEYS: u32 = 500;
 
-/// Keys of an account that expire in some time, and have not been announced to a webhook so many
-/// days ahead.
+/// Selects keys of an account that expire in a given period, and have not been announced to a
+/// webhook for a given number of days.
 const UNANNOUNCED: &str = select_facts!(
     "",
     "keys k WHERE k.account_id = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2 AND k.expires_at <= ?3 \
@@ -27,8 +27,8 @@ const UNANNOUNCED: &str = select_facts!(
          AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = ?4 AND w.active) ORDER BY k.expires_at LIMIT ?6"
 );
 
-/// A webhook, and keys that expire after `from` and not after `to`, which are to be announced so
-/// many days ahead.
+/// A webhook, and the keys that expire after `from` and not after `to`, which are to be announced
+/// for the number `days`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     webhook_id: String,
@@ -46,7 +46,7 @@ struct Wanting {
 }
 
 impl Store {
-    /// Announces what has to be announced by `now`.
+    /// Announces the expiries that are due by `now`.
     pub async fn announce_expiries(&self, now: i64) -> Result<(), StoreError> {
         const WANTING: &str = "SELECT id, account_id, expiring_days FROM webhooks WHERE active \
              AND EXISTS (SELECT 1 FROM json_each(events) WHERE value = ?)";
@@ -73,7 +73,7 @@ impl Store {
         let store = self.clone();
         to_its_end(async move {
             let mut transaction = store.0.begin().await?;
-            // Somebody else may have announced them, or switched the webhook off.
+            // Another process may have announced them, or the webhook may have been deactivated.
             let keys = unannounced(&mut *transaction, &part, KEYS).await?;
             for key in &keys {
                 let query = sqlx::query(ANNOUNCED)
@@ -91,7 +91,7 @@ impl Store {
     }
 }
 
-/// In the order of their days, each without what is in the one before.
+/// Divides the time before an expiry into parts that do not overlap, in the order of their days.
 fn parts(webhook_id: &str, account_id: &str, mut days: Vec<u32>, now: i64) -> Vec<Part> {
     days.sort_unstable();
     let ends = days.into_iter().map(|days| {

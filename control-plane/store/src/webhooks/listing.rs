@@ -1,37 +1,37 @@
-//! What became of deliveries, for people to see, and for some days.
+//! The list of deliveries with their results, which are kept for some days.
 
 use sqlx::FromRow;
 
 use crate::{Store, StoreError};
 
-/// Deliveries that are shown.
+/// The maximum number of deliveries that are shown.
 const SHOWN: u32 = 100;
 
-/// Seconds that deliveries are kept once they are done.
+/// The number of seconds that deliveries are kept once they are done.
 pub(super) const KEPT: i64 = 7 * 86_400;
 
-/// A delivery as it is told of. Times are Unix seconds.
+/// A delivery, as the API shows it. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Delivery {
     /// `msg_…`
     pub id: String,
-    /// The kind of event that it tells.
+    /// The type of its event.
     pub event: String,
-    /// When that happened.
+    /// The time of the event.
     pub created_at: i64,
-    /// When somebody asked for it again.
+    /// The time at which it was last requested again.
     pub redelivered_at: Option<i64>,
-    /// How often it was tried, since somebody asked for it again if they did.
+    /// The number of attempts, counted from the last request to send it again, if any.
     pub attempts: u32,
-    /// When it is tried next, unless it is done.
+    /// The time of the next attempt, unless it is done.
     pub next_at: Option<i64>,
-    /// When it was delivered, or given up.
+    /// The time at which it was delivered or given up.
     pub done_at: Option<i64>,
-    /// The receiver has it.
+    /// Whether the receiver accepted it.
     pub delivered: bool,
-    /// HTTP status of the last attempt's answer.
+    /// The HTTP status of the last attempt's response.
     pub last_status: Option<u16>,
-    /// What went wrong with it.
+    /// The error of the last attempt.
     pub last_error: Option<String>,
 }
 
@@ -40,17 +40,17 @@ pub struct Delivery {
 pub enum DeliveryState {
     /// It is still to be sent.
     Pending,
-    /// The receiver has it.
+    /// The receiver accepted it.
     Delivered,
     /// It was given up.
     Failed,
 }
 
 impl DeliveryState {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Failed];
 
-    /// The name, such as `pending`.
+    /// Returns the name, such as `pending`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -71,7 +71,7 @@ impl Delivery {
     }
 }
 
-/// Selects the newest deliveries of a webhook for which the rest holds.
+/// Selects the newest deliveries of a webhook, with `$rest` as the condition.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -107,7 +107,7 @@ impl Store {
             .await?)
     }
 
-    /// Deletes deliveries that were done long ago, and what was announced of expiries that are
+    /// Deletes deliveries that were done long ago, and the records of announced expiries that are
     /// past.
     pub async fn tidy_webhooks(&self, now: i64) -> Result<(), StoreError> {
         const DONE: &str = "DELETE FROM webhook_deliveries WHERE seq IN \

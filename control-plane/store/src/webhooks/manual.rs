@@ -1,5 +1,5 @@
-//! Deliveries that somebody asks for: tests, and deliveries that are sent again. Each webhook has a
-//! bound for them.
+//! Deliveries on request: tests, and deliveries that are sent again. Their number is bounded for
+//! each webhook.
 
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -11,13 +11,13 @@ use crate::change::to_its_end;
 use crate::webhooks::event;
 use crate::{Acting, StoreError};
 
-/// Deliveries that can be asked for in a minute, for each webhook.
+/// The maximum number of deliveries that can be requested in a minute, for each webhook.
 pub const MAX_PER_MINUTE: i64 = 60;
 
 const MINUTE: i64 = 60;
 
 impl Acting {
-    /// Has a webhook sent `webhook.test`, and returns the delivery's id. Fails with
+    /// Sends `webhook.test` to a webhook, and returns the delivery's id. Fails with
     /// [`StoreError::WebhookNotFound`], [`StoreError::WebhookInactive`] and
     /// [`StoreError::WebhookBusy`].
     pub async fn test_webhook(self, id: String) -> Result<String, StoreError> {
@@ -41,8 +41,8 @@ impl Acting {
         .await
     }
 
-    /// Has a delivery sent again, whatever became of it: at once, or when the webhook has
-    /// rested after a failure, and then as if it was new. Fails as
+    /// Sends a delivery again, whether it succeeded or failed. It is treated as new, and sent at
+    /// once, or after the webhook's pause if an attempt failed. Fails as
     /// [`test_webhook`](Self::test_webhook), and with [`StoreError::DeliveryNotFound`].
     pub async fn redeliver(self, webhook_id: String, id: String) -> Result<(), StoreError> {
         const AGAIN: &str = "UPDATE webhook_deliveries SET delivered = FALSE, attempts = 0, next_at = ?1, \
@@ -72,7 +72,7 @@ impl Acting {
     }
 }
 
-/// Counts a delivery that somebody asks for.
+/// Counts a requested delivery, and refuses it beyond the maximum.
 async fn admit(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Result<(), StoreError> {
     const COUNT: &str = "UPDATE webhooks SET manual_count = CASE WHEN manual_minute = ?1 THEN manual_count + 1 ELSE 1 \
          END, manual_minute = ?1 WHERE id = ?2 AND (manual_minute <> ?1 OR manual_count < ?3)";

@@ -1,8 +1,8 @@
-//! The outbox: what is to be told is written in the transaction in which it happens, so it is told
-//! exactly if it did.
+//! The outbox: an event is written in the transaction of its change, so it is sent exactly if the
+//! change is committed.
 //!
-//! An account without a webhook that wants to know costs one look-up for each change, however many
-//! keys that is about.
+//! For an account without a subscribed webhook, each change costs one look-up, however many keys it
+//! concerns.
 
 use latchkey_model::random;
 use latchkey_policy::verdict::Code;
@@ -13,13 +13,13 @@ use crate::change::Change;
 use crate::webhooks::event::{Event, EventType, KeyFacts, OldSecret};
 use crate::{StoreError, to_json};
 
-/// Rows in one statement.
+/// The maximum number of rows in one statement.
 const ROWS: usize = 500;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// [`KeyFacts`] of `keys k`, from what the rest says.
+/// Selects the [`KeyFacts`] of `keys k`, with `$rest` as the rest of the query.
 macro_rules! select_facts {
     ($more:literal, $rest:literal) => {
         concat!(
@@ -33,7 +33,7 @@ macro_rules! select_facts {
 }
 pub(super) use select_facts;
 
-/// Has the webhooks of `accounts` told of the keys that `change` has made.
+/// Adds events for the keys that `change` has created, for the webhooks of `accounts`.
 pub(crate) async fn created<'a>(
     change: &mut Change,
     accounts: impl Iterator<Item = &'a str>,
@@ -52,7 +52,7 @@ pub(crate) async fn created<'a>(
     Ok(())
 }
 
-/// Has the account's webhooks told of the keys that `change` has revoked.
+/// Adds events for the keys that `change` has revoked, for the account's webhooks.
 pub(crate) async fn revoked(
     change: &mut Change,
     account_id: &str,
@@ -68,7 +68,8 @@ pub(crate) async fn revoked(
     .await
 }
 
-/// Of the account's keys that `change` has stamped: those that are revoked, or those that are not.
+/// Adds events for the account's keys that `change` has stamped: for those that are revoked, or for
+/// those that are not.
 async fn tell_of_changed(
     change: &mut Change,
     account_id: &str,
@@ -106,8 +107,8 @@ async fn tell_of_changed(
     Ok(())
 }
 
-/// Has webhooks told of the keys that met a limit for the first time in this hour: of requests by
-/// key and code, which are about to be added to those of the hour.
+/// Adds events for the keys that met a limit for the first time in this hour. `added` has the
+/// requests by key and code that are about to be added to those of the hour.
 pub(crate) async fn limits_reached(
     to: &mut SqliteConnection,
     added: &BTreeMap<(i64, &'static str), u64>,
@@ -147,15 +148,15 @@ pub(crate) async fn limits_reached(
     Ok(())
 }
 
-/// Has webhooks told of secrets that were used although another took their place: of the keys'
-/// numbers that are given those that are still good. Of each once, and once more for each day after
-/// which it still is.
+/// Adds events for secrets that were used after they were replaced, as far as they are still valid.
+/// `keys` has the numbers of the keys. A secret is announced once, and again after each further day
+/// on which it is used.
 pub(crate) async fn old_secrets_used(
     to: &mut SqliteConnection,
     keys: &BTreeSet<i64>,
     now: i64,
 ) -> Result<(), StoreError> {
-    // The current secret is as old as the replacement.
+    // The current secret was created at the time of the replacement.
     const USED: &str = select_facts!(
         "w.id AS webhook_id, o.masked AS old_masked, o.last_used_at AS old_used_at, o.last_used_ip AS old_used_ip, \
          o.ends_at AS old_ends_at, ",
@@ -190,7 +191,7 @@ pub(crate) async fn old_secrets_used(
     Ok(())
 }
 
-/// A webhook, and the key and its old secret that it is to be told of.
+/// A webhook, with the key and its old secret that it is notified of.
 #[derive(FromRow)]
 struct ToldOfOld {
     #[sqlx(flatten)]
@@ -216,7 +217,7 @@ impl ToldOfOld {
     }
 }
 
-/// A webhook, and the key that it is to be told of.
+/// A webhook, with the key that it is notified of.
 #[derive(FromRow)]
 struct Told {
     webhook_id: String,
@@ -224,8 +225,8 @@ struct Told {
     key: KeyFacts,
 }
 
-/// Writes down that webhooks, by their ids, are to be told of events. Returns the deliveries' ids,
-/// in the same order.
+/// Writes events for webhooks, by the webhooks' ids. Returns the ids of the deliveries, in the same
+/// order.
 pub(super) async fn write(
     to: &mut SqliteConnection,
     events: &[(String, Event)],
@@ -259,7 +260,7 @@ pub(super) async fn write(
     Ok(rows.into_iter().map(|(id, ..)| id).collect())
 }
 
-/// Has something sent to webhooks, by their ids, at `now` at the latest.
+/// Schedules deliveries to webhooks, by their ids, at `now` at the latest.
 pub(super) async fn set_due<'a>(
     to: &mut SqliteConnection,
     webhooks: impl IntoIterator<Item = &'a String>,

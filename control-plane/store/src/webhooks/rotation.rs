@@ -1,5 +1,4 @@
-//! Rotation of a webhook's secret: deliveries have a signature of each secret until the old one
-//! ends.
+//! Rotation of a webhook's secret: deliveries are signed with each secret until the old one ends.
 
 use latchkey_model::secret::WebhookSecret;
 use serde_json::{Value, json};
@@ -10,20 +9,21 @@ use crate::audit::{Event, Told as _};
 use crate::change::to_its_end;
 use crate::{Acting, Outcome, Store, StoreError, usage};
 
-/// Seconds within which the same caller can ask again, as after an answer that was lost.
+/// The number of seconds within which the same caller can repeat a rotation, for example after a
+/// lost response.
 const RETRY: i64 = 10 * 60;
 
-/// For how many seconds an old secret is kept after its end: a clock that is believed can be ahead
-/// by less.
+/// The number of seconds for which an old secret is kept after its end: a clock that is trusted can
+/// be ahead by less.
 const KEPT: i64 = 24 * 60 * 60;
 
 impl Acting {
-    /// Gives a webhook the secret `new`. The one that it had signs for `overlap` seconds more; with
-    /// none, every older secret ends at once. While an overlap runs, the caller of the last
-    /// rotation can replace its secret within [`RETRY`] seconds, and the old one keeps its end.
-    /// Fails with [`StoreError::OverlapRunning`] for all others, and with
-    /// [`StoreError::WebhookNotFound`]. A repeatable call is recorded with what `data` says of the
-    /// webhook.
+    /// Replaces a webhook's secret by `new`. The previous secret signs for `overlap` more seconds;
+    /// with an overlap of 0, every older secret ends at once. While an overlap runs, the caller of
+    /// the last rotation can replace its secret within [`RETRY`] seconds, and the old one keeps its
+    /// end. Fails with [`StoreError::OverlapRunning`] for all others, and with
+    /// [`StoreError::WebhookNotFound`]. A repeatable call is recorded with the value that `data`
+    /// returns for the webhook.
     pub async fn rotate_webhook_secret(
         self,
         id: String,
@@ -61,7 +61,7 @@ impl Acting {
     }
 }
 
-/// The secrets of a webhook, and who made the current one.
+/// The secrets of a webhook, and the creator of the current one.
 #[derive(FromRow)]
 struct Secrets {
     secret: Vec<u8>,
@@ -78,7 +78,7 @@ impl Secrets {
         Ok(sqlx::query_as(QUERY).bind(id).fetch_one(from).await?)
     }
 
-    /// Returns the old secret and its end as they are after a rotation by `actor`.
+    /// Returns the old secret and its end after a rotation by `actor`.
     fn old_after(
         self,
         overlap: u32,
@@ -128,7 +128,7 @@ async fn write(
 
 impl Store {
     /// Deletes old secrets of webhooks that ended a day ago, unless the clock may be wrong by more:
-    /// they could not be brought back.
+    /// they could not be restored.
     pub async fn tidy_webhook_secrets(&self, now: i64) -> Result<(), StoreError> {
         const ENDED: &str = "SELECT EXISTS (SELECT 1 FROM webhooks WHERE old_secret_ends_at <= ?)";
         const DELETE: &str = "UPDATE webhooks SET old_secret = NULL, old_secret_ends_at = NULL WHERE old_secret_ends_at <= ?";

@@ -1,4 +1,4 @@
-//! What others admitted, worked out from sums.
+//! Tests of the counts of other processes, as calculated from sums.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn count(window: Window, second: i64, count: u32) -> Count {
     }
 }
 
-/// A key with which all processes together admitted so many on one day.
+/// Creates a key with which all processes together admitted `sum` requests on one day.
 fn on_a_day(sum: u64) -> KeyCounts {
     let sums = [vec![], vec![], vec![(Window::Day.number(NOW), sum)], vec![]];
     KeyCounts {
@@ -23,7 +23,7 @@ fn on_a_day(sum: u64) -> KeyCounts {
     }
 }
 
-/// What a process is told of that day that said `own` of itself.
+/// Returns the count of that day that a process receives which reported `own`.
 fn told(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
     let told = counts.elsewhere(&[None, None, own, None], Current::at(NOW))?;
     assert_eq!(
@@ -69,7 +69,7 @@ fn a_process_is_told_the_sum_of_the_others() {
     for (own, sum) in [
         (None, Some(23)),
         (Some(count(Window::Day, NOW, 5)), Some(18)),
-        // On the day before it admitted others.
+        // Its own count is from the day before.
         (Some(count(Window::Day, NOW - 86_400, 5)), Some(23)),
         (Some(count(Window::Day, NOW, 23)), None),
     ] {
@@ -95,7 +95,7 @@ fn only_windows_count_that_a_clock_can_be_in() {
         (Window::Minute, NOW - 61, false),
         (Window::Minute, NOW + 359, true),
         (Window::Minute, NOW + 360, false),
-        // NOW begins an hour.
+        // NOW is the start of an hour.
         (Window::Hour, NOW - 1, true),
         (Window::Hour, NOW + 3_600, false),
         (Window::Day, NOW - 86_400, false),

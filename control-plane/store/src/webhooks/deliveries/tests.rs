@@ -1,4 +1,4 @@
-//! Who sends a delivery, and what becomes of it.
+//! Tests which process sends a delivery, and the results.
 
 use super::*;
 use crate::OpenMode;
@@ -6,7 +6,7 @@ use crate::webhooks::event::Event;
 use crate::webhooks::outbox;
 use tempfile::TempDir;
 
-/// A store with an account, and webhooks of these ids.
+/// Creates a store with an account, and webhooks with these ids.
 async fn store(ids: &[&str]) -> (Store, TempDir) {
     const INSERT: &str = "INSERT INTO webhooks \
          (id, account_id, url, secret, events, expiring_days, created_at, updated_at) \
@@ -32,7 +32,7 @@ async fn store(ids: &[&str]) -> (Store, TempDir) {
     (store, directory)
 }
 
-/// Has webhooks told something, in this order.
+/// Adds an event for each of these webhooks, in this order.
 async fn tell(store: &Store, ids: &[&str], now: i64) {
     let mut transaction = store.0.writer.begin().await.unwrap();
     for id in ids {
@@ -95,7 +95,7 @@ async fn a_webhook_is_held_by_one_and_for_a_time() {
     let second = claim(&store, 130).await.unwrap();
     assert_eq!((first.id.as_str(), first.attempts), (second.id.as_str(), 1));
     assert_eq!(second.attempts, 2);
-    // Too late: it is somebody else's by now.
+    // This is too late: another process holds it by now.
     store.settle_delivery(first, DELIVERED, 131).await.unwrap();
     assert!(claim(&store, 131).await.is_none());
     store.settle_delivery(second, DELIVERED, 132).await.unwrap();
