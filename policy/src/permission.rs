@@ -2,23 +2,23 @@
 //!
 //! A permission is two or three segments joined by colons: `resource:action` or
 //! `group:resource:action`, such as `datacenter_shared:read` and `account:apikeys:create`. A
-//! pattern's `*` stands for one or more whole segments.
+//! pattern's `*` matches one or more whole segments.
 
 pub mod roles;
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Segments of a permission at least, and of permissions and patterns at most.
+/// The lowest number of segments of a permission, and the highest of permissions and patterns.
 const MIN_SEGMENTS: usize = 2;
 const MAX_SEGMENTS: usize = 3;
 
-/// Characters in a permission or a pattern.
+/// The highest number of characters in a permission or a pattern.
 pub const MAX_LEN: usize = 128;
 
 const ANY: &str = "*";
 
-/// What [`ANY`] is when it stands for as few segments as a permission can have.
+/// The shortest form of [`ANY`]: it matches as few segments as a permission can have.
 const LEAST_OF_ANY: &str = "*:*";
 
 /// A text that is no permission, or no pattern.
@@ -36,12 +36,12 @@ pub enum Malformed {
     Pattern,
 }
 
-/// What a request needs.
+/// A permission that a request needs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Permission(Box<str>);
 
 impl Permission {
-    /// Reads one.
+    /// Parses a permission.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
         let well_formed = well_formed(text, MIN_SEGMENTS..=MAX_SEGMENTS, is_literal);
         if well_formed {
@@ -51,7 +51,7 @@ impl Permission {
         }
     }
 
-    /// As it was written.
+    /// Returns the permission as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -63,14 +63,14 @@ impl fmt::Display for Permission {
     }
 }
 
-/// Which permissions somebody holds.
+/// A pattern for the permissions that a key or a user holds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern(Box<str>);
 
 impl Pattern {
-    /// Reads one. A permission is a pattern as well, of nothing but itself.
+    /// Parses a pattern. A permission is a pattern as well, which matches only itself.
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        // A `*` alone can be drawn out to a whole permission; nothing else of one segment can.
+        // The single segment `*` can match a whole permission; no other single segment can.
         let least = if text == ANY { 1 } else { MIN_SEGMENTS };
         let well_formed = well_formed(text, least..=MAX_SEGMENTS, |segment| {
             segment == ANY || is_literal(segment)
@@ -82,12 +82,12 @@ impl Pattern {
         }
     }
 
-    /// As it was written.
+    /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it gives `permission`.
+    /// Returns whether the pattern grants `permission`.
     pub fn matches(&self, permission: &Permission) -> bool {
         matches(segments(&self.0), segments(&permission.0))
     }
@@ -99,12 +99,12 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether whoever holds `held` holds all that `pattern` gives. A `*` is taken for what no list of
-/// permissions can name one by one, also where [`MAX_LEN`] leaves it few characters.
+/// Returns whether a holder of `held` holds all that `pattern` grants. A `*` is taken for more than
+/// any list of permissions can name one by one, also where [`MAX_LEN`] leaves it few characters.
 pub fn covers(held: &[Pattern], pattern: &Pattern) -> bool {
-    // Of what the pattern gives, the permission with the fewest segments and something that nobody
-    // names for each `*`. Whoever holds it does so by a pattern with a `*` in each of those places,
-    // and that one holds all the others.
+    // This is the permission with the fewest segments that the pattern grants, with a word that no
+    // permission has for each `*`. A holder holds it only by a pattern with a `*` in each of those
+    // places, and that pattern grants all the other permissions.
     let least = if pattern.as_str() == ANY {
         LEAST_OF_ANY
     } else {
@@ -118,8 +118,8 @@ fn segments(text: &str) -> std::str::Split<'_, char> {
     text.split(':')
 }
 
-/// Whether `segments` are what `pattern` stands for. It calls itself once or twice for each
-/// segment, of which patterns have three at most.
+/// Returns whether `pattern` matches `segments`. It calls itself once or twice for each segment, of
+/// which patterns have three at most.
 fn matches<'p, 's>(
     mut pattern: impl Iterator<Item = &'p str> + Clone,
     mut segments: impl Iterator<Item = &'s str> + Clone,
@@ -134,7 +134,8 @@ fn matches<'p, 's>(
     }
 }
 
-/// Whether `text` has this many segments, each of which `allows`, and is not too long.
+/// Returns whether `text` has `count` segments, `allows` accepts each of them, and it is not too
+/// long.
 fn well_formed(text: &str, count: RangeInclusive<usize>, allows: impl Fn(&str) -> bool) -> bool {
     text.len() <= MAX_LEN && count.contains(&segments(text).count()) && segments(text).all(allows)
 }

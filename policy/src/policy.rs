@@ -8,33 +8,33 @@ use crate::record::PolicyRecord;
 use crate::settings::SnapshotSettings;
 use std::cmp::Ordering;
 
-/// What keys share. Services and permissions are those of the route rules that it was compiled for,
-/// by their index there.
+/// The attributes that keys share. Services and permissions are those of the route rules that the
+/// policy was compiled for, by their index there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The owner or the account no longer exists: the keys count as revoked.
     pub ended: bool,
-    /// The owner may not act at present.
+    /// The owner is disabled.
     pub owner_disabled: bool,
-    /// The whole account may not.
+    /// The whole account is disabled.
     pub account_disabled: bool,
-    /// From where requests may come.
+    /// The addresses from which requests may come.
     pub addresses: AddressRule,
-    /// Whether the keys are good for the service; `None` when they are for all.
+    /// For each service, whether the keys may be used for it; `None` if they may be used for all.
     in_scope: Option<Box<[bool]>>,
-    /// Who gives the permission.
+    /// The holders of each permission.
     held: Box<[Held]>,
-    /// In ascending order.
+    /// The ids of the subaccounts, in ascending order.
     subaccounts: Box<[Box<str>]>,
-    /// Whether a request has to name one of them where a rule looks for it.
+    /// True if a request has to name one of the subaccounts where a rule looks for it.
     pub confined: bool,
-    /// How much each of the keys may be used.
+    /// The limits of each of the keys.
     pub limits: Limits,
-    /// Its part of the identity header.
+    /// The policy's part of the identity header.
     pub identity: Shared,
 }
 
-/// Who holds a permission; a request needs both.
+/// The holders of a permission; a request needs both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Held {
     /// The key's roles, or the key itself.
@@ -44,7 +44,7 @@ pub struct Held {
 }
 
 impl Policy {
-    /// Compiles what came from the control plane.
+    /// Compiles a record from the control plane.
     pub fn compile(record: &PolicyRecord, settings: &SnapshotSettings) -> Self {
         let routes = &settings.routes;
         let in_scope = record.services.as_ref().map(|scope| {
@@ -81,30 +81,30 @@ impl Policy {
         }
     }
 
-    /// Whether the keys are good for a service of the route rules.
+    /// Returns whether the keys may be used for a service of the route rules.
     pub fn is_in_scope(&self, service: usize) -> bool {
         self.in_scope
             .as_ref()
             .is_none_or(|scope| scope.get(service).copied().unwrap_or(false))
     }
 
-    /// Who holds a permission of the route rules.
+    /// Returns the holders of a permission of the route rules.
     pub fn held(&self, permission: usize) -> Held {
         self.held.get(permission).copied().unwrap_or_default()
     }
 
-    /// Which subaccount it is for which `compare`, of it with what is looked for, says that they
-    /// are equal.
+    /// Returns the index of the subaccount for which `compare` returns `Equal`. `compare` orders it
+    /// relative to the one that is looked for.
     pub fn find_subaccount(&self, compare: impl Fn(&str) -> Ordering) -> Option<usize> {
         self.subaccounts.binary_search_by(|id| compare(id)).ok()
     }
 
-    /// A subaccount that was [found](Self::find_subaccount).
+    /// Returns a subaccount that was [found](Self::find_subaccount).
     pub fn subaccount(&self, index: usize) -> Option<&str> {
         self.subaccounts.get(index).map(|id| &**id)
     }
 
-    /// What it takes to keep it: entries of all lists.
+    /// Returns the policy's size: the number of entries of all lists.
     pub fn size(&self) -> usize {
         let scope = self.in_scope.as_ref().map_or(0, |services| services.len());
         [

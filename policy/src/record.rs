@@ -40,10 +40,10 @@ pub const FORMAT: u32 = if cfg!(feature = "next-format") { 5 } else { 4 };
 /// The oldest format that this module reads and writes.
 pub const MIN_FORMAT: u32 = 3;
 
-/// Characters after `key_` in a key's id.
+/// The number of characters after `key_` in a key's id.
 pub const KEY_ID_LEN: usize = 12;
 
-/// What a key's id begins with.
+/// The prefix of a key's id.
 pub const KEY_ID_PREFIX: &str = "key_";
 
 const NEVER: i64 = i64::MAX;
@@ -80,7 +80,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Bytes in an identifier.
+    /// Returns the length of an identifier, in bytes.
     pub const fn id_len(self) -> usize {
         match self {
             Self::Key => KeyDigest::LEN,
@@ -88,7 +88,7 @@ impl Kind {
         }
     }
 
-    /// Bytes in the length before a record.
+    /// Returns the length of the number before a record, in bytes.
     pub(super) const fn length_len(self) -> usize {
         match self {
             Self::Key => 2,
@@ -96,8 +96,8 @@ impl Kind {
         }
     }
 
-    /// What spreads identifiers over a table. Digests in ascending order fill one page after the
-    /// other.
+    /// Returns the hash that spreads identifiers over a table. Digests in ascending order fill one
+    /// page after the other.
     pub fn hash(self, id: &[u8]) -> u64 {
         let first = id.first_chunk().copied().unwrap_or_default();
         match self {
@@ -108,23 +108,24 @@ impl Kind {
     }
 }
 
-/// One secret of a key, and the key as far as it is its own. Borrowed from the page that it was
-/// found in.
+/// One secret of a key, and the attributes that the key does not share. Borrowed from the page that
+/// it was found in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyRecord<'a> {
     /// SHA-256 of the secret.
     pub digest: KeyDigest,
-    /// Which policy it shares with others.
+    /// The id of the policy that the key shares with others.
     pub policy: u64,
-    /// Given once by the control plane and never to another key; grows from key to key.
+    /// The key's number. The control plane assigns it once and never to another key; it grows from
+    /// key to key.
     pub number: u64,
-    /// Where the key is counted. No other live key has it, but later ones will.
+    /// The slot in which the key is counted. No other live key has it, but later ones will.
     pub slot: u32,
-    /// Which of the key's secrets it is: 1, 2, 3 …
+    /// The number of this secret among the key's: 1, 2, 3 …
     pub secret: u32,
-    /// From this second on it is refused.
+    /// The second from which on the key is refused.
     pub expires_at: Option<i64>,
-    /// Switched off for now.
+    /// The key is disabled for now.
     pub disabled: bool,
     /// The id's characters after `key_`.
     pub id: &'a str,
@@ -133,7 +134,7 @@ pub struct KeyRecord<'a> {
 }
 
 impl<'a> KeyRecord<'a> {
-    /// The id as people and tools know it: `key_` and 12 characters.
+    /// Returns the id as people and tools see it: `key_` and 12 characters.
     pub fn key_id(&self) -> String {
         [KEY_ID_PREFIX, self.id].concat()
     }
@@ -190,10 +191,10 @@ impl<'a> KeyRecord<'a> {
     }
 }
 
-/// What keys share.
+/// The attributes that keys share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyRecord {
-    /// Given once by the control plane and never to another policy.
+    /// The id, which the control plane assigns once and never to another policy.
     pub id: u64,
     /// The account's id.
     pub account: String,
@@ -201,28 +202,28 @@ pub struct PolicyRecord {
     pub user: String,
     /// The tier's name.
     pub tier: String,
-    /// Which environment the keys are for.
+    /// The environment that the keys are for.
     pub environment: Environment,
-    /// The owner may not act at present.
+    /// The owner is disabled.
     pub owner_disabled: bool,
-    /// The whole account may not.
+    /// The whole account is disabled.
     pub account_disabled: bool,
-    /// From where requests may come.
+    /// The addresses from which requests may come.
     pub addresses: AddressLists,
-    /// Which services the keys are good for; `None` is all there will ever be.
+    /// The services that the keys may be used for; `None` is all, also future ones.
     pub services: Option<Vec<String>>,
     /// The names of the keys' roles.
     pub roles: Vec<String>,
-    /// What the roles give, and what the keys were given besides.
+    /// The permissions that the roles grant, and those that the keys have in addition.
     pub grants: Vec<Pattern>,
-    /// What the owner holds now; no key of theirs can do more.
+    /// The permissions that the owner holds now; the owner's keys can do no more than that.
     pub owner_grants: Vec<Pattern>,
-    /// Which subaccounts the keys may act on at present.
+    /// The subaccounts that the keys may act on at present.
     pub subaccounts: Vec<String>,
-    /// Whether the keys are kept to some subaccounts, so that a request has to name one where a
-    /// rule looks for it.
+    /// True if the keys are restricted to some subaccounts, so that a request has to name one where
+    /// a rule looks for it.
     pub confined: bool,
-    /// How much each of the keys may be used.
+    /// The limits of each of the keys.
     pub limits: Limits,
 }
 

@@ -1,31 +1,32 @@
-//! Route rules: what a request asks for, by its host, its method and its path.
+//! Route rules: the requirements of a request, by its host, its method and its path.
 //!
-//! Rules are ordered, and the first that matches wins. What is read in more than one way by those
-//! who will see the request (Envoy's router, the upstream, whatever is between them) matches no
-//! rule at all, not even a public one.
+//! Rules are ordered, and the first that matches wins. A request that its later readers (Envoy's
+//! router, the upstream, proxies between them) may read in more than one way matches no rule at
+//! all, not even a public one.
 //!
 //! # Path
-//! A request's path is what is before the first `?`; a rule's is read in the same way. It begins
-//! with `/`, and one slash at its end is ignored. Escapes are undone, once, and segments are
-//! compared as they are then. [`Ambiguity`] lists what is refused. A rule is for exactly one path,
-//! for all below one (`/v4/zones` and `/v4/zones/7`, not `/v4/zonesx`), or for all of a template:
+//! A request's path is the part before the first `?`; a rule's is read in the same way. It begins
+//! with `/`, and one slash at its end is ignored. Escapes are decoded once, and the decoded
+//! segments are compared. [`Ambiguity`] lists what is refused. A rule is for exactly one path, for
+//! all below one (`/v4/zones` and `/v4/zones/7`, not `/v4/zonesx`), or for all of a template:
 //! `{name}` is any one segment.
 //!
 //! Upstreams differ in whether they ignore letter case, and dots and blanks at a segment's end.
-//! [`PathCase`] says what is done about that. With `refuse` a rule is looked for twice, for the
-//! path as it came and for the folded path among folded rules (`fold`), and a request whose two
-//! rules ask for different things is [disputed](Match::Disputed). With `ignore` the first of both
+//! [`PathCase`] sets how such paths are handled. With `refuse` a rule is looked for twice: for the
+//! path as it came, and for the folded path among folded rules (`fold`). A request whose two rules
+//! have different requirements is [disputed](Match::Disputed). With `ignore` the first of both
 //! ignores case. Values are always read from the path as it came.
 //!
 //! # Host
-//! Compared in any case, without the port and one dot at its end. A rule is for one host, for all
-//! below one (`*.example.com` is one label more or several), or for all. A request's host is read
-//! only if a rule names one; one that is no name and no address then counts as ambiguous.
+//! Hosts are compared in any case, without the port and one dot at the end. A rule is for one host,
+//! for all below one (`*.example.com` is one label more or several), or for all. A request's host
+//! is read only if a rule names one; a host that is neither a name nor an address then counts as
+//! ambiguous.
 //!
 //! # Method
-//! Compared as it is. Where a rule names methods, one with small letters counts as ambiguous, since
-//! some upstreams read `delete` as `DELETE`; rules' own are in capitals. A rule for `GET` is for
-//! `HEAD` as well.
+//! Methods are compared as they are. If a rule names methods, a method with small letters counts as
+//! ambiguous, since some upstreams read `delete` as `DELETE`; methods in rules are in capitals. A
+//! rule for `GET` is for `HEAD` as well.
 //!
 //! | module | owns |
 //! |---|---|
@@ -57,30 +58,30 @@ pub use path::Ambiguity;
 pub use place::{Named, Place};
 pub use rule::{PathSpec, PlaceSpec, Rule, RuleSpec};
 
-/// Rules in one document.
+/// The highest number of rules in one document.
 pub const MAX_RULES: usize = 1000;
 
-/// What is wrong with one field of a rule.
+/// An error in one field of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {reason}")]
 pub struct FieldError {
-    /// Its path in the rule, such as `path.template`.
+    /// The field's path in the rule, such as `path.template`.
     pub field: &'static str,
-    /// A predicate: `must …`, `has …`.
+    /// The error as a predicate: `must …`, `has …`.
     pub reason: String,
 }
 
-/// What becomes of a request that no rule matches.
+/// The treatment of a request that no rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unmatched {
-    /// It needs a valid key and nothing more.
+    /// The request only needs a valid key.
     #[default]
     ValidKey,
-    /// It is out of every key's scope.
+    /// The request is out of every key's scope.
     Deny,
 }
 
-/// What is done about paths that differ from a rule's by letter case, or by dots and blanks at a
+/// The treatment of paths that differ from a rule's by letter case, or by dots and blanks at a
 /// segment's end: many upstreams take them for the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PathCase {
@@ -89,30 +90,30 @@ pub enum PathCase {
     Refuse,
     /// Rules apply in any case.
     Ignore,
-    /// Such paths are other paths, as they were in format 3.
+    /// Such paths are different paths, as they were in format 3.
     Distinct,
 }
 
-/// What is matched of a request, as it came.
+/// The parts of a request that rules are matched with, as they came.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'t> {
-    /// `:authority`, or `Host`. Not looked at unless [`Routes::reads_host`].
+    /// `:authority`, or `Host`. Read only if [`Routes::reads_host`] is true.
     pub host: &'t [u8],
-    /// `:method`. Not looked at unless [`Routes::reads_method`].
+    /// `:method`. Read only if [`Routes::reads_method`] is true.
     pub method: &'t [u8],
     /// `:path`, the query included.
     pub path: &'t [u8],
 }
 
 impl Target<'_> {
-    /// Why the path can be read in more than one way, if it can. For people: [`Routes::find`] does
-    /// not need it.
+    /// Returns the reason why the path can be read in more than one way, if it can. This is for
+    /// people: [`Routes::find`] does not need it.
     pub fn ambiguity(&self) -> Option<Ambiguity> {
         path::Path::read(self.path).err()
     }
 }
 
-/// All rules, in their order. None is there by default.
+/// All rules, in their order. There are none by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RouteRecord {
     rules: Vec<Rule>,
@@ -121,13 +122,14 @@ pub struct RouteRecord {
 }
 
 impl RouteRecord {
-    /// Puts rules in order, with the default [`PathCase`]. The error is the first one, with the
-    /// index of its rule.
+    /// Creates the record from rules in order, with the default [`PathCase`]. The error is the
+    /// first one, with the index of its rule.
     pub fn new(rules: Vec<Rule>, unmatched: Unmatched) -> Result<Self, (usize, FieldError)> {
         Self::with_path_case(PathCase::default(), rules, unmatched)
     }
 
-    /// Puts rules in order. The error is the first one, with the index of its rule.
+    /// Creates the record from rules in order. The error is the first one, with the index of its
+    /// rule.
     pub fn with_path_case(
         path_case: PathCase,
         rules: Vec<Rule>,
@@ -186,23 +188,23 @@ impl RouteRecord {
         })
     }
 
-    /// The rules, the first to be tried first.
+    /// Returns the rules, in the order in which they are tried.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// What becomes of a request that none of them matches.
+    /// Returns the treatment of a request that no rule matches.
     pub fn unmatched(&self) -> Unmatched {
         self.unmatched
     }
 
-    /// What is done about paths that differ by letter case.
+    /// Returns the treatment of paths that differ by letter case.
     pub fn path_case(&self) -> PathCase {
         self.path_case
     }
 }
 
-/// The first value that was there before, by the indexes of both.
+/// Returns the first value that was there before, by the indexes of both.
 fn first_repeated<T: Ord>(values: impl Iterator<Item = T>) -> Option<(usize, usize)> {
     let mut seen = BTreeMap::new();
     values

@@ -10,7 +10,7 @@ use crate::route::{RouteRecord, Routes};
 pub struct SettingsRecord {
     /// The route rules.
     pub routes: RouteRecord,
-    /// Whether there are imported keys, which need not have the form of ours.
+    /// True if there are imported keys, which need not have the form of ours.
     pub imported: bool,
     ended_owners: Vec<String>,
 }
@@ -51,19 +51,19 @@ impl From<RouteRecord> for SettingsRecord {
     }
 }
 
-/// The settings as requests use them.
+/// The settings, compiled for requests.
 #[derive(Debug, Clone, Default)]
 pub struct SnapshotSettings {
     /// The route rules.
     pub routes: Routes,
-    /// Whether there are imported keys, so that one can have any form.
+    /// True if there are imported keys, so that a key can have any form.
     pub imported: bool,
-    /// In ascending order.
+    /// The ids of these owners, in ascending order.
     ended_owners: Vec<Box<str>>,
 }
 
 impl SnapshotSettings {
-    /// Compiles what came from the control plane.
+    /// Compiles a record from the control plane.
     pub fn compile(record: &SettingsRecord) -> Self {
         Self {
             routes: Routes::compile(&record.routes),
@@ -76,7 +76,8 @@ impl SnapshotSettings {
         }
     }
 
-    /// Whether the user or account of this id no longer exists, so that its keys count as revoked.
+    /// Returns whether the user or account of this id no longer exists, so that its keys count as
+    /// revoked.
     pub fn is_ended(&self, id: &str) -> bool {
         self.ended_owners
             .binary_search_by(|ended| (**ended).cmp(id))

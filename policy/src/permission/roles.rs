@@ -2,7 +2,7 @@
 
 use super::Pattern;
 
-/// Every role's name, and the patterns that it gives.
+/// Every role's name, and the patterns that it grants.
 pub const ROLES: [(&str, &[&str]); 8] = [
     ("admin", &["*"]),
     ("read_only_admin", &["*:read"]),
@@ -14,7 +14,7 @@ pub const ROLES: [(&str, &[&str]); 8] = [
     ("insights_analyst", &["analytics:read"]),
 ];
 
-/// What a role gives; `None` if there is no role of this name.
+/// Returns the patterns that a role grants; `None` if there is no role of this name.
 pub fn patterns(role: &str) -> Option<Vec<Pattern>> {
     let (_, patterns) = ROLES.iter().find(|(name, _)| *name == role)?;
     patterns

@@ -1,4 +1,4 @@
-//! What all records have in common: the frame around an identifier and a body, and the fields of
+//! The common parts of all records: the frame around an identifier and a body, and the fields of
 //! bodies.
 
 use super::{Damaged, Kind, TooLong};
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 const CRC_LEN: usize = 4;
 
-/// Splits concatenated records, without looking into them beyond their identifiers.
+/// Splits concatenated records, and reads only their identifiers.
 #[derive(Debug, Clone)]
 pub struct Records<'a> {
     kind: Kind,
@@ -16,7 +16,7 @@ pub struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The records of `kind` in `bytes`.
+    /// Creates an iterator over the records of `kind` in `bytes`.
     pub fn new(kind: Kind, bytes: &'a [u8]) -> Self {
         Self { kind, rest: bytes }
     }
@@ -34,7 +34,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// The length before a record, and what is behind it.
+/// Splits the length before a record from the bytes after it.
 fn split_length(kind: Kind, bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (length, rest) = bytes.split_at_checked(kind.length_len())?;
     let mut wide = [0; 4];
@@ -103,7 +103,8 @@ pub(crate) fn put_texts<T: AsRef<str>>(
     Ok(())
 }
 
-/// LEB128: seven bits a byte, the lowest first, and the eighth set in all bytes but the last.
+/// Appends LEB128: seven bits a byte, the lowest first, and the eighth set in all bytes but the
+/// last.
 pub(crate) fn put_number(mut number: u64, out: &mut Vec<u8>) {
     loop {
         let [low, ..] = number.to_le_bytes();
@@ -136,7 +137,7 @@ pub(crate) fn verify<const ID: usize>(
     }
 }
 
-/// What is left to read of a body.
+/// The rest of a body that is still to be read.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -146,13 +147,13 @@ impl<'a> Fields<'a> {
         Ok(*array)
     }
 
-    /// As [`put_number`] wrote it.
+    /// Reads a number as [`put_number`] writes it.
     pub(crate) fn number<T: TryFrom<u64>>(&mut self) -> Result<T, Damaged> {
         let mut number = 0u64;
         for shift in (0..u64::BITS).step_by(7) {
             let [byte] = self.array()?;
             let bits = u64::from(byte & 0x7f);
-            // The tenth byte has one bit left to give.
+            // Only one bit of the number is left for the tenth byte.
             if bits << shift >> shift != bits {
                 return Err(Damaged);
             }
@@ -164,7 +165,8 @@ impl<'a> Fields<'a> {
         Err(Damaged)
     }
 
-    /// A flag that this version does not know may be a restriction: it must not be passed over.
+    /// Reads flags. A flag that this version does not know is an error: it may be a restriction,
+    /// which must not be ignored.
     pub(crate) fn flags(&mut self, known: u8) -> Result<u8, Damaged> {
         let [flags] = self.array()?;
         if flags & !known == 0 {
@@ -174,7 +176,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Nor may anything behind what this version knows.
+    /// Checks that the body ends here: data that this version does not know may be a restriction as
+    /// well.
     pub(crate) fn finish(self) -> Result<(), Damaged> {
         if self.0.is_empty() {
             Ok(())
@@ -196,7 +199,7 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn ranges(&mut self) -> Result<Vec<IpNet>, Damaged> {
         let count = u32::from_le_bytes(self.array()?);
-        // Not sized by `count`, which is only believed as far as there are ranges.
+        // The capacity does not come from `count`, which counts only as far as there are ranges.
         let mut ranges = Vec::new();
         for _ in 0..count {
             let (range, rest) = address::decode(self.0).ok_or(Damaged)?;
@@ -208,7 +211,7 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn texts(&mut self) -> Result<Vec<String>, Damaged> {
         let count = u32::from_le_bytes(self.array()?);
-        // As with ranges; each text has a length, so this ends with the bytes.
+        // The same holds as for ranges; each text has a length, so this ends with the bytes.
         let mut texts = Vec::new();
         for _ in 0..count {
             texts.push(self.short_str()?.to_owned());

@@ -1,12 +1,12 @@
 //! The route rules in the record of a snapshot's settings (`crate::settings`).
 //!
-//! They are flags of the record (1 what no rule matches is denied; since format 4: 4 `path_case` is
-//! `refuse`, 8 it is `ignore`; neither: it is `distinct`), `count: u32` and the rules. A rule is
-//! `flags: u8` (1 public), the text `host`, the list of texts `methods`, the path, the texts
-//! `service` and `permission`, and the place of the subaccount. A path is `kind: u8` (0 exact, 1
-//! prefix, 2 template), `length: u16` and UTF-8. A place is `kind: u8` (0 none, 1 header, 2 path, 3
-//! query) and, unless there is none, a text. A text or a list that is absent from a rule is empty;
-//! valid ones never are.
+//! They are flags of the record (1 requests that no rule matches are denied; since format 4: 4
+//! `path_case` is `refuse`, 8 it is `ignore`; neither: it is `distinct`), `count: u32` and the
+//! rules. A rule is `flags: u8` (1 public), the text `host`, the list of texts `methods`, the path,
+//! the texts `service` and `permission`, and the place of the subaccount. A path is `kind: u8` (0
+//! exact, 1 prefix, 2 template), `length: u16` and UTF-8. A place is `kind: u8` (0 none, 1 header,
+//! 2 path, 3 query) and, unless there is none, a text. A text or a list that is absent from a rule
+//! is empty; valid ones never are.
 
 use super::{PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use crate::record::{Damaged, Fields, TooLong, put_text, put_texts};
@@ -33,8 +33,8 @@ impl RouteRecord {
     /// All flags that the rules have.
     pub(crate) const FLAGS: u8 = DENY_UNMATCHED | REFUSE_CASE | IGNORE_CASE;
 
-    /// The flags in one of the formats of `crate::record`. Before format 4 all readers take paths
-    /// in another case for other paths.
+    /// Returns the flags in one of the formats of `crate::record`. Before format 4 all readers take
+    /// paths in another case for different paths.
     pub(crate) fn flags(&self, format: u32) -> u8 {
         let unmatched = match self.unmatched {
             Unmatched::ValidKey => 0,
@@ -59,8 +59,7 @@ impl RouteRecord {
         Ok(())
     }
 
-    /// Reads the rules from the body of a record with these flags. Rules that are not valid are
-    /// damage.
+    /// Reads the rules from the body of a record with these flags. Invalid rules count as damage.
     pub(crate) fn take(flags: u8, body: &mut Fields<'_>) -> Result<Self, Damaged> {
         let path_case = match (flags & REFUSE_CASE != 0, flags & IGNORE_CASE != 0) {
             (true, false) => PathCase::Refuse,
@@ -74,7 +73,7 @@ impl RouteRecord {
             Unmatched::ValidKey
         };
         let count = u32::from_le_bytes(body.array()?);
-        // Not sized by `count`, which is only believed as far as there are rules.
+        // The capacity does not come from `count`, which counts only as far as there are rules.
         let mut rules = Vec::new();
         for _ in 0..count {
             rules.push(Rule::new(take_rule(body)?).map_err(|_| Damaged)?);

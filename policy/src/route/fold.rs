@@ -1,25 +1,25 @@
-//! Segments as upstreams read them that ignore letter case, and dots and blanks at a segment's end.
+//! Segments as read by upstreams that ignore letter case, and dots and blanks at a segment's end.
 //!
-//! Letters are folded one by one, as Unicode's simple case folding does it (`ß` stays one letter,
-//! and is not `ss`); the dotted and the dotless `i` of Turkish are `i` as well. Forms of
-//! compatibility, such as full-width letters, are other letters.
+//! Letters are folded one by one, by Unicode's simple case folding (`ß` stays one letter, and is
+//! not `ss`); the dotted and the dotless `i` of Turkish are `i` as well. Compatibility forms, such
+//! as full-width letters, are different letters.
 
 use super::segment::Segment;
 use crate::percent::Text;
 use std::cmp::Ordering;
 
-/// What is ignored of a segment.
+/// The differences between segments that are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fold {
     /// Letter case.
     Case,
-    /// Letter case, and dots and blanks at the end. A segment of nothing else is left out.
+    /// Letter case, and dots and blanks at the end. A segment of only these is left out.
     CaseAndEnd,
 }
 
 /// A segment that is compared to a literal of the rules.
 pub(super) trait Comparable: Copy {
-    /// Its place before or behind `literal`, by their bytes.
+    /// Returns the order of the segment and `literal`, by their bytes.
     fn compare(self, literal: &str) -> Ordering;
 }
 
@@ -32,14 +32,14 @@ impl Comparable for Text<'_> {
 /// A request's segment, folded as it is compared.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Folded<'a> {
-    /// ASCII without escapes, which most are.
+    /// ASCII without escapes, as most segments are.
     Ascii(&'a [u8]),
-    /// So many characters of any text.
+    /// The first characters of any text, and their number.
     Any(Text<'a>, usize),
 }
 
 impl<'a> Folded<'a> {
-    /// Folds a segment of a path that could be read; `None` if it is to be left out.
+    /// Folds a segment of a valid path; `None` if the segment is to be left out.
     pub(super) fn new(raw: &'a [u8], fold: Fold) -> Option<Self> {
         if raw.iter().all(|byte| byte.is_ascii() && *byte != b'%') {
             let kept = match fold {
@@ -64,13 +64,13 @@ impl Comparable for Folded<'_> {
     fn compare(self, literal: &str) -> Ordering {
         match self {
             Self::Ascii(raw) => raw.iter().map(u8::to_ascii_lowercase).cmp(literal.bytes()),
-            // Characters have the order of their bytes.
+            // The order of characters is the order of their bytes.
             Self::Any(text, kept) => text.chars().take(kept).map(folded).cmp(literal.chars()),
         }
     }
 }
 
-/// A rule's segments, folded.
+/// Returns a rule's segments, folded.
 pub(super) fn segments(segments: &[Segment], fold: Fold) -> Vec<Segment> {
     let folded = |segment: &Segment| match segment {
         Segment::Literal(text) => literal(text, fold).map(Segment::Literal),
@@ -88,7 +88,7 @@ fn literal(text: &str, fold: Fold) -> Option<Box<str>> {
     (!folded.is_empty()).then(|| folded.into())
 }
 
-/// How many characters there are before the dots and blanks at the end.
+/// Returns the number of characters before the dots and blanks at the end.
 fn kept(characters: impl Iterator<Item = char>) -> usize {
     (1..)
         .zip(characters)
@@ -98,8 +98,8 @@ fn kept(characters: impl Iterator<Item = char>) -> usize {
         .unwrap_or(0)
 }
 
-/// Whether there are only dots and blanks, and a dot among them: without its blanks it may be `.`
-/// or `..`.
+/// Returns whether all characters are dots and blanks, and at least one is a dot: without its
+/// blanks the segment may be `.` or `..`.
 pub(super) fn is_dots_and_blanks(mut characters: impl Iterator<Item = char>) -> bool {
     let mut dots = false;
     characters.all(|character| {
@@ -108,8 +108,8 @@ pub(super) fn is_dots_and_blanks(mut characters: impl Iterator<Item = char>) -> 
     }) && dots
 }
 
-/// Dots and blanks: those of ASCII, what Unicode says is white space, characters without width, and
-/// the dots that Unicode takes for a full stop in names.
+/// Returns whether a character is dropped as a dot or a blank: those of ASCII, white space by
+/// Unicode, characters without width, and the dots that Unicode takes for a full stop in names.
 fn is_dropped(character: char) -> bool {
     match character {
         ' ' => true,
@@ -134,7 +134,8 @@ fn folded(character: char) -> char {
         '\u{1fe3}' => '\u{3b0}',
         '\u{fb05}' => '\u{fb06}',
         _ => {
-            // By way of the capital: some letters have two small forms, such as `σ` and `ς`.
+            // The letter is converted to its capital first: some letters have two small forms, such
+            // as `σ` and `ς`.
             let capital = only(character.to_uppercase()).unwrap_or(character);
             only(capital.to_lowercase()).unwrap_or(capital)
         }

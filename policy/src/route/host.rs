@@ -2,11 +2,11 @@
 
 use std::cmp::Ordering;
 
-/// Characters in a host's name (RFC 1035, section 2.3.4).
+/// The highest number of characters in a host's name (RFC 1035, section 2.3.4).
 const MAX_LEN: usize = 253;
 const MAX_LABEL_LEN: usize = 63;
 
-/// Before the name below which a rule is for all hosts.
+/// The prefix of a host in a rule that is for all hosts below a name.
 const BELOW: &str = "*.";
 
 /// A text that no rule can have as its host.
@@ -17,24 +17,24 @@ const BELOW: &str = "*.";
 )]
 pub(super) struct Malformed;
 
-/// Which hosts a rule is for.
+/// The hosts that a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pattern<'a> {
-    /// This one.
+    /// This host.
     Exact(&'a str),
-    /// Those that have at least one label more.
+    /// Hosts below this one, which have at least one label more.
     Below(&'a str),
 }
 
 impl<'a> Pattern<'a> {
-    /// Of a rule's host, which [`checked`] admitted.
+    /// Creates the pattern of a rule's host that [`checked`] admitted.
     pub(super) fn of(host: &'a str) -> Self {
         host.strip_prefix(BELOW)
             .map_or(Self::Exact(host), Self::Below)
     }
 }
 
-/// A rule's host in lower case.
+/// Checks a rule's host, and returns it in lower case.
 pub(super) fn checked(host: &str) -> Result<String, Malformed> {
     let name = host.strip_prefix(BELOW).unwrap_or(host).as_bytes();
     let fits =
@@ -46,8 +46,8 @@ pub(super) fn checked(host: &str) -> Result<String, Malformed> {
     }
 }
 
-/// A request's host without its port and without a dot at its end; `None` if that is neither a name
-/// nor an address.
+/// Returns a request's host without its port and without a dot at its end; `None` if the rest is
+/// neither a name nor an address.
 pub(super) fn read(host: &[u8]) -> Option<&[u8]> {
     if host.first() == Some(&b'[') {
         let end = host.iter().position(|byte| *byte == b']')?;
@@ -67,7 +67,7 @@ pub(super) fn read(host: &[u8]) -> Option<&[u8]> {
     (is_name(name) && is_port(port)).then_some(name)
 }
 
-/// The names that a host is below, the longest first, as far as rules can name them.
+/// Returns the names that a host is below, the longest first, as far as rules can name them.
 pub(super) fn parents(host: &[u8]) -> impl Iterator<Item = &[u8]> {
     let behind_dots = host.iter().enumerate().filter(|(_, byte)| is_dot(byte));
     behind_dots
@@ -75,7 +75,7 @@ pub(super) fn parents(host: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|parent| parent.len() <= MAX_LEN)
 }
 
-/// The place of a request's host before or behind a rule's.
+/// Returns the order of a request's host and a rule's.
 pub(super) fn compare(host: &[u8], rule: &str) -> Ordering {
     host.iter().map(u8::to_ascii_lowercase).cmp(rule.bytes())
 }
@@ -90,7 +90,8 @@ fn is_name(name: &[u8]) -> bool {
         .all(|label| !label.is_empty() && label.iter().all(plain))
 }
 
-/// A colon and digits, which may be absent (RFC 3986, section 3.2.3), or nothing.
+/// Returns whether the text is empty, or a colon and digits, which may be absent (RFC 3986, section
+/// 3.2.3).
 fn is_port(port: &[u8]) -> bool {
     port.split_first()
         .is_none_or(|(colon, digits)| *colon == b':' && digits.iter().all(u8::is_ascii_digit))

@@ -1,4 +1,4 @@
-//! Finding the rule of a request, without looking at all of them.
+//! Finding the rule of a request, without a check of all rules.
 
 use super::fold::{self, Comparable, Fold};
 use super::path::Path;
@@ -13,20 +13,20 @@ use crate::token::is_method;
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
-/// All rules, as requests use them. None is there by default.
+/// All rules, compiled for requests. There are none by default.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     path_case: PathCase,
-    /// With paths as they are written; with [`PathCase::Ignore`] in lower case.
+    /// The paths as they are written; with [`PathCase::Ignore`] in lower case.
     hosts: Hosts,
-    /// With folded paths, if they are others.
+    /// The folded paths, if they differ.
     folded: Option<Hosts>,
     routes: Vec<Route>,
     services: Vec<Box<str>>,
     permissions: Vec<Permission>,
-    /// In which requests name a subaccount.
+    /// The headers in which requests name a subaccount.
     subaccount_headers: HeaderNames,
-    /// Whether a rule names methods.
+    /// True if a rule names methods.
     by_method: bool,
     unmatched: Unmatched,
 }
@@ -49,49 +49,49 @@ struct Hosts {
 /// A rule that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// The rule's, as people count: from 1.
+    /// The rule's number, counted from 1.
     pub number: usize,
-    /// What it asks for.
+    /// The rule's requirements.
     pub access: Access,
 }
 
-/// What a rule asks for.
+/// The requirements of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Nothing.
+    /// No key.
     Public,
     /// A valid key.
     Key {
-        /// Which service it has to be good for, as an index into [`Routes::services`].
+        /// The service that the key has to be for, as an index into [`Routes::services`].
         service: Option<usize>,
-        /// What it has to be allowed, as an index into [`Routes::permissions`].
+        /// The permission that the key needs, as an index into [`Routes::permissions`].
         permission: Option<usize>,
-        /// Where the request names a subaccount.
+        /// The place in which the request names a subaccount.
         subaccount: Option<Place>,
     },
 }
 
-/// What was found for a request.
+/// The result of the search for a request's rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Match<'r> {
     /// The first rule that matches.
     Rule(&'r Route),
-    /// None does.
+    /// No rule matches.
     Unmatched(Unmatched),
     /// Its host, its method or its path can be read in more than one way.
     Ambiguous,
     /// Upstreams that ignore letter case, or dots and blanks at a segment's end, take its path for
-    /// one of which another rule asks for something else.
+    /// a path whose rule has different requirements.
     Disputed {
-        /// The number of the first rule that matches the path as it came, if one does.
+        /// The number of the first rule that matches the path as it came, if any.
         written: Option<NonZeroU16>,
-        /// The number of the first rule that matches it then.
+        /// The number of the first rule that matches the path as such upstreams read it.
         folded: Option<NonZeroU16>,
     },
 }
 
 impl Match<'_> {
-    /// The rule's number, if there is one.
+    /// Returns the rule's number, if there is one.
     pub fn number(&self) -> Option<usize> {
         match self {
             Self::Rule(route) => Some(route.number),
@@ -99,7 +99,7 @@ impl Match<'_> {
         }
     }
 
-    /// Whether it asks for the same as another.
+    /// Returns whether both have the same requirements.
     fn asks_for_the_same(&self, other: &Self) -> bool {
         self == other
             || self
@@ -107,7 +107,7 @@ impl Match<'_> {
                 .is_some_and(|needs| other.needs() == Some(needs))
     }
 
-    /// What it asks for; `None` if it is refused.
+    /// Returns the requirements; `None` if the request is refused.
     fn needs(&self) -> Option<Needs<'_>> {
         match self {
             Self::Rule(Route {
@@ -141,7 +141,7 @@ impl Match<'_> {
     }
 }
 
-/// What a request has to have, whichever rule says so.
+/// The requirements of a request, independent of the rule that they come from.
 #[derive(Default, PartialEq, Eq)]
 struct Needs<'m> {
     public: bool,
@@ -151,7 +151,7 @@ struct Needs<'m> {
 }
 
 impl Routes {
-    /// Prepares rules for being found.
+    /// Compiles rules for the search.
     pub fn compile(record: &RouteRecord) -> Self {
         let rules = record.rules();
         let written = || {
@@ -205,7 +205,7 @@ impl Routes {
         }
         let place = |place: &PlaceSpec| match place {
             PlaceSpec::Header(name) => Place::Header(name.as_str().into()),
-            // A valid rule has it; a place that no path has is never read.
+            // A valid rule has this parameter; a place that no path has is never read.
             PlaceSpec::Path(name) => Place::Path(rule.position(name).unwrap_or(usize::MAX)),
             PlaceSpec::Query(name) => Place::Query(name.as_str().into()),
         };
@@ -221,13 +221,13 @@ impl Routes {
         }
     }
 
-    /// The headers in which rules look for a request's subaccount.
+    /// Returns the headers in which rules look for a request's subaccount.
     pub fn subaccount_headers(&self) -> &HeaderNames {
         &self.subaccount_headers
     }
 
-    /// The header in which the rule of that number looks for the request's subaccount, if it looks
-    /// in one.
+    /// Returns the header in which the rule of that number looks for the request's subaccount, if
+    /// it looks in one.
     pub fn subaccount_header(&self, number: usize) -> Option<&str> {
         match &self.routes.get(number.checked_sub(1)?)?.access {
             Access::Key {
@@ -238,32 +238,32 @@ impl Routes {
         }
     }
 
-    /// Whether all requests need a valid key and nothing more, so that none has to be looked at.
+    /// Returns whether all requests only need a valid key, so that no request has to be read.
     pub fn is_empty(&self) -> bool {
         self.routes.is_empty() && self.unmatched == Unmatched::ValidKey
     }
 
-    /// Whether it matters which host a request is for.
+    /// Returns whether rules depend on a request's host.
     pub fn reads_host(&self) -> bool {
         !self.hosts.exact.is_empty() || !self.hosts.below.is_empty()
     }
 
-    /// Whether it matters which method a request has.
+    /// Returns whether rules depend on a request's method.
     pub fn reads_method(&self) -> bool {
         self.by_method
     }
 
-    /// The services that rules name, each once.
+    /// Returns the services that rules name, each once.
     pub fn services(&self) -> &[Box<str>] {
         &self.services
     }
 
-    /// The permissions that rules ask for, each once.
+    /// Returns the permissions that rules require, each once.
     pub fn permissions(&self) -> &[Permission] {
         &self.permissions
     }
 
-    /// The rule of a request. Allocates nothing.
+    /// Finds the rule of a request. Allocates nothing.
     pub fn find(&self, target: &Target<'_>) -> Match<'_> {
         if self.is_empty() {
             return Match::Unmatched(self.unmatched);
@@ -285,8 +285,8 @@ impl Routes {
         self.unless_disputed(written, target, path)
     }
 
-    /// What was found for the path, if the folded path is found to need the same. Of most requests
-    /// nobody has to ask.
+    /// Returns the result for the path, or a dispute if the folded path has different requirements.
+    /// Most requests do not need this second search.
     #[cold]
     fn unless_disputed<'r>(
         &'r self,
@@ -299,7 +299,7 @@ impl Routes {
         if written.asks_for_the_same(&folded) {
             return written;
         }
-        // Small, so that all that is found stays small. There are no more rules than this.
+        // A small type keeps `Match` small. The number of rules fits into it.
         let number = |found: &Match<'_>| {
             found
                 .number()
@@ -311,7 +311,7 @@ impl Routes {
         }
     }
 
-    /// The first rule of a path with these segments.
+    /// Finds the first rule of a path with these segments.
     fn search<S: Comparable>(
         &self,
         hosts: &Hosts,
@@ -330,7 +330,7 @@ impl Routes {
 }
 
 impl Hosts {
-    /// Of rules, and of their segments as they are compared.
+    /// Creates the index of rules with their segments as they are compared.
     fn of(rules: &[Rule], segments: &[Vec<Segment>]) -> Self {
         let (mut exact, mut below) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
         let mut any = Vec::new();
@@ -366,7 +366,7 @@ impl Hosts {
             node.search(segments.clone(), search);
         }
         if self.exact.is_empty() && self.below.is_empty() {
-            // Then `reads_host` is false.
+            // In this case `reads_host` is false.
             return Some(());
         }
         let name = host::read(target.host)?;
@@ -389,7 +389,7 @@ fn tree<'r>(trees: &'r [(Box<str>, Node)], name: &[u8]) -> Option<&'r Node> {
     trees.get(at).map(|(_, node)| node)
 }
 
-/// Where `value` is in `all`; it is added if it is not there.
+/// Returns the index of `value` in `all`; it is added if it is not there.
 fn index_of<T: PartialEq>(all: &mut Vec<T>, value: T) -> usize {
     all.iter().position(|one| *one == value).unwrap_or_else(|| {
         all.push(value);

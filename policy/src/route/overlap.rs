@@ -1,19 +1,19 @@
-//! Rules that meet an earlier one only when letter case, and dots and blanks at a segment's end,
-//! are ignored.
+//! Rules that meet an earlier one only if letter case, and dots and blanks at a segment's end, are
+//! ignored.
 
 use super::fold::{self, Fold};
 use super::rule::{PlaceSpec, Rule};
 use super::segment::Segment;
 use super::{PathCase, RouteRecord, host};
 
-/// A rule whose requests are refused, or fall under another rule, because paths are not told apart
-/// by case.
+/// A rule whose requests are refused, or fall under another rule, because paths are not
+/// distinguished by case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Affected {
     /// The rule's number, from 1.
     pub rule: usize,
-    /// The number of the first earlier rule that takes the rule's own spelling for its own, and
-    /// asks for something else.
+    /// The number of the first earlier rule that matches the rule's own spelling, and has different
+    /// requirements.
     pub by: usize,
 }
 
@@ -24,9 +24,10 @@ struct Folded<'r> {
 }
 
 impl RouteRecord {
-    /// Rules whose own spelling falls under an earlier rule that asks for something else, once it
-    /// is folded. With [`PathCase::Refuse`] such requests are refused, with [`PathCase::Ignore`]
-    /// the earlier rule applies to them, and with [`PathCase::Distinct`] there are none.
+    /// Returns the rules whose own spelling, once folded, falls under an earlier rule with
+    /// different requirements. With [`PathCase::Refuse`] such requests are refused, with
+    /// [`PathCase::Ignore`] the earlier rule applies to them, and with [`PathCase::Distinct`] there
+    /// are none.
     pub fn affected_by_path_case(&self) -> Vec<Affected> {
         if self.path_case == PathCase::Distinct {
             return Vec::new();
@@ -51,7 +52,7 @@ impl RouteRecord {
     }
 }
 
-/// The rule's segments, folded, each where it was: one of nothing but dots and blanks stays.
+/// Returns the rule's segments, folded, each in its place: a segment of only dots and blanks stays.
 fn fold_in_place(rule: &Rule) -> Vec<Segment> {
     let folded = |segment: &Segment| {
         let folded = fold::segments(std::slice::from_ref(segment), Fold::CaseAndEnd).pop();
@@ -61,7 +62,7 @@ fn fold_in_place(rule: &Rule) -> Vec<Segment> {
 }
 
 impl Folded<'_> {
-    /// Whether some path that is spelled as this rule's is the earlier rule's only once it is
+    /// Returns whether a path with this rule's spelling matches the earlier rule only once it is
     /// folded.
     fn is_taken_by(&self, earlier: &Self) -> bool {
         self.meets_only_folded(earlier)

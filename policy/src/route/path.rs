@@ -1,43 +1,43 @@
-//! Paths: what can be read in one way only, and its segments.
+//! Paths that can be read in one way only, and their segments.
 
 use super::fold::{Fold, Folded, is_dots_and_blanks};
 use crate::credential::split_query;
 use crate::percent::{Text, is_well_formed};
 
-/// Why a path could be read in more than one way.
+/// The reason why a path could be read in more than one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Ambiguity {
-    /// `*`, a whole URL, nothing.
+    /// `*`, a whole URL, or an empty path.
     #[error("must begin with `/`")]
     Relative,
-    /// `//`, which some merge.
+    /// `//`, which some readers merge.
     #[error("has an empty segment (`//`)")]
     EmptySegment,
-    /// `.` and `..`, escaped or not, which some resolve.
+    /// `.` and `..`, escaped or not, which some readers resolve.
     #[error("has a segment `.` or `..`, perhaps escaped")]
     DotSegment,
-    /// `%2f`, `%5c` and `\`, which some take for `/`.
+    /// `%2f`, `%5c` and `\`, which some readers take for `/`.
     #[error("has a `\\`, or an escaped `/` or `\\`")]
     Separator,
-    /// `;`, escaped or not, from which on some drop a segment.
+    /// `;`, escaped or not, from which on some readers drop a segment.
     #[error("has a `;`, escaped or not")]
     Semicolon,
-    /// Control characters, escaped or not, at which some stop.
+    /// Control characters, escaped or not, at which some readers stop.
     #[error("has a control character, escaped or not")]
     Control,
-    /// `#` and `?`, escaped or not, at which those stop who undo escapes first.
+    /// `#` and `?`, escaped or not, at which readers stop that decode escapes first.
     #[error("has a `#` or a `?`, escaped or not")]
     Delimiter,
-    /// A blank, at which some stop.
+    /// A blank, at which some readers stop.
     #[error("has a space; write it as `%20`")]
     Blank,
-    /// `%` without two hexadecimal digits.
+    /// A `%` without two hexadecimal digits.
     #[error("has a `%` that is not followed by two hexadecimal digits")]
     Escape,
-    /// Some replace what is not UTF-8.
+    /// Bytes that are not UTF-8, which some readers replace.
     #[error("is not UTF-8 after unescaping")]
     Encoding,
-    /// Whoever undoes escapes a second time reads something else.
+    /// An escaped escape: a reader that decodes escapes a second time reads something else.
     #[error("is still escaped after unescaping")]
     EscapedTwice,
 }
@@ -46,7 +46,7 @@ pub enum Ambiguity {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Path<'a> {
     segments: &'a [u8],
-    /// Whether folding changes nothing, as can be seen at a glance. Of most paths it is true.
+    /// True if a quick check shows that folding changes nothing, as for most paths.
     folded: bool,
 }
 
@@ -67,27 +67,27 @@ impl<'a> Path<'a> {
         Ok(Self { segments, folded })
     }
 
-    /// Whether it has no letter of another case, no dot or blank at a segment's end, nothing
-    /// escaped and nothing but ASCII.
+    /// Returns whether the path has no letter of another case, no dot or blank at a segment's end,
+    /// no escapes and only ASCII.
     pub(super) fn is_folded(self) -> bool {
         self.folded
     }
 
-    /// Its segments, folded.
+    /// Returns the path's segments, folded.
     pub(super) fn folded_segments(self, fold: Fold) -> impl Iterator<Item = Folded<'a>> + Clone {
         self.raw_segments()
             .filter_map(move |segment| Folded::new(segment, fold))
     }
 
-    /// As they are written.
+    /// Returns the segments as they are written.
     pub(super) fn raw_segments(self) -> impl Iterator<Item = &'a [u8]> + Clone {
-        // Checked: the only empty one is behind a slash at the end.
+        // The path was checked: its only empty segment is after a slash at the end.
         self.segments
             .split(is_slash)
             .filter(|segment| !segment.is_empty())
     }
 
-    /// As they are compared.
+    /// Returns the segments as they are compared.
     pub(super) fn segments(self) -> impl Iterator<Item = Text<'a>> + Clone {
         self.raw_segments().map(Text::of_path)
     }
@@ -97,8 +97,8 @@ fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
 
-/// Whether a byte is a character that means nothing but itself to anybody: of most segments all
-/// are. Those of RFC 3986's `pchar`, without `%` and `;`.
+/// Returns whether a byte is a character that every reader takes literally. Most segments have only
+/// these. They are those of RFC 3986's `pchar`, without `%` and `;`.
 const fn is_plain(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
         || matches!(
@@ -107,7 +107,7 @@ const fn is_plain(byte: u8) -> bool {
         )
 }
 
-/// What there is in a segment, as bits: a capital, something that is not plain.
+/// The kinds of bytes in a segment, as bits: capitals, and bytes that are not plain.
 const CAPITAL: u8 = 1;
 const NOT_PLAIN: u8 = 2;
 
@@ -133,7 +133,7 @@ const KINDS: [u8; 256] = {
     kinds
 };
 
-/// Whether folding changes nothing, as can be seen at a glance.
+/// Checks a segment. Returns whether a quick check shows that folding changes nothing.
 fn check(segment: &[u8]) -> Result<bool, Ambiguity> {
     let kinds = segment.iter().fold(0, |kinds, byte| {
         kinds | KINDS.get(usize::from(*byte)).copied().unwrap_or(NOT_PLAIN)
@@ -157,7 +157,8 @@ fn check_closely(segment: &[u8]) -> Result<(), Ambiguity> {
     if text == *"." || text == *".." {
         return Err(Ambiguity::DotSegment);
     }
-    // To an upstream that ignores blanks, or takes other dots for full stops.
+    // An upstream that ignores blanks, or takes other dots for full stops, reads it as a dot
+    // segment.
     let is_run_of_dots = text.bytes().all(|byte| byte == b'.');
     if !is_run_of_dots && is_dots_and_blanks(text.chars()) {
         return Err(Ambiguity::DotSegment);
@@ -179,10 +180,10 @@ fn check_closely(segment: &[u8]) -> Result<(), Ambiguity> {
     check_characters(text.bytes())
 }
 
-/// That all are characters, and none controls anything.
+/// Checks that the bytes are characters, and that none is a control character.
 fn check_characters(mut bytes: impl Iterator<Item = u8>) -> Result<(), Ambiguity> {
     while let Some(first) = bytes.next() {
-        // What its first byte says; whether that is true is not decided here.
+        // The length comes from the first byte; whether it is right is not decided here.
         let len: usize = match first {
             0..0x80 => 1,
             0x80..0xe0 => 2,

@@ -1,4 +1,4 @@
-//! Where a request names its subaccount, and what it says there.
+//! The place where a request names its subaccount, and the subaccount that it names there.
 
 use super::Target;
 use super::path::Path;
@@ -6,31 +6,31 @@ use crate::credential::split_query;
 use crate::percent::{Text, is_well_formed};
 use std::rc::Rc;
 
-/// Where a request names its subaccount.
+/// The place where a request names its subaccount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// In this header; in lower case.
+    /// The header of this name, in lower case.
     Header(Rc<str>),
-    /// In this segment of the path, counted from 0.
+    /// The segment of the path with this index, counted from 0.
     Path(usize),
-    /// In this parameter of the query.
+    /// The parameter of the query with this name.
     Query(Box<str>),
 }
 
-/// What a request says at a place.
+/// The value of a request at a place.
 #[derive(Debug, Clone, Copy)]
 pub enum Named<'t> {
-    /// Nothing.
+    /// No value.
     None,
     /// One text, which is not empty.
     One(Text<'t>),
-    /// Something that can be read in more than one way, or not at all.
+    /// A value that can be read in more than one way, or not at all.
     Unclear,
 }
 
 impl Place {
-    /// What a request says here. `header` is the value of the header, if that is what is meant: all
-    /// its values, joined by commas.
+    /// Returns the request's value at this place. If the place is a header, `header` is its value:
+    /// all of its values, joined by commas.
     pub fn named<'t>(&self, target: &Target<'t>, header: Option<&'t [u8]>) -> Named<'t> {
         match self {
             Self::Header(_) => header.map_or(Named::None, in_header),
@@ -39,7 +39,7 @@ impl Place {
                 .and_then(|path| path.segments().nth(*segment))
             {
                 Some(text) => Named::One(text),
-                // Whoever asks has found a rule with more segments than this.
+                // The caller has found a rule with more segments than this.
                 None => Named::Unclear,
             },
             Self::Query(name) => in_query(target.path, name),
@@ -55,9 +55,9 @@ fn in_header(value: &[u8]) -> Named<'_> {
     Named::One(Text::of_header(value))
 }
 
-/// Pairs are separated by `&`, as in `crate::credential`. Some take `;` for a separator as well,
-/// some end a query at `#`, and some read other names as this one: where they would see another
-/// parameter, or none, it is unclear which one counts.
+/// Reads a parameter of the query. Pairs are separated by `&`, as in `crate::credential`. Some
+/// readers take `;` for a separator as well, some end a query at `#`, and some read other names as
+/// this one. If they would see another parameter, or none, it is unclear which one counts.
 fn in_query<'t>(path: &'t [u8], name: &str) -> Named<'t> {
     let query = split_query(path).1.unwrap_or_default();
     let has_fragment = query.contains(&b'#');
@@ -85,8 +85,9 @@ fn is_named(pair: &[u8], name: &str) -> bool {
     name_of(pair) == *name
 }
 
-/// Whether some would read the pair's name as `name`: without regard to case, without blanks around
-/// it, only up to a `[` or a NUL, with `_` for what cannot be in a variable's name.
+/// Returns whether some readers take the pair's name for `name`: without regard to case, without
+/// blanks around it, only up to a `[` or a NUL, with `_` for characters that a variable's name
+/// cannot have.
 fn resembles(pair: &[u8], name: &str) -> bool {
     let is_blank = |byte: &u8| byte.is_ascii_whitespace();
     let folded = |byte: u8| {

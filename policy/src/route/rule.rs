@@ -1,4 +1,4 @@
-//! Rules: as they are written, and what makes one valid.
+//! Rules as they are written, and the conditions for a valid one.
 
 use super::path::{Ambiguity, Path};
 use super::segment::Segment;
@@ -7,47 +7,47 @@ use crate::permission::Permission;
 use crate::token::{is_method, is_token};
 use std::fmt::Display;
 
-/// Segments of a rule's path.
+/// The highest number of segments of a rule's path.
 const MAX_SEGMENTS: usize = 32;
-/// Bytes in a rule's path as it is written.
+/// The highest number of bytes in a rule's path as it is written.
 const MAX_PATH_LEN: usize = 1024;
-/// Characters in the name of a service, a method or a template's parameter.
+/// The highest number of characters in the name of a service, a method or a template's parameter.
 const MAX_WORD_LEN: usize = 64;
-/// Bytes in the name of a header or a query's parameter.
+/// The highest number of bytes in the name of a header or a query's parameter.
 const MAX_NAME_LEN: usize = 128;
 
 /// A rule as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSpec {
-    /// A host, or `*.` and one; none is any.
+    /// A host, or `*.` and a host; `None` is any host.
     pub host: Option<String>,
-    /// Their names, in their case; none is any.
+    /// The names of the methods, in their case; `None` is any method.
     pub methods: Option<Vec<String>>,
-    /// Which paths.
+    /// The paths.
     pub path: PathSpec,
-    /// Whether requests need no key.
+    /// True if requests need no key.
     pub public: bool,
     /// The service that the key's scope has to have.
     pub service: Option<String>,
     /// The permission that key and owner have to have.
     pub permission: Option<String>,
-    /// Where requests name a subaccount.
+    /// The place in which requests name a subaccount.
     pub subaccount: Option<PlaceSpec>,
 }
 
-/// Which paths a rule is for. Escapes may be used, and need not be.
+/// The paths that a rule is for. They may contain escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathSpec {
-    /// This one.
+    /// Only this path.
     Exact(String),
-    /// This one, and all below.
+    /// This path, and all below it.
     Prefix(String),
-    /// All that have any one segment in place of each `{name}`.
+    /// All paths that have any one segment for each `{name}`.
     Template(String),
 }
 
 impl PathSpec {
-    /// As it is written.
+    /// Returns the path as it is written.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Exact(path) | Self::Prefix(path) | Self::Template(path) => path,
@@ -63,14 +63,14 @@ impl PathSpec {
     }
 }
 
-/// Where requests name a subaccount.
+/// The place in which requests name a subaccount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlaceSpec {
-    /// In this header.
+    /// The header of this name.
     Header(String),
-    /// In this parameter of the rule's template.
+    /// The parameter of the rule's template with this name.
     Path(String),
-    /// In this parameter of the query.
+    /// The parameter of the query with this name.
     Query(String),
 }
 
@@ -82,7 +82,7 @@ pub struct Rule {
     permission: Option<Permission>,
 }
 
-/// The requests that a rule matches. Two rules with the same match the same.
+/// The conditions of a rule. Two rules with the same conditions match the same requests.
 type Matched<'r> = (
     Option<&'r str>,
     Option<Vec<&'r str>>,
@@ -91,7 +91,7 @@ type Matched<'r> = (
 );
 
 impl Rule {
-    /// Checks a rule. The errors are all that there are.
+    /// Checks a rule. Returns all of its errors.
     pub fn new(mut spec: RuleSpec) -> Result<Self, Vec<FieldError>> {
         let mut errors = Errors(Vec::new());
         if let Some(host) = &mut spec.host
@@ -142,7 +142,7 @@ impl Rule {
         }
     }
 
-    /// As it was written, but host and header in lower case.
+    /// Returns the rule as it was written, but with host and header in lower case.
     pub fn spec(&self) -> &RuleSpec {
         &self.spec
     }
@@ -151,13 +151,13 @@ impl Rule {
         &self.segments
     }
 
-    /// What the key and its owner have to hold.
+    /// Returns the permission that the key and its owner have to hold.
     pub fn permission(&self) -> Option<&Permission> {
         self.permission.as_ref()
     }
 
-    /// The methods that it is for, any if there are none. `GET` covers `HEAD`, which upstreams
-    /// answer like it.
+    /// Returns the methods that the rule is for; `None` is any method. `GET` covers `HEAD`, which
+    /// upstreams answer like it.
     pub(super) fn methods(&self) -> Option<impl Iterator<Item = &str>> {
         let methods = self.spec.methods.as_ref()?;
         let has = |method: &str| methods.iter().any(|name| name == method);
@@ -169,12 +169,12 @@ impl Rule {
         matches!(self.spec.path, PathSpec::Prefix(_))
     }
 
-    /// Which of the path's segments is the template's parameter of this name.
+    /// Returns the index of the path's segment that is the template's parameter of this name.
     pub(super) fn position(&self, parameter: &str) -> Option<usize> {
         position(&self.segments, parameter)
     }
 
-    /// Which requests it matches, where its path has these segments.
+    /// Returns the rule's conditions, where its path has these segments.
     pub(super) fn matched<'r>(&'r self, segments: &'r [Segment]) -> Matched<'r> {
         let methods = self.spec.methods.as_ref().map(|methods| {
             let mut methods: Vec<_> = methods.iter().map(String::as_str).collect();
@@ -190,7 +190,7 @@ impl Rule {
     }
 }
 
-/// What is wrong with a rule.
+/// The errors of a rule.
 struct Errors(Vec<FieldError>);
 
 impl Errors {
@@ -266,7 +266,8 @@ fn check_query(name: &str) -> Result<(), String> {
     ))
 }
 
-/// Of a path that could not be read, nothing more is said.
+/// Checks that the path has this parameter. There is no further error for a path that could not be
+/// read.
 fn check_parameter(name: &str, segments: Option<&[Segment]>) -> Result<(), &'static str> {
     if segments.is_none_or(|segments| position(segments, name).is_some()) {
         return Ok(());

@@ -3,14 +3,14 @@
 /// A segment of a rule's path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Segment {
-    /// Itself, its escapes undone.
+    /// A literal segment, with its escapes decoded.
     Literal(Box<str>),
-    /// Any, by this name.
+    /// Any segment, by this name.
     Parameter(Box<str>),
 }
 
 impl Segment {
-    /// The text of a literal segment.
+    /// Returns the text of a literal segment.
     pub(super) fn literal(&self) -> Option<&str> {
         match self {
             Self::Literal(text) => Some(text),

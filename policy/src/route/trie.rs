@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry<'r> {
     rule: &'r Rule,
-    /// How many are before it.
+    /// The number of rules before this one.
     index: usize,
-    /// What is left of its path.
+    /// The rest of the rule's path.
     segments: &'r [Segment],
 }
 
 impl<'r> Entry<'r> {
-    /// A rule, with its segments as they are compared.
+    /// Creates the entry of a rule, with its segments as they are compared.
     pub(super) fn new(index: usize, rule: &'r Rule, segments: &'r [Segment]) -> Self {
         Self {
             rule,
@@ -26,18 +26,18 @@ impl<'r> Entry<'r> {
     }
 }
 
-/// What is left of some paths once the segments above are taken off.
+/// The rest of some paths, without the segments above this node.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     /// The first rule here or below.
     first: usize,
-    /// Segments that are written out, sorted.
+    /// Literal segments, sorted.
     literals: Vec<(Box<str>, Node)>,
     /// A parameter.
     parameter: Option<Box<Node>>,
     /// The rules whose path ends here, in their order.
     ends: Vec<Candidate>,
-    /// The rules for all that is here and below.
+    /// The rules for all paths here and below.
     prefixes: Vec<Candidate>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Node {
 #[derive(Debug, Clone)]
 struct Candidate {
     index: usize,
-    /// `None` is any.
+    /// The methods; `None` is any.
     methods: Option<Box<[Box<str>]>>,
 }
 
@@ -68,13 +68,13 @@ impl Candidate {
     }
 }
 
-/// What is looked for, and what was found so far.
+/// The method to match, and the state of a search.
 #[derive(Debug)]
 pub(super) struct Search<'t> {
     method: &'t [u8],
     /// The first rule that matches, by its index.
     pub(super) found: Option<usize>,
-    /// Nodes and segments that were looked at.
+    /// The number of nodes and segments that were visited.
     #[cfg(test)]
     pub(super) steps: usize,
 }
@@ -96,7 +96,7 @@ impl<'t> Search<'t> {
         }
     }
 
-    /// Whether a rule is before the one that was found.
+    /// Returns whether a rule is before the one that was found.
     fn wants(&self, index: usize) -> bool {
         self.found.is_none_or(|found| index < found)
     }
@@ -115,7 +115,7 @@ impl<'t> Search<'t> {
 }
 
 impl Node {
-    /// The tree of entries in the order of their rules; `None` of none.
+    /// Creates the tree of entries in the order of their rules; `None` if there are no entries.
     pub(super) fn of(entries: &[Entry<'_>]) -> Option<Self> {
         let mut node = Self {
             first: entries.first()?.index,
@@ -147,8 +147,8 @@ impl Node {
         Some(node)
     }
 
-    /// Looks for a rule before the one that was found. As deep as rules are, and no node is met
-    /// twice.
+    /// Looks for a rule before the one that was found. The search is as deep as the rules are, and
+    /// visits no node twice.
     pub(super) fn search<S: Comparable>(
         &self,
         mut segments: impl Iterator<Item = S> + Clone,

@@ -11,14 +11,14 @@ use crate::route::RouteRecord;
 const IMPORTED: u8 = 2;
 const ENDED_OWNERS: u8 = 16;
 
-// The rules have flags of their own in the same byte.
+// The flags of the rules are in the same byte.
 const _: () = assert!(RouteRecord::FLAGS & (IMPORTED | ENDED_OWNERS) == 0);
 
 impl SettingsRecord {
     /// The identifier of the one record.
     pub const ID: [u8; 8] = [0; 8];
 
-    /// The first format that has ended owners. Nodes that read an older one do not know of them.
+    /// The first format that has ended owners. Nodes that read an older one cannot receive them.
     pub const ENDED_OWNERS_FORMAT: u32 = 4;
 
     /// Appends the record to `out`, in one of the formats of `crate::record`.
@@ -35,7 +35,7 @@ impl SettingsRecord {
     }
 
     /// Reads and verifies one whole record, such as [`Records`](crate::record::Records) yields.
-    /// Rules that are not valid are damage.
+    /// Invalid rules count as damage.
     pub fn decode(record: &[u8]) -> Result<Self, Damaged> {
         let (id, body) = verify(Kind::Routes, record)?;
         if id != Self::ID {
