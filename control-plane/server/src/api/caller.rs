@@ -1,4 +1,4 @@
-//! The permission checks of callers: nobody grants what they do not hold.
+//! The permission checks of callers: a caller can grant only permissions that they hold.
 
 use super::error::ApiError;
 use latchkey_model::authority::{Authority, Grants};

@@ -33,7 +33,7 @@ pub(super) enum ApiError {
     Key(Code),
     /// The caller lacks a permission that the request requires.
     MissingPermission {
-        /// The field that would grant it to somebody else, if any.
+        /// The field that would grant it to another user or key, if any.
         field: Option<String>,
         /// A sentence.
         error: String,

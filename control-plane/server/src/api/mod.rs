@@ -208,7 +208,7 @@ fn account_calls() -> Calls {
         .routes(routes!(services::get, services::edit, services::delete))
 }
 
-/// Routes the calls about nodes and what they share.
+/// Routes the calls about nodes and their shared settings.
 fn gateway_calls() -> Calls {
     Calls::new()
         .routes(routes!(tiers::get, tiers::put))

@@ -21,7 +21,7 @@ pub(crate) struct Ages {
     pub(crate) usage: i64,
 }
 
-/// Starts at once, and continues until `stop`.
+/// Starts the cleanup task, which runs until `stop`.
 pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, ages: Ages, mut stop: Stop) {
     tokio::spawn(async move {
         tokio::select! {
@@ -40,8 +40,7 @@ async fn tidy(store: Store, clock: Arc<dyn Clock>, ages: Ages) {
         if minute % 60 == 0 {
             told(store.tidy_windows(clock.now()).await);
             told(store.tidy_processes().await);
-            // Before secrets, so that no key is deleted while nodes are being sent the removal of
-            // its secret.
+            // Before secrets, so that no secret is deleted while nodes are being sent its removal.
             told(store.tidy_revoked(clock.now(), ages.revoked_keys).await);
             told(store.tidy_secrets(clock.now()).await);
             told(store.tidy_repeatable_calls(clock.now()).await);

@@ -15,7 +15,6 @@ pub(crate) const MAX_KEYS: usize = 10_000;
 
 /// The maximum number of secrets of one key with a last use in a report, because at most this many
 /// are valid at a time.
-/// time.
 const MAX_LAST_USES: usize = 2;
 
 /// Validates a report: all of it, or an error. It is not checked that the keys exist.

@@ -12,7 +12,7 @@ use crate::stop::Stop;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Starts at once, and continues until `stop`.
+/// Starts the task, which runs until `stop`.
 pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
     tokio::spawn(async move {
         tokio::select! {
