@@ -1,5 +1,4 @@
-//! From where a key may be used: the rules of its IP lists, each with addresses on both sides of
-//! it.
+//! The rules of a key's IP lists, each with addresses on both sides of it.
 //!
 //! Envoy trusts one proxy in front here, so a request comes from the last address of
 //! `x-forwarded-for`.
@@ -150,8 +149,7 @@ async fn without_a_trusted_proxy_the_address_is_the_connections() {
     );
 }
 
-/// Entries that Envoy does not read, so that it goes by the proxy's address, which here is the
-/// test's own.
+/// Entries that Envoy cannot read. It then uses the proxy's address, which here is the test's own.
 const NO_ADDRESS: [&str; 9] = [
     "203.0.113.9:4711",
     "[2001:db8::1]:443",
@@ -164,8 +162,8 @@ const NO_ADDRESS: [&str; 9] = [
     "",
 ];
 
-/// With `client_address`, on keys with a deny list, an allow list of the proxy, one of the client,
-/// and without lists.
+/// Creates four keys: with a deny list, with an allow list of the proxy, with an allow list of the
+/// client, and with no enabled entry.
 async fn lists(gateway: &Gateway) -> [String; 4] {
     let mut keys = Vec::new();
     for (name, allowed, denied) in [
@@ -213,12 +211,12 @@ async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
         });
         let gateway = gateway.start().await;
         let keys = lists(&gateway).await;
-        // With two hops another proxy has appended itself.
+        // With two hops another proxy has appended its address.
         let inner = if hops == 1 { "" } else { ", 192.0.2.77" };
         let refused = ["ip_denied", "ip_denied", "ip_denied", ""];
         for entry in NO_ADDRESS {
             let value = format!("{entry}{inner}");
-            // To Envoy an empty element at the end is none, so that the one before it counts.
+            // Envoy ignores an empty element at the end, so that the one before it counts.
             let before = format!("198.51.100.1, {value}");
             assert_eq!(
                 codes(&gateway, &keys, &[&value]).await,
@@ -231,7 +229,7 @@ async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
                 "{hops} {before}"
             );
             if !value.is_empty() {
-                // Envoy passes over a header without a value.
+                // Envoy ignores a header without a value.
                 assert_eq!(
                     codes(&gateway, &keys, &["198.51.100.1", &value]).await,
                     refused,
@@ -253,8 +251,8 @@ async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
                 expected,
                 "{hops} {value}"
             );
-            // What stands before the trusted entry does not count, in the same header or in one
-            // before.
+            // Elements before the trusted entry do not count, in the same header or in an earlier
+            // one.
             assert_eq!(
                 codes(&gateway, &keys, &[&format!("unknown, {value}")]).await,
                 expected,
@@ -295,7 +293,8 @@ async fn without_remote_address_the_last_entry_counts_as_well() {
     );
 }
 
-/// As docs/tutorials/harden-the-listener.md describes a gateway without `client_address`.
+/// Checks a gateway without `client_address`, as docs/tutorials/harden-the-listener.md describes
+/// it.
 #[tokio::test]
 async fn without_client_address_the_proxys_own_address_counts() {
     let gateway = gateway().await;

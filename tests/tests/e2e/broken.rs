@@ -1,4 +1,4 @@
-//! A filter that Envoy skips, for whatever reason, admits nothing.
+//! A filter that Envoy skips, for any reason, admits nothing.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use serde_json::json;
 
 const POLICIES: [FailurePolicy; 2] = [FailurePolicy::FailClosed, FailurePolicy::FailReload];
 
-/// Longer than Envoy's pause before it makes a new VM, which is a second by default.
+/// A limit longer than Envoy's pause before it creates a new VM, which is a second by default.
 const RELOADED: Duration = Duration::from_secs(15);
 
-/// Enough that every worker gets some.
+/// The number of connections; enough that every worker gets some.
 const CONNECTIONS: usize = 40;
 
 fn faulty(policy: FailurePolicy, fault: serde_json::Value) -> GatewayBuilder {
@@ -26,8 +26,7 @@ fn faulty(policy: FailurePolicy, fault: serde_json::Value) -> GatewayBuilder {
         .without_waiting()
 }
 
-/// Each request on a connection of its own, without a valid key. None may get 200, whichever worker
-/// it meets.
+/// Sends requests without a valid key, each on a new connection. None may get 200 from any worker.
 async fn assert_admits_nothing(gateway: &Gateway, when: &str) {
     let unknown = crate::unknown_key();
     for connection in 0..CONNECTIONS {
@@ -60,7 +59,7 @@ async fn a_filter_that_is_not_configured_admits_nothing(how: &str) {
                 Ok(gateway) => {
                     assert_ne!(call, 1, "{when}: a canary that fails stops the listener");
                     assert_admits_nothing(&gateway, &when).await;
-                    // Once more when the workers have had time for whatever they do to recover.
+                    // Checks again when the workers have had time to recover.
                     let _ = tokio::time::timeout(Duration::from_secs(3), gateway.ready()).await;
                     assert_admits_nothing(&gateway, &when).await;
                 }
@@ -130,7 +129,7 @@ async fn crashed(policy: FailurePolicy) -> (Gateway, String) {
     (gateway, key)
 }
 
-/// The status of a request on a connection of its own; 0 if the connection was closed.
+/// Returns the status of a request on a new connection; 0 if the connection was closed.
 async fn status(gateway: &Gateway, key: &str) -> u16 {
     let request = http_client()
         .get(gateway.envoy.url("/"))

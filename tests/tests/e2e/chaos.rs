@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use latchkey_tests::{Process, chaos_binary, eventually};
 
-/// For how long faults are made: each kind comes up about once.
+/// The duration of faults in seconds: each kind happens about once.
 const SECONDS: &str = "15";
 
-/// The trial ends itself long before.
+/// The timeout of the trial, which ends long before.
 const LIMIT: Duration = Duration::from_secs(240);
 
 #[tokio::test]

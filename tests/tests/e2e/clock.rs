@@ -1,4 +1,4 @@
-//! The time, and the calendar's windows in it.
+//! The current time, and the calendar windows that contain it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use anyhow::ensure;
 use latchkey_policy::limit::Window;
 use latchkey_tests::eventually;
 
-/// Unix time in seconds.
+/// Returns the Unix time in seconds.
 pub(crate) fn now() -> i64 {
     i64::try_from(
         SystemTime::now()
@@ -17,13 +17,12 @@ pub(crate) fn now() -> i64 {
     .unwrap()
 }
 
-/// When the window that it is now is over, in Unix seconds.
+/// Returns the end of the current window, in Unix seconds.
 pub(crate) fn end(window: Window) -> i64 {
     window.end(window.number(now()))
 }
 
-/// Waits until at least so many seconds are left of the window, so that it does not turn in the
-/// midst of a test.
+/// Waits until at least `seconds` are left in the window, so that it does not end during a test.
 pub(crate) async fn time_in(window: Window, seconds: u32) {
     let enough = eventually(Duration::from_secs(u64::from(seconds) + 2), async || {
         let left = end(window) - now();

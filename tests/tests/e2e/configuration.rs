@@ -1,4 +1,4 @@
-//! What an operator can set in the plugin's configuration, seen from outside.
+//! The settings of the plugin's configuration, seen from outside.
 
 use std::time::Duration;
 

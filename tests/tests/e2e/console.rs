@@ -19,17 +19,17 @@ mod wizard;
 use latchkey_tests::{Browser, ControlPlane, Gateway, http_client};
 use reqwest::header::{CONTENT_TYPE, COOKIE};
 
-/// The cookie of a session.
+/// The name of the session cookie.
 const SESSION: &str = "latchkey_session";
 
-/// A gateway, and a browser in which its administrator is at the list of keys.
+/// Starts a gateway, and a browser whose administrator is at the list of keys.
 async fn start() -> (Gateway, Browser) {
     let gateway = Gateway::start().await;
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
     (gateway, browser)
 }
 
-/// A browser in which somebody is at the list of keys.
+/// Starts a browser, logs in, and goes to the list of keys.
 async fn browser_of(control_plane: &ControlPlane, credentials: (&str, &str)) -> Browser {
     let browser = Browser::start(control_plane.url("")).await;
     log_in(&browser, credentials).await;
@@ -44,7 +44,7 @@ async fn log_in(browser: &Browser, (email, password): (&str, &str)) {
     browser.sends("Log in").await;
 }
 
-/// The page for logging in, by why one is there and where it leads on to.
+/// Returns the path of the login page, with the reason for it and the next page.
 fn login_page(parameters: &[(&str, &str)]) -> String {
     format!(
         "/console/login?{}",
@@ -59,7 +59,7 @@ struct Session {
 }
 
 impl Session {
-    /// The one that is open in a browser.
+    /// Returns the session that is open in a browser.
     async fn of(browser: &Browser) -> Self {
         let cookie = browser.cookie(SESSION).await.unwrap();
         let script = r#"return document.querySelector("input[name=csrf]").value"#;
@@ -73,7 +73,7 @@ impl Session {
         Self { cookie, csrf }
     }
 
-    /// What a GET answers.
+    /// Sends a GET.
     async fn get(&self, control_plane: &ControlPlane, path: &str) -> reqwest::Response {
         let request = http_client()
             .get(control_plane.url(path))
@@ -81,7 +81,7 @@ impl Session {
         request.send().await.unwrap()
     }
 
-    /// What a form answers, with the session's token or without, or another's.
+    /// Sends a form with this session's token, with another session's, or without one.
     async fn post(
         &self,
         control_plane: &ControlPlane,

@@ -1,5 +1,5 @@
-//! The API answers as its description says, whatever it is sent: Schemathesis against a control
-//! plane without nodes.
+//! The API answers any request as its description says: Schemathesis runs against a control plane
+//! without nodes.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,14 +9,15 @@ use latchkey_tests::{
     ControlPlane, ControlPlaneOptions, Process, eventually, schemathesis, workspace,
 };
 
-/// It takes about a minute; on a busy machine more.
+/// The time that a run may take. It takes about a minute, and longer on a busy machine.
 const RUN: Duration = Duration::from_secs(600);
 
 #[tokio::test]
 async fn the_api_keeps_to_its_description() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = ControlPlaneOptions::on_free_ports(dir.path()).unwrap();
-    // It asks much more than people do; and each of its logins can come from an address of its own.
+    // It sends many more requests than people do, and each of its logins can come from a different
+    // address.
     let settings = [
         ("LATCHKEY_CALLS_PER_MINUTE", "0"),
         ("LATCHKEY_TRUSTED_HOPS", "1"),
@@ -42,7 +43,7 @@ async fn the_api_keeps_to_its_description() {
         .env("LATCHKEY_URL", control_plane.url(""))
         .env("LATCHKEY_ADMIN_EMAIL", email)
         .env("LATCHKEY_ADMIN_PASSWORD", password)
-        // It leaves its own files where it runs, and nothing beside the hooks.
+        // It writes its own files to its working directory, and none to the directory of the hooks.
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(dir.path());
     let report = dir.path().join("report");

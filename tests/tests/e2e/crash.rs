@@ -1,5 +1,5 @@
-//! A control plane that is killed in the middle of changes: what it has answered holds, and what
-//! Envoy decides by is what the database says.
+//! A control plane that is killed during changes. The changes that it has answered persist, and
+//! Envoy decides according to the database.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 const ROUNDS: u64 = 20;
 const CLIENTS: u64 = 16;
 
-/// Live keys of one client; with more it makes none.
+/// The number of live keys of a client, beyond which it creates no more.
 const LIVE: usize = 15;
 
-/// Keys of earlier rounds that each client looks at after every round.
+/// The number of earlier rounds' keys that each client checks after every round.
 const SAMPLE: usize = 8;
 
-/// What is known of a key.
+/// The known state of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     name: String,
@@ -33,13 +33,13 @@ struct State {
 struct Key {
     made: CreatedKey,
     state: State,
-    /// What it is if the change that was under way was made.
+    /// The state of the key if the unanswered change was made.
     doubt: Option<State>,
     /// The last round in which it was changed.
     round: u64,
 }
 
-/// Where it all is.
+/// The addresses and the session of the test.
 #[derive(Debug, Clone)]
 struct Place {
     api: String,
@@ -49,11 +49,11 @@ struct Place {
 }
 
 impl Place {
-    /// `data` of the answer; none if it did not come, which says nothing about what became of the
-    /// call.
+    /// Makes a call, and returns the response's `data`. Returns none without a response, and then
+    /// the call may or may not have been executed.
     ///
     /// # Panics
-    /// When the call is refused.
+    /// Panics when the call is refused.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Option<Value> {
         let call = self
             .http
@@ -78,7 +78,7 @@ impl Place {
     }
 }
 
-/// Somebody who manages keys of their own, and remembers what they were answered.
+/// A client that manages its own keys, and remembers the answers to its calls.
 #[derive(Debug)]
 struct Client {
     number: u64,
@@ -94,7 +94,7 @@ impl Client {
         format!("client {}, name {}", self.number, self.made)
     }
 
-    /// How long it waits for Envoy: not at all, mostly, so that there is more to interrupt.
+    /// Returns the time to wait for Envoy. It is mostly 0, so that there is more to interrupt.
     fn wait(&mut self) -> String {
         format!("wait_ms={}", self.chance.pick(&[0, 0, 50]))
     }
@@ -171,9 +171,9 @@ impl Client {
         Some(())
     }
 
-    /// Holds the store to what was answered, and Envoy to the store: all that was changed in
-    /// `round` or later, and some of the others. Returns how many keys passed at Envoy, and how
-    /// many were refused as revoked.
+    /// Checks the store against the answers, and Envoy against the store: all keys that were
+    /// changed in `round` or later, and some of the others. Returns the number of keys that passed
+    /// at Envoy, and the number that were refused as revoked.
     async fn verify(mut self, round: u64) -> (Self, [usize; 2]) {
         let mut some: Vec<_> = (0..self.keys.len())
             .filter(|&key| self.keys[key].round >= round)
@@ -206,19 +206,20 @@ impl Client {
 }
 
 impl Key {
-    /// The change was made.
+    /// Notes that the unanswered change was made.
     fn settle(&mut self) {
         if let Some(then) = self.doubt.take() {
             self.state = then;
         }
     }
 
-    /// What the API tells is what was answered, with or without what was under way.
+    /// Checks that the API shows the state that was answered, with or without the unanswered
+    /// change.
     fn holds(&mut self, told: &Value) {
         let revoked = told["revoked_at"].is_string();
         let told = State {
             name: told["name"].as_str().unwrap().to_owned(),
-            // A revoked key is told as inactive, whatever it was.
+            // The API shows a revoked key as inactive, whatever it was before.
             active: told["active"] == true || revoked && self.state.active,
             revoked,
         };
@@ -234,7 +235,7 @@ impl Key {
     }
 }
 
-/// All at once; the clients come back in any order.
+/// Runs all clients at once. They come back in any order.
 async fn all<T>(clients: Vec<Client>, act: impl Fn(Client) -> T) -> Vec<T::Output>
 where
     T: Future<Output: Send + 'static> + Send + 'static,
@@ -289,7 +290,7 @@ async fn what_was_answered_outlasts_every_crash() {
         gateway.control_plane.kill();
         clients = working.await.unwrap();
         gateway.control_plane.start().await.unwrap();
-        // It fails if the database is not whole.
+        // It fails if the database is damaged.
         let backup = gateway.dir().join(format!("after-{round}.db"));
         gateway
             .control_plane

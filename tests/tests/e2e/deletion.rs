@@ -1,4 +1,4 @@
-//! Users with many keys are deleted: at once, and without anybody having to wait.
+//! Deletion of users with many keys: it is immediate, and delays nobody else.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 
 const CONNECTIONS: usize = 32;
 
-/// Keys in one call.
+/// The number of keys in one call.
 const IMPORTED: usize = 1_000;
 
-/// The key of that number, which depends on nothing else.
+/// Returns the key with that number, which depends on nothing else.
 fn secret(number: usize) -> String {
     let fill = |bytes: &mut [u8]| {
         let mut digest = KeyDigest::of(&number.to_le_bytes()).0.into_iter().cycle();
         bytes.fill_with(|| digest.next().unwrap());
-        // Bytes that are drawn again would be the same.
+        // The generator would draw again for other bytes.
         bytes.iter_mut().for_each(|byte| *byte %= 128);
         Ok::<_, std::convert::Infallible>(())
     };
@@ -25,7 +25,7 @@ fn secret(number: usize) -> String {
     key.expose().to_owned()
 }
 
-/// Makes a user with so many keys, `distinct` ones with a policy each.
+/// Creates a user with `keys` keys, of which `distinct` have a policy each.
 async fn user_with_keys(control_plane: &ControlPlane, keys: usize, distinct: bool) -> User {
     let user = json!({ "email": "zoe@example.com", "roles": ["admin"] });
     let user = control_plane.create_user(user).await.unwrap();
@@ -45,19 +45,19 @@ async fn user_with_keys(control_plane: &ControlPlane, keys: usize, distinct: boo
     user
 }
 
-/// What was seen of a deletion.
+/// The measured durations of a deletion.
 #[derive(Debug)]
 struct Seen {
-    /// Until the call was answered.
+    /// The time until the call was answered.
     answered: Duration,
-    /// Until the last key's row was removed.
+    /// The time until the last key's row was removed.
     removed: Duration,
-    /// How long the changes of others took meanwhile.
+    /// The durations of other users' changes during the deletion.
     others: Vec<Duration>,
 }
 
-/// Deletes the user, and has somebody else make keys until all of theirs are removed. The answer
-/// must be true.
+/// Deletes the user, while another user creates keys until all of the deleted user's keys are
+/// removed. Also checks that the answer is true.
 async fn delete(gateway: &Gateway, user: &User, keys: usize) -> Seen {
     let control_plane = &gateway.control_plane;
     let path = format!("/v1/users/{}", user.user_id);
@@ -104,7 +104,7 @@ async fn no_key_of_deleted_user_passes_after_the_answer() {
     const KEYS: usize = 5_000;
     let gateway = Gateway::start().await;
     let user = user_with_keys(&gateway.control_plane, KEYS, true).await;
-    // Those that are removed last, and first.
+    // Includes the keys that are removed last, and those that are removed first.
     let requests = (0..CONNECTIONS).map(|number| {
         let number = if number % 2 == 0 {
             KEYS - 1 - number
@@ -157,7 +157,7 @@ async fn no_key_of_deleted_user_passes_after_the_answer() {
     );
 }
 
-/// A key that somebody else made meanwhile.
+/// Creates a key as another user during the deletion.
 async fn made(gateway: &Gateway) -> String {
     let keys = gateway.control_plane.get("/v1/keys?limit=1").await.unwrap();
     assert!(
@@ -170,7 +170,7 @@ async fn made(gateway: &Gateway) -> String {
     keys["keys"][0]["key_id"].as_str().unwrap().to_owned()
 }
 
-/// Of a release build: `cargo build --release --bins`, then `cargo test --release --package
+/// Needs a release build: `cargo build --release --bins`, then `cargo test --release --package
 /// latchkey-tests --test e2e -- --ignored deletion --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it measures, which takes a quiet machine and minutes"]

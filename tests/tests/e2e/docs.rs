@@ -1,5 +1,5 @@
-//! The commands in the docs: each page's `sh` blocks run in order, in one shell, beside a demo made
-//! for the page.
+//! The commands in the docs: each page's `sh` blocks run in order, in one shell, with a demo that
+//! is started for the page.
 //!
 //! Comments directly before a block say more about it:
 //! - `<!-- prints: TEXT -->`: the block's output contains the text. May be repeated.

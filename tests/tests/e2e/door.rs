@@ -1,4 +1,4 @@
-//! What passes at the door, and what does not.
+//! The authentication of requests: which credentials pass, and which do not.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn a_key_admits_and_its_absence_does_not() {
     assert!(!gateway.logs().contains(&key.api_key));
 }
 
-/// One request as bytes, for what HTTP clients do not send. The answer's status and body.
+/// Sends one request as bytes that HTTP clients would not send. Returns the status and the body.
 async fn send_raw(gateway: &Gateway, headers: &[u8]) -> (u16, Value) {
     let request = [b"GET / HTTP/1.1\r\nhost: gateway\r\n", headers, b"\r\n"].concat();
     let answer = Connection::to(gateway.envoy.gateway())
@@ -238,7 +238,7 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
         }
     }
 
-    // Each verdict is in a metric and in the access log; no key is in any log or on any page.
+    // Each verdict is in a metric and in the access log. No key is in any log or on any page.
     let refused = table
         .iter()
         .filter(|(.., code)| *code == "malformed_key")
@@ -372,8 +372,8 @@ async fn an_expired_key_is_refused_from_the_very_second_on() {
     assert!(admitted > 0);
 }
 
-/// Clients of other services send a credential of theirs beside the key: it cannot be a key here,
-/// and is the upstream's.
+/// Clients of other services send another credential with the key: it cannot be a key here, and
+/// belongs to the upstream.
 #[tokio::test]
 async fn a_foreign_credential_beside_a_key_reaches_the_upstream() {
     let gateway = Gateway::start().await;

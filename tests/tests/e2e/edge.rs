@@ -1,4 +1,4 @@
-//! What the shipped configuration sets for an Envoy to which clients connect directly.
+//! The settings of the shipped configuration for an Envoy to which clients connect directly.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ async fn key(gateway: &Gateway, per_minute: u32) -> CreatedKey {
     gateway.control_plane.create_key(key).await.unwrap()
 }
 
-/// What a browser sends ahead of a request with a key.
+/// Sends the preflight of a browser's request with a key.
 async fn preflight(gateway: &Gateway, origin: &str) -> (u16, HeaderMap) {
     let request = http_client().request(Method::OPTIONS, gateway.envoy.url("/"));
     let request = request
@@ -175,11 +175,12 @@ async fn ask_over_http2(gateway: &Gateway, headers: &[(&str, &str)]) -> Answer {
     }
 }
 
-/// A client that has Envoy's settings, and how many requests these let it have open at a time.
+/// Opens an HTTP/2 client that has received Envoy's settings. Returns it with the number of
+/// requests that these let it have open at a time.
 async fn http2(gateway: SocketAddr) -> (h2::client::SendRequest<axum::body::Bytes>, usize) {
     let stream = TcpStream::connect(gateway).await.unwrap();
     let (mut client, mut connection) = h2::client::handshake(stream).await.unwrap();
-    // A ping is answered behind the settings.
+    // A ping is answered after the settings.
     let mut ping = connection.ping_pong().unwrap();
     let (told, settings) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
@@ -290,6 +291,6 @@ async fn connections_beyond_the_limit_are_closed() {
         }
         open.push(stream);
     }
-    // The test's own client may hold one as well.
+    // The test's own client may hold one of the connections.
     assert!((3..=4).contains(&refused), "{refused} of 6 were refused");
 }

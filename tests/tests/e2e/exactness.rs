@@ -1,4 +1,4 @@
-//! Limits are exact in one Envoy, however many workers and connections there are.
+//! Limits are exact in one Envoy, for any number of workers and connections.
 
 use latchkey_policy::limit::Window;
 use latchkey_tests::{Gateway, Tally, burst};
@@ -10,7 +10,7 @@ use crate::clock::time_in;
 const WORKERS: u32 = 4;
 const CONNECTIONS: usize = 64;
 const RUNS: usize = 20;
-/// Requests beyond the limit.
+/// The number of requests beyond the limit.
 const TOO_MANY: usize = 300;
 
 async fn gateway() -> Gateway {
@@ -20,7 +20,8 @@ async fn gateway() -> Gateway {
         .await
 }
 
-/// What became of `limit` requests and some more with a new key that has these limits.
+/// Sends `limit` requests and some more with a new key that has these limits, and returns the
+/// number of answers with each status.
 async fn run(gateway: &Gateway, name: &str, limits: &Value, limit: usize) -> Tally {
     let key = json!({ "name": name, "limits": limits });
     let key = gateway.control_plane.create_key(key).await.unwrap().api_key;

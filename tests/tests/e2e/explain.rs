@@ -1,4 +1,4 @@
-//! `POST /v1/explain` and the filter come to the same verdict on every request.
+//! `POST /v1/explain` and the filter return the same verdict on every request.
 
 mod world;
 
@@ -15,8 +15,7 @@ const REQUESTS: usize = 10_000;
 const CONNECTIONS: usize = 8;
 const SEED: u64 = 3;
 
-/// The verdict as the answer shows it. Only the filter says who is calling, and on a public route
-/// it does not.
+/// Returns the verdict's code. Only the filter reports the identity, and not on a public route.
 fn code(answer: &Answer) -> &str {
     match (
         answer.status,
@@ -28,7 +27,7 @@ fn code(answer: &Answer) -> &str {
     }
 }
 
-/// Envoy leaves paths as they are here, so that what is described is what the filter sees.
+/// Envoy does not normalize paths here, so that the described path is the one that the filter sees.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn explain_and_the_filter_agree_on_ten_thousand_requests() {
     let gateway = Gateway::builder().envoy(|envoy| {
@@ -50,14 +49,14 @@ async fn explain_and_the_filter_agree_on_ten_thousand_requests() {
         *codes.entry(code).or_default() += 1;
     }
     println!("{codes:?}");
-    // All but `not_ready`.
+    // The requests have produced every code but `not_ready`.
     assert!(
         codes.len() == 13 && codes.values().all(|count| *count >= REQUESTS / 200),
         "{codes:?}"
     );
 }
 
-/// Sends each request, and asks for its verdict; the codes.
+/// Sends each request, also explains it, and returns the codes.
 async fn compare(gateway: Arc<Gateway>, requests: Vec<Asked>) -> Vec<String> {
     let mut connection = Connection::to(gateway.envoy.gateway());
     let mut codes = Vec::new();

@@ -1,4 +1,4 @@
-//! Limits over several Envoys, and over the lives of one.
+//! Limits over several Envoys, and over the restarts of one.
 
 use std::time::{Duration, Instant};
 
@@ -22,10 +22,10 @@ async fn send(envoy: &Envoy, key: &str, count: usize, status: u16) {
     }
 }
 
-/// Waits until no more than `rest` requests pass, as far as Envoy has been told.
+/// Waits until Envoy has learned that exactly `remaining` requests are left.
 async fn is_told(gateway: &Gateway, key: &str, remaining: i64) {
     let told = eventually(TOLD, async || {
-        // This one takes none: no service has this name.
+        // This request is not counted: no service has this name.
         let answer = gateway.ask("/nowhere", Some(key)).await;
         ensure!(answer.code() == "out_of_scope", "{}", answer.body);
         let left = answer
@@ -81,12 +81,13 @@ async fn day_and_month_go_on_where_they_were_when_envoy_or_the_control_plane_beg
 }
 
 const LIMIT: u64 = 2_000;
-/// Requests a second at each Envoy.
+/// The rate at each Envoy, in requests per second.
 const RATE: u32 = 300;
-/// How late an Envoy learns of what another admitted.
+/// The delay until an Envoy learns of requests that another admitted.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// Sends requests at the rate until one is refused. How many passed, and how many a second.
+/// Sends requests at the rate until one is refused. Returns the number that passed, and the number
+/// per second.
 async fn paced(envoy: &Envoy, key: &str) -> (u64, f64) {
     let request = request("GET", "/", &[("x-api-key", key)]);
     let mut connection = Connection::to(envoy.gateway());
@@ -103,13 +104,14 @@ async fn paced(envoy: &Envoy, key: &str) -> (u64, f64) {
 }
 
 /// Three Envoys together admit the limit L, and beyond it no more than each of them may admit
-/// before it has heard of the others' requests. When the last request of L has passed, every node
-/// knows of all that the others admitted earlier than D = 1 s ago, so what a node does not know of
-/// is what the others admitted within D:
+/// before it learns of the others' requests. When the last request of L has passed, every node
+/// knows of all requests that the others admitted earlier than D = 1 s ago. So it does not know of
+/// the requests that the others admitted within D:
 ///
 /// total ≤ L + Σ over the other nodes of (rate of the node × D)
 ///
-/// The rate is the one that was measured: what the node admitted, over the time in which it did.
+/// The rate is the measured one: the requests that the node admitted, divided by the time in which
+/// it did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_envoys_overshoot_a_limit_by_what_two_admit_in_a_second_at_most() {
     let gateway = Gateway::start().await;
@@ -125,7 +127,8 @@ async fn three_envoys_overshoot_a_limit_by_what_two_admit_in_a_second_at_most() 
     let nodes: [(u64, f64); 3] = tokio::join!(first, second, third).into();
     let total: u64 = nodes.iter().map(|(passed, _)| passed).sum();
     let rates = nodes.map(|(_, rate)| rate);
-    // Whichever node was the last to admit a request, the others are all but one.
+    // The sum leaves out the node that was the last to admit a request. It may be any, so the
+    // slowest is left out.
     let slowest = rates.iter().copied().fold(f64::INFINITY, f64::min);
     let others = rates.iter().sum::<f64>() - slowest;
     let bound = LIMIT as f64 + others * DELAY.as_secs_f64();

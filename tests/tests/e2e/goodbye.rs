@@ -1,5 +1,5 @@
-//! Envoys that end, stand still or change their record format, with a control plane that knows all
-//! messages.
+//! Envoys that end, are suspended or change their record format, with a control plane that knows
+//! all messages.
 
 use std::time::Duration;
 
@@ -34,8 +34,7 @@ async fn stopped_envoy_is_forgotten_at_once() {
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (0, 0));
 }
 
-/// Of workers without requests each could have the stream; only the main thread's is the last to
-/// end.
+/// Each of several idle workers could have the stream, but only the main thread is the last to end.
 #[tokio::test]
 async fn envoy_with_idle_workers_is_forgotten_at_once() {
     let mut gateway = Gateway::builder()
@@ -59,7 +58,7 @@ async fn envoy_with_idle_workers_is_forgotten_at_once() {
     is_forgotten_at_once(&gateway).await;
 }
 
-/// While a listener is drained its workers serve on, so nobody says goodbye.
+/// The workers of a draining listener continue to serve, so nobody says goodbye.
 #[tokio::test]
 async fn drained_listeners_are_no_goodbye() {
     let gateway = Gateway::start().await;
@@ -81,12 +80,13 @@ async fn limit_is_exact_while_the_record_format_changes() {
     })
     .await;
     used_today(&gateway, &key.key_id, admitted).await;
-    // Until the old listener's drain has ended each format has a stream, and one of them reports.
+    // Until the old listener's drain has ended, each format has a stream, and one of them reports.
     tokio::time::sleep(Duration::from_secs(4)).await;
     used_today(&gateway, &key.key_id, admitted).await;
 }
 
-/// A process that stood still does not trust what waited in its sockets meanwhile.
+/// A process that was suspended does not trust messages that waited in its sockets during that
+/// time.
 #[tokio::test]
 async fn envoy_that_was_stopped_for_longer_than_its_limit_serves_nothing_old() {
     let limit =

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::Channel;
 
-/// A call through the gateway, of whatever service there is in this workspace. Its status.
+/// Calls a gRPC service of this workspace through the gateway, and returns the status.
 async fn call(gateway: &Gateway, key: Option<&str>) -> tonic::Status {
     let channel = Channel::from_shared(gateway.envoy.url(""))
         .unwrap()
@@ -53,7 +53,7 @@ async fn refusals_are_grpc_statuses_and_a_limit_is_no_outage() {
     assert_eq!(call(&empty, Some(&limited)).await.code(), Code::Unavailable);
 }
 
-/// The HTTP status of a request without a key, and the gRPC status.
+/// Returns the HTTP status and the gRPC status of a request without a key.
 async fn refused(gateway: &Gateway, content_type: &'static str) -> (u16, Option<String>) {
     let stream = TcpStream::connect(gateway.envoy.gateway()).await.unwrap();
     let (mut client, connection) = h2::client::handshake(stream).await.unwrap();

@@ -11,10 +11,11 @@ use serde_json::json;
 
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// From the update until the old listener's workers have ended.
+/// The time from the update until the old listener's workers have ended.
 const WATCHED: Duration = Duration::from_secs(5);
 
-/// Without a handover the lease has to expire, which takes three seconds.
+/// The bound for a revocation. Without a handover the lease has to expire, which takes three
+/// seconds.
 const LIMIT: Duration = Duration::from_millis(500);
 
 async fn gateway() -> Gateway {
@@ -26,7 +27,7 @@ async fn gateway() -> Gateway {
     Gateway::builder().envoy(envoy).start().await
 }
 
-/// Revokes one key after the other while the old listener is drained; the longest that one took.
+/// Revokes one key after the other while the old listener is drained. Returns the longest duration.
 async fn longest_revocation(gateway: &Gateway) -> Duration {
     let (begin, mut longest) = (Instant::now(), Duration::ZERO);
     while begin.elapsed() < WATCHED {
@@ -141,7 +142,7 @@ async fn usage_is_complete_when_envoy_is_stopped() {
         let requests = vec![request("GET", "/", &[("x-api-key", &key.api_key)]); 8];
         let load = Fire::open(gateway.envoy.gateway(), requests);
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        // Answered before the stop, so counted.
+        // These requests were answered before the stop, so they are counted.
         let answered = load
             .cease()
             .await

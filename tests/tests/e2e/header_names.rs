@@ -1,18 +1,19 @@
-//! Other spellings of header names that belong to the filter, at an upstream that folds names as
-//! CGI does, which is what PHP and others do: what arrives there as the identity or as the
-//! subaccount is what the filter has checked.
+//! Other spellings of header names that belong to the filter. The upstream folds names as CGI does,
+//! like PHP and others. The identity and the subaccount that arrive there are those that the filter
+//! has checked.
 
 use latchkey_tests::{Answer, CgiUpstream, Connection, Gateway, request};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-/// All that a name can have instead of `-` (RFC 9110, section 5.6.2).
+/// All characters that a name can have instead of `-` (RFC 9110, section 5.6.2).
 const SEPARATORS: [char; 14] = [
     '!', '#', '$', '%', '&', '\'', '*', '+', '.', '^', '_', '`', '|', '~',
 ];
 
-/// Lets underscores, trailers and upgrades through. The filter does not count on Envoy's options.
+/// Starts a gateway that passes underscores, trailers and upgrades. The filter does not rely on
+/// Envoy's options.
 async fn gateway() -> Gateway {
     let upstream = CgiUpstream::start().await.unwrap();
     let port = upstream.port();
@@ -36,7 +37,7 @@ async fn gateway() -> Gateway {
     gateway
 }
 
-/// A variable of the upstream, by the first and by the last header of its name.
+/// Returns a variable of the upstream, from the first and from the last header of its name.
 fn variable<'a>(answer: &'a Answer, name: &str) -> [Option<&'a str>; 2] {
     assert_eq!(answer.status, 200, "{}", answer.body);
     ["first", "last"].map(|order| answer.body[order][name].as_str())

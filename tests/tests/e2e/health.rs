@@ -1,4 +1,4 @@
-//! The health path, as a readiness probe asks for it.
+//! The health path, as a readiness probe calls it.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ async fn health_path_says_whether_requests_are_decided() {
 
     gateway.control_plane.start().await.unwrap();
     gateway.ready().await.unwrap();
-    // A rule would not make it public, nor ask for more.
+    // A rule would neither make it public nor require more.
     let rules = json!({ "rules": [{ "path": { "prefix": "/latchkey" }, "permission": "a:b" }], "unmatched": "deny" });
     gateway.control_plane.put_routes(rules).await.unwrap();
     let ready = eventually(Duration::from_secs(5), async || {

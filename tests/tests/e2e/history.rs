@@ -1,4 +1,4 @@
-//! Databases that are not what an Envoy's snapshot came from: put back, empty, foreign, restored.
+//! Databases that are not the source of an Envoy's snapshot: rolled back, empty, foreign, restored.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use tokio::time;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 
-/// Longer than an Envoy takes to find a control plane again, also after one that does not serve it.
+/// A limit longer than an Envoy takes to find a control plane, also after one that refused it.
 const BACK: Duration = Duration::from_secs(30);
 
 async fn key(control_plane: &ControlPlane, name: &str) -> CreatedKey {
@@ -60,8 +60,8 @@ async fn waits(control_plane: &ControlPlane) {
     waits.await.unwrap();
 }
 
-/// The database's files are put back to an earlier state, and overtake what the Envoy holds before
-/// it is back.
+/// Rolls the database's files back to an earlier state. They overtake the revision that the Envoy
+/// holds before it is back.
 #[tokio::test]
 async fn a_key_that_is_revoked_after_a_rollback_is_refused() {
     let mut gateway = Gateway::start().await;
@@ -81,7 +81,7 @@ async fn a_key_that_is_revoked_after_a_rollback_is_refused() {
     gateway.control_plane.kill();
     put_back(&copy, &database);
     let stream = gateway.control_plane.stream();
-    // The revocation happens where this Envoy cannot hear of it, under a revision that it has.
+    // This Envoy cannot hear of the revocation, which gets a revision that it has already.
     gateway.control_plane.options().stream.set_port(0);
     gateway.control_plane.start().await.unwrap();
     gateway.control_plane.forget_session();
@@ -119,7 +119,7 @@ async fn a_key_that_is_revoked_after_a_rollback_is_refused() {
     );
 }
 
-/// The logs of both sides and a metric name the one node that waits; no readiness fails for it.
+/// Checks that both sides' logs and a metric report the waiting node, and no readiness fails.
 async fn assert_waiting_is_reported(gateway: &Gateway) {
     let log = gateway.control_plane.log();
     let line = log
@@ -258,7 +258,7 @@ async fn a_second_endpoint_with_another_database_takes_no_key_from_an_envoy() {
         assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
         time::sleep(Duration::from_millis(100)).await;
     }
-    // It does not stay with the foreign one.
+    // Envoy does not stay with the foreign control plane.
     gateway.control_plane.start().await.unwrap();
     gateway.control_plane.revoke(&kept.key_id).await.unwrap();
     becomes(&gateway, &kept, "invalid_key").await;
@@ -305,7 +305,7 @@ async fn an_envoy_that_came_after_the_backup_counts_after_the_restore() {
     );
 }
 
-/// It has a valid token, and reports requests of an hour ago as made now.
+/// The node has a valid token, and reports requests of an hour ago as made now.
 #[tokio::test]
 async fn a_rogue_node_that_reports_a_wrong_time_uses_no_limit_up() {
     let gateway = Gateway::start().await;
@@ -340,7 +340,7 @@ async fn a_rogue_node_that_reports_a_wrong_time_uses_no_limit_up() {
         number,
         count: 1_000,
     }];
-    // Keys are numbered in their order.
+    // Keys are numbered in the order of their creation.
     let keys = (1..100).map(|key| KeyUsage {
         key,
         requests: vec![1_000],

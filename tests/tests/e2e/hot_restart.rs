@@ -13,11 +13,11 @@ use serde_json::json;
 
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Shorter than a change waits, so that no answer is given while an Envoy that is gone still
-/// counts.
+/// A grace shorter than a change waits, so that no answer is given while an Envoy that has ended
+/// still counts.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// With a key, on a connection of its own, which comes to whichever process listens.
+/// Sends a request with a key, on a new connection, which reaches the process that listens.
 async fn ask(gate: SocketAddr, key: &str) -> Answer {
     Connection::to(gate)
         .send(&request("GET", "/", &[("x-api-key", key)]))
@@ -25,7 +25,7 @@ async fn ask(gate: SocketAddr, key: &str) -> Answer {
         .unwrap()
 }
 
-/// The process that takes this gateway's listeners over.
+/// Starts the process that takes over this gateway's listeners.
 async fn successor(gateway: &Gateway) -> Envoy {
     let dir = gateway.dir().join("successor");
     std::fs::create_dir(&dir).unwrap();
@@ -40,7 +40,7 @@ async fn successor(gateway: &Gateway) -> Envoy {
     Envoy::start(&options).await.unwrap()
 }
 
-/// A new key works, a revoked one does not, and another is as good as before.
+/// Checks that a new key works, that a revoked one does not, and that a third key is still valid.
 async fn a_key_comes_and_goes(gateway: &Gateway, good: &str) -> Enforcement {
     let gate = gateway.envoy.gateway();
     let key = gateway
@@ -68,8 +68,9 @@ async fn a_key_comes_and_goes(gateway: &Gateway, good: &str) -> Enforcement {
     enforcement
 }
 
-/// While both processes live, the successor adds its predecessor's statistics to its own, and so
-/// the predecessor's generation to what its workers share.
+/// Waits for the merged statistics. While both processes live, the successor adds its predecessor's
+/// statistics to its own. So the predecessor's generation is added to the one that its workers
+/// share.
 async fn streams_in_statistics(successor: &Envoy, expected: u64) {
     let merged = eventually(WITHIN, async || {
         let streams = successor
@@ -111,7 +112,7 @@ async fn a_revocation_is_in_force_before_during_and_after_it() {
     let on_it = request("GET", "/", &[("x-api-key", &held.api_key)]);
     assert_eq!(stays.send(&on_it).await.unwrap().status, 200);
 
-    // Each on a new connection; one that nobody accepts would end the test.
+    // Each request is on a new connection; one that nobody accepts would fail the test.
     let fire = Fire::open(
         gate,
         [request(
@@ -128,7 +129,7 @@ async fn a_revocation_is_in_force_before_during_and_after_it() {
             answer.status == 200 || answer.code() == "not_ready",
             "{answer:?}"
         );
-        // The predecessor may have accepted that one, so its answer does not tell.
+        // The predecessor may have accepted that request, so its answer proves nothing.
         let nodes = gateway.control_plane.nodes().await?;
         ensure!(
             nodes.len() == 2 && nodes.iter().all(|node| node["lag"] == 0),
@@ -140,8 +141,8 @@ async fn a_revocation_is_in_force_before_during_and_after_it() {
     let ready = Instant::now();
     a_key_comes_and_goes(&gateway, &good).await;
     let shots = fire.cease().await.concat();
-    // The successor listens before it has a snapshot: until then it refuses, and its predecessor
-    // accepts no more.
+    // The successor listens before it has a snapshot. Until then it refuses requests, and its
+    // predecessor accepts no more.
     let refused: Vec<&Shot> = shots.iter().filter(|shot| shot.status != 200).collect();
     let meanwhile = |shot: &&Shot| shot.status == 503 && restart < shot.start && shot.start < ready;
     assert!(refused.iter().all(meanwhile), "{refused:?}");

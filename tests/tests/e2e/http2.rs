@@ -1,4 +1,4 @@
-//! The door once more where both sides speak HTTP/2, which lets a client send trailers.
+//! Authentication where both sides speak HTTP/2, which lets a client send trailers.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -19,7 +19,8 @@ struct Arrival {
     trailers: HeaderMap,
 }
 
-/// A gateway whose upstream speaks nothing but HTTP/2, and what reaches that upstream.
+/// Starts a gateway whose upstream only speaks HTTP/2. Returns it with the requests that reach that
+/// upstream.
 async fn start() -> (Gateway, UnboundedReceiver<Arrival>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -64,7 +65,8 @@ async fn read(mut stream: h2::RecvStream) -> (Vec<u8>, HeaderMap) {
     (body, stream.trailers().await.unwrap().unwrap_or_default())
 }
 
-/// One request over a connection of its own. The answer's status, and the code in its error body.
+/// Sends one request over a new connection. Returns the answer's status, and the code in its error
+/// body.
 async fn send(
     gateway: &Gateway,
     headers: &Fields<'_>,
@@ -96,7 +98,7 @@ async fn send(
         .expect("an answer within 10 s")
 }
 
-/// Fields of the same name stay apart.
+/// Returns a header map in which fields of the same name stay separate.
 fn header_map(fields: &Fields<'_>) -> HeaderMap {
     let field = |(name, value): &(&'static str, &str)| {
         (
@@ -195,7 +197,7 @@ async fn trailers_reach_the_upstream_without_keys_and_identities() {
         );
     }
 
-    // A key in the trailers alone is none.
+    // A key that is only in the trailers does not count.
     let (status, code) = send(&gateway, &[], "", &trailers).await;
     assert_eq!((status, code.as_str()), (401, "missing_key"));
     assert!(

@@ -1,4 +1,4 @@
-//! Who calls, and for which subaccount, as the upstream is told: `x-latchkey-identity`, read as a
+//! The caller and the subaccount that are sent to the upstream: `x-latchkey-identity`, read as a
 //! structured field.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use latchkey_tests::{Answer, Gateway, User};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Three rules, each with another place for the subaccount.
+/// Starts a gateway with three rules, each with a different location of the subaccount.
 async fn gateway() -> Gateway {
     let gateway = Gateway::start().await;
     let rules = json!([
@@ -23,7 +23,7 @@ async fn gateway() -> Gateway {
     gateway
 }
 
-/// A request that names `subaccount` in each of the three places.
+/// Sends a request with `subaccount` in each of the three locations.
 async fn ask_everywhere(gateway: &Gateway, key: &str, subaccount: &str) -> [Answer; 3] {
     let by_header = [("x-api-key", key), ("x-subaccount", subaccount)];
     [
@@ -37,8 +37,8 @@ async fn ask_everywhere(gateway: &Gateway, key: &str, subaccount: &str) -> [Answ
     ]
 }
 
-/// The members of a dictionary (RFC 9651, section 4.2.2): strings, display strings and lists of
-/// those.
+/// Reads the members of a dictionary (RFC 9651, section 4.2.2): strings, display strings and lists
+/// of those.
 fn read_dictionary(text: &str) -> BTreeMap<String, Vec<String>> {
     let (mut members, mut rest) = (BTreeMap::new(), text);
     loop {
@@ -78,7 +78,7 @@ fn read_dictionary(text: &str) -> BTreeMap<String, Vec<String>> {
     }
 }
 
-/// A string or a display string, and what is behind it.
+/// Reads a string or a display string, and returns it with the rest of the text.
 fn read_string(text: &str) -> (String, &str) {
     let (encoded, quoted) = match text.strip_prefix('%') {
         Some(quoted) => (true, quoted),
@@ -155,7 +155,8 @@ async fn the_upstream_is_told_key_owner_subaccount_and_roles() {
     );
 }
 
-/// A rule, whom the key is made by and with which subaccounts, and those that it may act on.
+/// Each case has a rule, the key's owner and the key's subaccounts, and the subaccounts that the
+/// key may act on.
 #[tokio::test]
 async fn each_rule_of_subaccounts_holds_in_each_place() {
     let gateway = gateway().await;

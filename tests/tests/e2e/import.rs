@@ -1,23 +1,22 @@
-//! Keys that were made elsewhere: Envoy admits them, though nobody has told it more than their
-//! digests.
+//! Keys that were created elsewhere: Envoy admits them, although Latchkey only knows their digests.
 
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
 use latchkey_tests::{Gateway, Refused};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Of three kinds that others make.
+/// Keys in three formats of other systems.
 const FOREIGN: [(&str, &str); 3] = [
     ("an api's", "sk-proj-4c0f9dW8mWQyb7Xo2sKqYh3T"),
     ("a uuid", "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0"),
-    // The form of ours, but for prefix and checksum.
+    // It has the format of Latchkey's keys except for prefix and checksum.
     (
         "another gateway's",
         "vg_live_Ab3dEf6hIj9lMn2pQr5tUv8xYz1B4D7F",
     ),
 ];
 
-/// What is sent of keys: their names and their digests.
+/// Returns the body of an import: the names of the keys and their digests.
 fn rows(keys: &[(&str, &str)]) -> Value {
     let digest = |key: &str| format!("{:?}", KeyDigest::of(key.as_bytes()));
     keys.iter()
@@ -48,7 +47,8 @@ async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
                 "{identity}"
             );
         }
-        // One character less, one that is another, as one of two, and beside what can be no key.
+        // Tries the key with a character less, with a different character, next to a second key,
+        // and next to a value that cannot be a key, which passes.
         for (wrong, code) in [
             (key[1..].to_owned(), "malformed_key"),
             (key.replacen(&key[8..9], "~", 1), "malformed_key"),
@@ -67,7 +67,7 @@ async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
         "invalid_key"
     );
 
-    // Each is revoked like any other; the last one takes the look-ups with it.
+    // Each is revoked like any other key. The last one also ends the look-ups of foreign keys.
     for ((name, key), id) in FOREIGN.iter().zip(&ids) {
         let enforcement = gateway.control_plane.revoke(id).await.unwrap();
         assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
@@ -157,7 +157,7 @@ async fn a_public_route_hides_imported_keys_and_leaves_what_is_none() {
     );
 }
 
-/// From there on it is a key of ours, of which the imported secret is the old one.
+/// The key then has a secret of Latchkey's, and the imported secret is its old one.
 #[tokio::test]
 async fn an_imported_key_moves_on_to_a_secret_of_ours() {
     let gateway = Gateway::start().await;

@@ -1,4 +1,5 @@
-//! What a client is told of its key's limits, and that they are all or none.
+//! The limits of a key as its client sees them. A request counts against all of them or against
+//! none.
 
 use latchkey_policy::limit::Window;
 use latchkey_tests::{Answer, CreatedKey, Gateway};
@@ -22,7 +23,7 @@ fn number(answer: &Answer, header: &str) -> Option<i64> {
         .map(|value| value.to_str().unwrap().parse().unwrap())
 }
 
-/// Limit, remaining and reset, as `X-RateLimit-*` tells them.
+/// Returns limit, remaining and reset from `X-RateLimit-*`.
 fn told(answer: &Answer) -> Option<(i64, i64, i64)> {
     let [limit, remaining, reset] =
         ["limit", "remaining", "reset"].map(|name| number(answer, &format!("x-ratelimit-{name}")));
@@ -131,8 +132,7 @@ async fn a_refusal_by_one_limit_takes_nothing_from_another() {
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 429);
 }
 
-/// So that a client learns its limits from whatever answer it gets; and what is refused for another
-/// reason takes none.
+/// A client learns its limits from every answer. A refusal for another reason is not counted.
 #[tokio::test]
 async fn a_refusal_for_another_reason_tells_the_limits_and_takes_nothing() {
     let gateway = Gateway::start().await;

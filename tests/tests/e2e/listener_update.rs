@@ -1,5 +1,5 @@
-//! Listeners that are replaced by LDS while Envoy serves: other configuration of the filter, and
-//! other code.
+//! Listeners that are replaced by LDS while Envoy serves: with another configuration of the filter,
+//! and with other code.
 
 use std::time::Duration;
 

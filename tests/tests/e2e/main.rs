@@ -1,5 +1,5 @@
-//! The end-to-end tests: each starts a Latchkey of its own, from the harness in `tests/src`. One
-//! binary, so that the harness is linked once.
+//! The end-to-end tests. Each starts a separate Latchkey, with the harness in `tests/src`. They are
+//! one binary, so that the harness is linked once.
 
 mod addresses;
 mod broken;
@@ -56,7 +56,7 @@ mod verdict;
 
 use latchkey_policy::key::{Environment, KeyFormat};
 
-/// A key of the right form that nobody made.
+/// Returns a key in the right format that was never created.
 fn unknown_key() -> String {
     let fill = |bytes: &mut [u8]| {
         bytes.fill(5);

@@ -1,4 +1,4 @@
-//! Many nodes at one control plane. They speak the stream as Envoys do, without being any.
+//! Many nodes at one control plane. They are not Envoys, but speak the stream as Envoys do.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const NODES: usize = 20;
 const KEYS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A control plane with keys, and nodes that have all of them; the keys' ids.
+/// Starts a control plane with keys, and nodes that have all of them. Also returns the keys' ids.
 async fn start(dir: &TempDir) -> (ControlPlane, Fleet, Vec<String>) {
     let mut control_plane =
         ControlPlane::new(ControlPlaneOptions::on_free_ports(dir.path()).unwrap());
@@ -37,7 +37,7 @@ async fn all_nodes_hold_the_same_and_acknowledge_a_revocation() {
     for node in 1..NODES {
         assert_eq!(fleet.totals(node), first);
     }
-    // What they report does not keep them from it.
+    // Their reports do not delay them.
     fleet.report(Some(Reports {
         every: Duration::from_millis(50),
         keys: 3,

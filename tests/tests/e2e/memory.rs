@@ -1,4 +1,4 @@
-//! Envoy's memory is bounded by the keys that live, not by those that have come and gone.
+//! Envoy's memory is bounded by the number of live keys, not by the number of keys ever created.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use latchkey_tests::{Envoy, Gateway, eventually};
 
 const BATCH: usize = 1_000;
 const BATCHES: usize = 100;
-/// Batches that live at a time.
+/// The number of batches that are live at a time.
 const LIVE: usize = 3;
-/// After so many, memory is what it stays.
+/// The number of batches after which memory no longer grows.
 const FIRST: usize = 10;
 const ALLOWED_GROWTH: u64 = 10 << 20;
 
-/// The control plane runs in this process, so that keys can be made a thousand at a time; what it
-/// sends to Envoy is what it always sends.
+/// The control plane runs in this process, so that keys can be created a thousand at a time. It
+/// sends the same messages to Envoy as always.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_keys_that_come_and_go_leave_no_memory_behind() {
     let gateway = Gateway::builder().without_control_plane().start().await;
@@ -137,8 +137,8 @@ fn secret(batch: usize, number: usize) -> PlainKey {
     let seed = (batch * BATCH + number).to_le_bytes();
     let fill = |bytes: &mut [u8]| {
         for (at, byte) in bytes.iter_mut().enumerate() {
-            // Four bits of the number in each byte: none of them is a value that would be drawn
-            // again.
+            // Each byte has four bits of the number: the generator would not draw again for any
+            // such value.
             *byte = (seed[at % 8] >> (4 * (at / 8 % 2))) & 15;
         }
         Ok::<_, std::convert::Infallible>(())

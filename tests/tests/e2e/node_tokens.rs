@@ -20,7 +20,7 @@ async fn create_token(gateway: &Gateway, name: &str, node: &str) -> String {
     data["node_token"].as_str().unwrap().to_owned()
 }
 
-/// Another Envoy, with its own token.
+/// Starts another Envoy, with its own token.
 async fn envoy_with(gateway: &Gateway, node_id: &str, token: &str) -> anyhow::Result<Envoy> {
     let mut options = gateway.envoy_options();
     options.node_id = node_id.to_owned();
@@ -30,7 +30,7 @@ async fn envoy_with(gateway: &Gateway, node_id: &str, token: &str) -> anyhow::Re
     Envoy::start(&options).await
 }
 
-/// Whether the nodes of that id are connected.
+/// Returns for each node with that id whether it is connected.
 async fn connected(gateway: &Gateway, node_id: &str) -> anyhow::Result<Vec<bool>> {
     let nodes = gateway.control_plane.nodes().await?;
     let of_it = nodes.iter().filter(|node| node["node_id"] == node_id);
@@ -83,8 +83,8 @@ async fn revoked_node_token_cuts_off_its_envoy_only() {
     );
 }
 
-/// As docs/operations/upgrading.md says: another token for each Envoy first, and then a start
-/// without the shared one.
+/// Follows docs/operations/upgrading.md: each Envoy first gets its own token, and then the control
+/// plane starts without the shared one.
 #[tokio::test]
 async fn removed_shared_token_cuts_off_the_envoys_that_present_it() {
     let mut gateway = Gateway::start().await;

@@ -1,4 +1,4 @@
-//! A control plane that talks nonsense does no harm.
+//! A control plane that sends malformed messages does no harm.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use latchkey_tests::{Gateway, eventually};
 use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Sends the same to every node that comes, all at once, and keeps the stream open.
+/// A server that sends the same messages to every node, all at once, and keeps the stream open.
 struct Talker {
     messages: Vec<to_node::Message>,
     streams: Arc<AtomicUsize>,
@@ -58,8 +58,8 @@ fn batch(sequence: u64, keys: &[u8], revision: u64) -> to_node::Message {
     })
 }
 
-/// What is wrong comes first, in the middle and last: the filter gives the stream up while Envoy
-/// has more of it at hand.
+/// The malformed message comes first, in the middle and last: the filter gives the stream up while
+/// Envoy has more of it buffered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nonsense_on_the_stream_neither_admits_nor_crashes() {
     let heartbeats = || {

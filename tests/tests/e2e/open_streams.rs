@@ -19,7 +19,7 @@ use crate::clock::now;
 
 type Bytes = axum::body::Bytes;
 
-/// The promise is a second; tests run side by side on a busy machine.
+/// The time in which a stream must end. The promise is a second, but the machine is busy.
 const RESET: Duration = Duration::from_secs(6);
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -31,7 +31,7 @@ enum Kind {
     Grpc,
 }
 
-/// A stream through the gateway to an upstream that sends back what it gets.
+/// A stream through the gateway to an upstream that echoes.
 enum Open {
     Http1(TcpStream),
     Http2(SendStream<Bytes>, RecvStream),
@@ -58,7 +58,7 @@ impl Open {
                 stream.write_all(&connect).await.unwrap();
                 let mut open = Self::Http1(stream);
                 open.read_until("200 OK").await;
-                // What is in the tunnel is no business of Envoy's.
+                // Envoy does not read the content of the tunnel.
                 open.write(&request("GET", "/", &upgrade)).await;
                 open
             }
@@ -88,7 +88,7 @@ impl Open {
         open
     }
 
-    /// A stream on a connection that there is.
+    /// Opens a stream on an existing connection.
     async fn on(client: &mut SendRequest<Bytes>, kind: Kind, key: &str) -> Self {
         let mut request = Request::builder()
             .uri("http://gateway/")
@@ -110,7 +110,7 @@ impl Open {
         Self::Http2(send, response.into_body())
     }
 
-    /// A request that is neither an upgrade nor gRPC, whose body does not end.
+    /// Opens a request that is neither an upgrade nor gRPC, whose body does not end.
     async fn upload(gateway: &Gateway, key: &str) -> Self {
         let stream = TcpStream::connect(gateway.envoy.gateway()).await.unwrap();
         let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
@@ -136,7 +136,7 @@ impl Open {
         }
     }
 
-    /// What comes next; nothing at the end, or when the stream was reset.
+    /// Returns the next bytes; none at the end, or when the stream was reset.
     async fn read(&mut self) -> Option<Vec<u8>> {
         match self {
             Self::Http1(stream) => {
@@ -173,7 +173,7 @@ impl Open {
         self.read_until("ping").await;
     }
 
-    /// How long it takes until the stream ends.
+    /// Returns the time until the stream ends.
     async fn end(&mut self) -> Duration {
         let began = Instant::now();
         timeout(RESET, self.end_whenever())
@@ -188,7 +188,7 @@ impl Open {
     }
 }
 
-/// A gateway before a CGI upstream, for upgrades, and one before an upstream that speaks HTTP/2.
+/// Starts a gateway with an HTTP/2 upstream that echoes for gRPC, else with a CGI upstream.
 async fn gateway(kind: Kind, end_streams: &'static str) -> Gateway {
     let (port, http2) = match kind {
         Kind::Grpc => (echo_upstream().await, true),
@@ -202,7 +202,7 @@ async fn gateway(kind: Kind, end_streams: &'static str) -> Gateway {
     gateway.start().await
 }
 
-/// Sends back each body as it comes.
+/// Starts an upstream that echoes each body as it arrives.
 async fn echo_upstream() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -237,7 +237,7 @@ async fn create(gateway: &Gateway, name: &str) -> CreatedKey {
         .unwrap()
 }
 
-/// A key of an account of its own, and that account.
+/// Creates a key in a new account, and returns both.
 async fn create_in_account(gateway: &Gateway) -> (CreatedKey, String) {
     let admin = json!({ "email": "admin@other.test", "password": "a password of an account" });
     let account = json!({ "name": "Other", "tier": "basic", "admin": admin });
@@ -274,7 +274,7 @@ async fn create_in_account(gateway: &Gateway) -> (CreatedKey, String) {
     )
 }
 
-/// Ends one stream after the other, each of a key of its own, in every way in which a secret ends.
+/// Ends streams one after the other, each with a separate key, in every way in which a secret ends.
 async fn every_end_resets(kind: Kind) {
     let gateway = gateway(kind, "upgrades").await;
     let control_plane = &gateway.control_plane;
@@ -446,7 +446,7 @@ async fn long_request_ends_with_its_secret_where_all_are_tracked() {
     }
 }
 
-/// Many streams of one key, on one connection and on many, while other requests go on.
+/// Opens many streams of one key, on one connection and on many, while other requests continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundreds_of_streams_end_at_once_under_load() {
     for kind in [Kind::Grpc, Kind::WebSocket] {

@@ -1,4 +1,4 @@
-//! What keys do while the control plane is away, and when it comes back.
+//! The effect of keys while the control plane is away, and when it comes back.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,8 @@ async fn a_control_plane_that_comes_back_is_followed_by_changes_alone() {
         .await
         .unwrap();
 
-    // The stream is cut and not the API: the revocation happens where this Envoy cannot hear of it.
+    // Only the stream is cut, not the API: the revocation happens where this Envoy cannot hear of
+    // it.
     gateway.control_plane.kill();
     let stream = gateway.control_plane.stream();
     gateway.control_plane.options().stream.set_port(0);

@@ -1,12 +1,12 @@
-//! Paths that differ from a rule's only by letter case, or by dots and blanks at a segment's end,
-//! at an upstream that ignores these, as Express, ASP.NET and IIS do; and `HEAD`, which upstreams
-//! answer like `GET`.
+//! Paths that differ from a rule's only by letter case, or by dots and spaces at a segment's end.
+//! The upstream ignores these differences, like Express, ASP.NET and IIS. The tests also cover
+//! `HEAD`, which upstreams answer like `GET`.
 
 use latchkey_tests::{Answer, Connection, Gateway, WireUpstream, arrived_path, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Spellings of `/v1/admin/users` that lead there at such an upstream.
+/// Spellings that such an upstream treats as `/v1/admin/users`.
 const SPELLINGS: [&str; 11] = [
     "/V1/Admin/users",
     "/v1/ADMIN/users",
@@ -27,7 +27,7 @@ struct World {
 }
 
 impl World {
-    /// With a key that lacks the permission for `/v1/admin`.
+    /// Starts a gateway and a key that lacks the permission for `/v1/admin`.
     async fn start() -> Self {
         let upstream = WireUpstream::start().await.unwrap();
         let port = upstream.port();

@@ -1,10 +1,10 @@
-//! However a path is spelled, it leads nowhere that its rule does not: told by what the upstream
-//! really gets, with the shipped options of Envoy and without them.
+//! No spelling of a path reaches a resource that its rule does not allow. The tests compare the
+//! path that the upstream receives, with the shipped options of Envoy and without them.
 
 use latchkey_tests::{Answer, Chance, Connection, Gateway, WireUpstream, arrived_path, request};
 use serde_json::json;
 
-/// Rules, in order, and who may pass them. What is under none of them is denied.
+/// The rules, in order, and who may pass them. Paths under none of them are denied.
 const RULES: [(&str, Access); 5] = [
     ("/public/private", Access::Nobody),
     ("/public", Access::Everybody),
@@ -15,11 +15,11 @@ const RULES: [(&str, Access); 5] = [
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// It is public.
+    /// The path is public.
     Everybody,
-    /// It asks for what the test's key holds.
+    /// The path requires a permission that the test's key holds.
     Key,
-    /// It asks for what the test's key does not hold.
+    /// The path requires a permission that the test's key does not hold.
     Nobody,
 }
 
@@ -60,9 +60,9 @@ impl World {
     }
 }
 
-/// What upstreams of different habits may take a path for: segments, without their escapes. All of
-/// them resolve dots and merge slashes; some also undo escapes twice, take `\` for `/`, drop what
-/// is behind a `;`, stop at a NUL, or resolve dots before they undo escapes.
+/// Returns the readings of a path by upstreams of different habits, as segments without escapes.
+/// All upstreams resolve dots and merge slashes. Some also undo escapes twice, take `\` for `/`,
+/// drop the part after a `;`, stop at a NUL, or resolve dots before they undo escapes.
 fn readings(target: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let path = target
         .split(|byte| matches!(byte, b'?' | b'#'))
@@ -124,7 +124,7 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The segments that are left when empty ones are dropped and dots resolved.
+/// Returns the segments that are left when empty ones are dropped and dots resolved.
 fn resolved(path: &[u8]) -> Vec<Vec<u8>> {
     let mut segments: Vec<Vec<u8>> = Vec::new();
     for segment in path.split(|byte| *byte == b'/') {
@@ -137,7 +137,7 @@ fn resolved(path: &[u8]) -> Vec<Vec<u8>> {
     segments
 }
 
-/// Under which rule an upstream takes the path to be.
+/// Returns the access of the rule that applies to the path in this reading.
 fn access(segments: &[Vec<u8>]) -> Access {
     let rule = RULES
         .iter()
@@ -171,7 +171,7 @@ fn what_a_path_hides_is_seen_through() {
     );
 }
 
-/// That whatever the upstream got is open to whoever asked, in whatever way it is read.
+/// Asserts that the path that the upstream received is open to the client in every reading.
 fn assert_open(sent: &[u8], answer: &Answer, with_key: bool) {
     let arrived = arrived_path(answer).unwrap();
     for reading in readings(&arrived) {
@@ -188,9 +188,9 @@ fn assert_open(sent: &[u8], answer: &Answer, with_key: bool) {
     }
 }
 
-/// A way to spell a path; one; and what comes of it with the shipped options and without them: 200
-/// where the request arrives, else who refuses it: 400 and 404 are Envoy's own. Two are separated
-/// by `|`, where versions of Envoy differ.
+/// Spellings of paths: a description, the path, and the result with the shipped options and without
+/// them. The result is 200 where the request arrives, and otherwise the code of the refusal; 400
+/// and 404 are Envoy's own. Two results are separated by `|` where versions of Envoy differ.
 const SPELLINGS: [(&str, &[u8], &str, &str); 37] = [
     ("as in the rule", b"/zones/7", "200", "200"),
     ("a slash at the end", b"/zones/", "200", "200"),
@@ -379,7 +379,7 @@ async fn each_spelling_of_a_path_falls_under_the_rule_that_the_upstream_takes_it
     }
 }
 
-/// Pieces of paths, most of which mean something to somebody.
+/// Pieces of paths, most of which have a meaning for some software.
 const PIECES: [&[u8]; 47] = [
     b"/",
     b"/",
@@ -432,7 +432,7 @@ const PIECES: [&[u8]; 47] = [
 
 const STARTS: [&[u8]; 4] = [b"/", b"/public", b"/zones/", b"/public/"];
 
-/// Random spellings; whatever comes through, with a key or without, is open in every reading.
+/// Sends random spellings. A path that passes, with a key or without, is open in every reading.
 #[tokio::test]
 async fn whatever_arrives_at_the_upstream_is_open_to_whoever_sent_it() {
     const SPELLINGS: usize = 3_000;

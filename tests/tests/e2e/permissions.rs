@@ -1,5 +1,5 @@
-//! What a key may do: (its roles ∪ its own permissions) ∩ what its owner holds now; and for which
-//! services.
+//! The permissions of a key: (its roles ∪ its own permissions) ∩ those that its owner holds now;
+//! and its services.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,8 @@ use latchkey_tests::{Fire, Gateway, Shot, User, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Each permission has a path, such as `/dns:read`; each service too, such as `/service/dns`.
+/// Starts a gateway where each permission has a path, such as `/dns:read`, and each service too,
+/// such as `/service/dns`.
 async fn gateway() -> Gateway {
     let gateway = Gateway::start().await;
     let permissions = [
@@ -41,7 +42,7 @@ async fn owner(gateway: &Gateway) -> User {
     gateway.control_plane.create_user(owner).await.unwrap()
 }
 
-/// Changes what the owner holds, and waits until it is in force.
+/// Changes the owner's roles and permissions, and waits until the change is in force.
 async fn owner_has(gateway: &Gateway, owner: &User, roles: &[&str], permissions: &[&str]) {
     let change = json!({ "roles": roles, "permissions": permissions });
     let path = format!("/v1/users/{}", owner.user_id);
@@ -57,8 +58,8 @@ async fn owner_has(gateway: &Gateway, owner: &User, roles: &[&str], permissions:
     );
 }
 
-/// A rule, the key's roles and permissions, those of its owner, and which paths they open and which
-/// they do not.
+/// A rule, the roles and permissions of the key and of its owner, the paths that they open, and
+/// paths that they do not.
 struct Case {
     rule: &'static str,
     key: (&'static [&'static str], &'static [&'static str]),
@@ -255,8 +256,8 @@ async fn a_scope_is_all_services_or_a_list() {
     }
 }
 
-/// Demotes or disables the owner of many keys while all of them are in use: not one request that
-/// starts after the API's answer passes.
+/// Demotes or disables the owner of many keys while all of them are in use. No request that starts
+/// after the API's answer passes.
 async fn after_the_answer_every_key_is_refused(change: Value, status: u16, code: &str) {
     const KEYS: usize = 16;
     let gateway = gateway().await;

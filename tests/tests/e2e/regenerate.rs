@@ -1,4 +1,5 @@
-//! A key's secrets: both are good while they overlap, as one key, and then only the new one.
+//! The secrets of a key: during the overlap both are valid, as one key, and afterwards only the new
+//! one.
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,7 @@ async fn the_last_use_is_told_of_each_secret() {
         .unwrap()
         .api_key;
     let ask = async |secret: &str, from: &str| {
-        // The address is noted of the first request in a second.
+        // The address is noted from the first request in a second.
         reaches(now() + 1).await;
         let headers = [("x-api-key", secret), ("x-forwarded-for", from)];
         assert_eq!(gateway.ask_with("/", &headers).await.status, 200);

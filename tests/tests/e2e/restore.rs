@@ -1,4 +1,4 @@
-//! A backup that is restored, as Envoys see it: they held later revisions, and take the backup's.
+//! A restored backup, as Envoys see it: they held later revisions, and accept the backup's.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::clock::time_in;
 use crate::usage::used_today;
 
-/// Longer than an Envoy takes to find its control plane again.
+/// A limit longer than an Envoy takes to find its control plane again.
 const BACK: Duration = Duration::from_secs(10);
 
 async fn make(control_plane: &ControlPlane, name: &str) -> CreatedKey {
@@ -20,7 +20,7 @@ async fn make(control_plane: &ControlPlane, name: &str) -> CreatedKey {
         .unwrap()
 }
 
-/// The verdict's code at Envoy; empty if the key passes.
+/// Returns the verdict's code at Envoy; empty if the key passes.
 async fn code(gateway: &Gateway, key: &CreatedKey) -> String {
     gateway.ask("/", Some(&key.api_key)).await.code().to_owned()
 }
@@ -64,7 +64,7 @@ async fn envoys_take_what_was_restored_for_what_holds() {
         "{in_use}"
     );
 
-    // Killed, so that it leaves a log that does not belong to what is restored.
+    // It is killed, so that it leaves a write-ahead log that does not belong to the restored file.
     gateway.control_plane.kill();
     gateway
         .control_plane
@@ -106,6 +106,6 @@ async fn envoys_take_what_was_restored_for_what_holds() {
     let enforcement = gateway.control_plane.revoke(&kept.key_id).await.unwrap();
     assert_eq!((enforcement.nodes, enforcement.acknowledged), (1, 1));
     assert_eq!(code(&gateway, &kept).await, "invalid_key");
-    // What was counted of a key that is lost is nobody's now.
+    // The counts of a key that is lost belong to no other key.
     used_today(&gateway, &new.key_id, 1).await;
 }

@@ -1,4 +1,4 @@
-//! Revocation is a promise: once it is answered, it holds.
+//! Revocation is a promise: once the call is answered, it holds.
 
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ async fn a_revocation_is_acknowledged_within_milliseconds() {
     }
     times.sort_unstable();
     println!("from revocation to acknowledgement, in ms: {times:?}");
-    // Other tests share the machine; on loopback alone it takes one to three.
+    // Other tests share the machine. Without them it takes one to three milliseconds on loopback.
     assert!(times[times.len() / 2] < 100, "{times:?}");
 }
 
@@ -117,10 +117,10 @@ async fn every_envoy_acknowledges_and_refuses() {
     assert_eq!(names, ["envoy", "second"]);
 }
 
-/// The number that tells workers of a new revision.
+/// The statistic whose value changes when workers must read a new revision.
 const GENERATION: &str = "wasmcustom.latchkey_generation";
 
-/// Of those that Envoy keeps, and not what it says of them.
+/// Returns the names of the statistics that Envoy keeps, without their values.
 async fn stats(gateway: &Gateway) -> Vec<String> {
     let page = gateway
         .envoy
@@ -132,7 +132,7 @@ async fn stats(gateway: &Gateway) -> Vec<String> {
         .collect()
 }
 
-/// Where the operator leaves it out of Envoy's statistics, workers look at the snapshot itself.
+/// Where the operator disables that statistic, workers check the snapshot itself.
 #[tokio::test]
 async fn without_the_generation_changes_are_in_force_all_the_same() {
     let mut ordinary = stats(&Gateway::start().await).await;
@@ -148,7 +148,7 @@ async fn without_the_generation_changes_are_in_force_all_the_same() {
     ordinary.retain(|stat| stat != GENERATION);
     assert_eq!(kept, ordinary, "it is the only one that is left out");
 
-    // Enough to reach both workers.
+    // The number of connections is enough to reach both workers.
     let mut connections: Vec<_> = (0..8)
         .map(|_| Connection::to(gateway.envoy.gateway()))
         .collect();
@@ -179,8 +179,8 @@ async fn without_the_generation_changes_are_in_force_all_the_same() {
     }
 }
 
-/// An Envoy that does not answer may still admit the key: the answer says so, and repeating the
-/// call tells when it holds.
+/// An Envoy that does not answer may still admit the key. The answer reports it, and a repeated
+/// call shows when the revocation holds.
 #[tokio::test]
 async fn an_envoy_that_sleeps_is_counted_as_not_acknowledging() {
     let mut gateway = Gateway::start().await;

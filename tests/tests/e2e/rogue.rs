@@ -1,4 +1,4 @@
-//! A rogue node with a valid token of its own: what it cannot do to other nodes.
+//! A rogue node with its own valid token cannot harm other nodes.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,11 +24,11 @@ const SOON: Duration = Duration::from_secs(20);
 /// The genuine Envoy's `node.id` in these tests.
 const GENUINE: &str = "envoy";
 
-/// Speaks the stream as it likes.
+/// A node that sends any messages on the stream.
 struct Rogue {
     outbox: mpsc::Sender<FromNode>,
     inbox: Streaming<ToNode>,
-    /// The number of the first key that it was sent.
+    /// The number of the first key that it received.
     key: Option<u64>,
 }
 
@@ -70,7 +70,7 @@ impl Rogue {
             .await?)
     }
 
-    /// Acknowledges the next batch at once, whatever is in it.
+    /// Acknowledges the next batch at once, whatever its content.
     async fn acknowledge(&mut self) -> Result<()> {
         loop {
             let message = self
@@ -94,7 +94,7 @@ impl Rogue {
         }
     }
 
-    /// How the stream ends.
+    /// Returns the status with which the stream ends.
     async fn end(&mut self) -> Code {
         loop {
             match self.inbox.message().await {
@@ -116,7 +116,7 @@ async fn create_token(gateway: &Gateway, name: &str, node: &str) -> String {
     data["node_token"].as_str().unwrap().to_owned()
 }
 
-/// What `/v1/nodes` shows of the nodes with that `node.id`.
+/// Returns the nodes with that `node.id`, as `/v1/nodes` shows them.
 async fn nodes_called(gateway: &Gateway, node_id: &str) -> Result<Vec<Value>> {
     let nodes = gateway.control_plane.nodes().await?;
     Ok(nodes
@@ -231,7 +231,8 @@ async fn rogue_usage_report_adds_to_usage_but_changes_no_other_nodes() {
         ],
         ..KeyUsage::default()
     };
-    // Less than the genuine one has reported, then less than it has reported itself.
+    // The rogue reports less than the genuine node has reported, and then less than it has reported
+    // itself.
     for (sequence, requests, expected) in [(1, 1, 4), (2, 0, 4)] {
         let usage = Usage {
             sequence,

@@ -1,12 +1,12 @@
-//! Which rule a request falls under, each way of saying so from both sides, and what a public rule
-//! means.
+//! The rule that applies to a request, with requests on both sides of each condition; and the
+//! effect of a public rule.
 
 use latchkey_tests::{Answer, Connection, Gateway, request};
 use serde_json::{Value, json};
 
 use crate::unknown_key;
 
-/// One GET, or what `method` says, at this host.
+/// Sends one GET, or a request with `method`, for this host.
 async fn ask(gateway: &Gateway, method: &str, host: &str, path: &str, key: Option<&str>) -> Answer {
     let headers = [("host", Some(host)), ("x-api-key", key)];
     let headers: Vec<_> = headers
@@ -19,8 +19,8 @@ async fn ask(gateway: &Gateway, method: &str, host: &str, path: &str, key: Optio
         .unwrap()
 }
 
-/// A rule about rules; the route rules, of which the one in question is public; and requests that
-/// it is about and that it is not about, each method, host and path.
+/// A statement about rules; the route rules, of which the one in question is public; and requests
+/// to which it applies and to which it does not, each with method, host and path.
 type Case = (
     &'static str,
     Value,
@@ -239,8 +239,8 @@ async fn a_request_that_no_rule_is_about_needs_a_valid_key_or_is_denied() {
     }
 }
 
-/// Nobody knows who calls, so the upstream is told nothing, whoever says what; and what is no key
-/// of ours is none of our business.
+/// The caller is unknown on a public route, so the upstream gets no identity, whatever the client
+/// sends. Credentials that are not Latchkey's keys are passed on.
 #[tokio::test]
 async fn on_a_public_route_keys_of_ours_are_hidden_and_foreign_credentials_pass() {
     let gateway = Gateway::builder()

@@ -1,4 +1,4 @@
-//! No key, password or session token is anywhere that it was not asked for: not in a log, not in a
+//! No key, password or session token appears where it was not requested: not in a log, not in a
 //! metric, not in the database, not on the stream, not in an error.
 
 use std::time::Duration;
@@ -15,15 +15,15 @@ const PASSWORD: &str = "correct horse of a user";
 const NEW_PASSWORD: &str = "battery staple of a user";
 const WRONG_PASSWORD: &str = "no password of anybody";
 
-/// A key that was made elsewhere.
+/// A key that was created elsewhere.
 const FOREIGN_KEY: &str = "sk-made-elsewhere-0123456789abcdef";
 
-/// What must not be found.
+/// The texts that must not be found.
 #[derive(Debug, Default)]
 struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// A key, and what of it is secret.
+    /// Adds a key, and its secret part.
     fn key(&mut self, key: &str) {
         self.0.push(key.to_owned());
         self.0
@@ -43,7 +43,7 @@ impl Secrets {
     }
 }
 
-/// Somewhere that people and machines look, and what is there.
+/// A place to search, by name, and its content.
 struct Place(String, Vec<u8>);
 
 fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
@@ -58,7 +58,7 @@ fn place<'p>(places: &'p [Place], name: &str) -> &'p [u8] {
         .1
 }
 
-/// A gateway with keys in every place where it can look for them, and its stream with a tap.
+/// Starts a gateway that looks for keys in every possible place, with a tap on its stream.
 async fn tapped() -> (Gateway, Tap) {
     let tap = Tap::start().await.unwrap();
     let (entry, exit) = (tap.clone(), tap.clone());
@@ -79,7 +79,7 @@ async fn tapped() -> (Gateway, Tap) {
     (gateway, tap)
 }
 
-/// The key in every place where one is looked for.
+/// Sends the key in every place where the filter looks for one.
 async fn knock(gateway: &Gateway, key: &str, status: u16) {
     let (bearer, cookie) = (format!("Bearer {key}"), format!("a=b; session_key={key}"));
     let query = format!("/query?key={key}&a=b");
@@ -94,7 +94,7 @@ async fn knock(gateway: &Gateway, key: &str, status: u16) {
     }
 }
 
-/// A call that is refused: its answer, which must not tell what it was given.
+/// Makes a call that is refused, and returns its answer, which must not contain its input.
 async fn refused(gateway: &Gateway, method: Method, path: &str, body: Value) -> Place {
     let name = format!("the answer to {method} {path} {body}");
     let call = gateway
@@ -112,7 +112,7 @@ async fn refused(gateway: &Gateway, method: Method, path: &str, body: Value) -> 
     Place(name, answer.bytes().await.unwrap().into())
 }
 
-/// Calls with a secret in all the wrong fields; what they are answered.
+/// Makes calls with a secret in all the wrong fields, and returns the answers.
 async fn mistakes(gateway: &Gateway, secret: &str) -> Vec<Place> {
     let generate = "/v1/keys/generate";
     let mut answers = Vec::new();
@@ -200,7 +200,7 @@ async fn mistakes(gateway: &Gateway, secret: &str) -> Vec<Place> {
     ] {
         answers.push(refused(gateway, method, &path, body).await);
     }
-    // As headers that are told of elsewhere, or that say who is calling.
+    // These are headers with other uses, or headers that carry the identity.
     for header in [
         "x-request-id",
         "authorization",
@@ -222,8 +222,8 @@ async fn mistakes(gateway: &Gateway, secret: &str) -> Vec<Place> {
     answers
 }
 
-/// The verdict on a request with the key, by the control plane: it tells which key it is and not
-/// the key.
+/// Explains a request with the key at the control plane. The answer identifies the key without
+/// containing it.
 async fn explain(gateway: &Gateway, key: &str) -> Place {
     let headers = json!({ "x-api-key": key, "authorization": format!("Bearer {key}") });
     let request = json!({ "method": "GET", "path": "/", "headers": headers });
@@ -235,7 +235,7 @@ async fn explain(gateway: &Gateway, key: &str) -> Place {
     Place("the explanation".to_owned(), told.to_string().into_bytes())
 }
 
-/// Every file that a part has written, every page that it shows, and what went over the stream.
+/// Returns every file that a part has written, every page that it shows, and the stream's bytes.
 async fn everywhere(gateway: &Gateway, tap: &Tap) -> Vec<Place> {
     let mut places = Vec::new();
     for entry in std::fs::read_dir(gateway.dir()).unwrap() {
@@ -374,7 +374,7 @@ async fn no_secret_is_where_it_was_not_asked_for() {
         answers.push(explain(&gateway, secret).await);
     }
     answers.extend(mistakes(&gateway, &token).await);
-    // Ended, so that it is looked for among those that were deleted, too.
+    // This session is ended, so that the deleted sessions are searched, too.
     let ended = gateway
         .client
         .delete(control_plane.url("/v1/sessions/current"))
@@ -395,7 +395,7 @@ async fn no_secret_is_where_it_was_not_asked_for() {
     told.await.unwrap();
     let mut places = everywhere(&gateway, &tap).await;
     places.extend(answers);
-    // First, that it is found where it is.
+    // First checks that the search finds a text that is there.
     let mask = format!(
         "{}...{}",
         &plain.api_key[..12],

@@ -1,6 +1,6 @@
-//! What the documents that Latchkey's rules come from show their readers: their examples run
-//! against ours, with host, token and id changed and nothing else. They are in `tests/seeds`, with
-//! the line breaks that the documents had lost.
+//! The documents from which Latchkey's rules are taken: their examples run against Latchkey, with
+//! only host, token and id changed. They are in `tests/seeds`, with the line breaks that the
+//! documents had lost.
 
 use std::fs;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 const EXAMPLE: Duration = Duration::from_secs(30);
 
-/// An example's output.
+/// Runs an example, and returns its output.
 async fn run(gateway: &Gateway, file: &str, key_id: &str) -> Result<String> {
     let text = fs::read_to_string(workspace().join("tests/seeds/veriglob").join(file))?;
     let token = gateway.control_plane.login().await?;
@@ -24,14 +24,14 @@ async fn run(gateway: &Gateway, file: &str, key_id: &str) -> Result<String> {
         .replace("your-session-token", &token)
         .replace("key_abc123def456", key_id);
     let mut command = if file.ends_with(".py") {
-        // The examples take `requests`, which Schemathesis has brought with it.
+        // The examples need `requests`, which is installed with Schemathesis.
         let library = schemathesis()?.with_file_name("lib");
         let mut python = Command::new("python3");
         python.env("PYTHONPATH", library).arg("-c").arg(text);
         python
     } else {
         let mut shell = Command::new("sh");
-        // Of what curl prints, its progress is not part of the example.
+        // The progress that curl prints is not part of the example.
         shell
             .arg("-c")
             .arg(text.replacen("curl ", "curl --silent --show-error ", 1));
@@ -143,7 +143,7 @@ async fn the_python_examples_print_what_they_read() {
     assert_eq!(gateway.ask("/", Some(secret)).await.status, 401);
 }
 
-/// The fields of `POST /v4/account/api-keys`, as that document's table has them.
+/// Sends the fields of `POST /v4/account/api-keys` from that document's table.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_create_body_of_scoped_account_keys_works_as_it_is() {
     let gateway = Gateway::start().await;

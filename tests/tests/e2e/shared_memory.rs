@@ -1,5 +1,5 @@
-//! What filters of one Envoy share: counters through updates of the code, and nothing with another
-//! instance.
+//! The data that the filters of one Envoy share: counters across updates of the code, and nothing
+//! with another instance.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ pub(crate) fn with_lds(envoy: &mut EnvoyOptions) {
     envoy.drain_time = Some(Duration::from_secs(2));
 }
 
-/// Uses a key up while the filter's code is replaced: exactly as many requests pass as its limit
-/// says.
+/// Uses up a key while the filter's code is replaced. The number of requests that pass is exactly
+/// its limit.
 pub(crate) async fn limit_holds_through_update(
     gateway: &mut Gateway,
     change: impl FnOnce(&mut EnvoyOptions),
@@ -112,7 +112,7 @@ async fn no_stream_is_opened_without_the_node_token() {
     );
 }
 
-/// Two listeners in the same VMs, with an instance each: two nodes, and each counts by itself.
+/// Two listeners in the same VMs, with an instance each, are two nodes, and each counts separately.
 #[tokio::test]
 async fn instances_have_streams_and_counters_of_their_own() {
     let second = |envoy: &mut EnvoyOptions| envoy.second = Some(json!({ "instance": "second" }));

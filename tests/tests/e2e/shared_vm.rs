@@ -1,6 +1,6 @@
-//! Two listeners whose filters have different configurations and the same `vm_config`: Envoy gives
-//! them one VM a thread, and each request is decided by the configuration of the listener that it
-//! came to.
+//! Two listeners whose filters have different configurations and the same `vm_config`. Envoy
+//! creates one VM per thread for both, and each request is decided by the configuration of its
+//! listener.
 
 use std::net::SocketAddr;
 
@@ -14,11 +14,11 @@ use crate::usage::used_today;
 
 const WORKERS: u32 = 4;
 
-/// At each listener: enough to reach every worker.
+/// The number of connections to each listener; enough to reach every worker.
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 20;
 
-/// Where a key is looked for at the one listener, and at the other.
+/// The header with the key at the first listener, and at the second.
 const PLACES: [&str; 2] = ["x-api-key", "apikey"];
 
 /// A connection to each of the listeners.
@@ -30,7 +30,7 @@ impl Both {
         Self(listeners.map(Connection::to))
     }
 
-    /// The same request at the one and then at the other.
+    /// Sends the same request to the first and then to the second listener.
     async fn ask(&mut self, place: &str, key: &CreatedKey) -> [Answer; 2] {
         let request = request("GET", "/", &[(place, &key.api_key)]);
         let [one, other] = &mut self.0;
@@ -40,7 +40,7 @@ impl Both {
         ]
     }
 
-    /// At each listener with the key where it is looked for.
+    /// Returns the code at each listener, with the key in its header.
     async fn codes(&mut self, key: &CreatedKey) -> [String; 2] {
         let [one, _] = self.ask(PLACES[0], key).await;
         let [_, other] = self.ask(PLACES[1], key).await;
@@ -48,7 +48,7 @@ impl Both {
     }
 }
 
-/// The shipped gateway, and beside it a listener of which everything is different that can be seen
+/// Starts the shipped gateway, and a second listener that differs in everything that is visible
 /// from outside.
 async fn gateway() -> (Gateway, [SocketAddr; 2]) {
     let second = json!({
@@ -66,7 +66,8 @@ async fn gateway() -> (Gateway, [SocketAddr; 2]) {
         gateway.envoy.gateway(),
         gateway.envoy.listener("second").await.unwrap(),
     ];
-    // One for each worker, one for the main thread, and the one that they are copies of.
+    // There is one VM for each worker, one for the main thread, and the one that these are copied
+    // from.
     assert_eq!(
         gateway
             .envoy
@@ -83,8 +84,8 @@ async fn make(gateway: &Gateway) -> CreatedKey {
     gateway.control_plane.create_key(key).await.unwrap()
 }
 
-/// What tells the listeners apart: code, how limits are told of, and what of key and identity
-/// reaches the upstream.
+/// Returns the differences of the listeners: the code, the header with the limit, and the key and
+/// the identity that reach the upstream.
 fn seen(answer: &Answer) -> (&str, Option<&str>, Option<&str>, Option<&str>) {
     let limits = ["x-ratelimit-limit", "ratelimit"]
         .into_iter()

@@ -1,4 +1,4 @@
-//! Envoys behind slow links.
+//! Envoys with slow links.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! How long an Envoy serves without the control plane.
+//! The time for which an Envoy serves without the control plane.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 
 use crate::shared_memory::with_lds;
 
-/// Longer than anything takes that these tests wait for.
+/// A limit longer than anything that these tests wait for.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Two listeners in the same VMs, one with a limit of three seconds and one with none.
+/// Configures two listeners in the same VMs, one with a limit of three seconds and one with none.
 fn limits(envoy: &mut EnvoyOptions) {
     envoy.configuration = json!({ "max_staleness_seconds": 3 });
     envoy.second = Some(json!({ "max_staleness_seconds": null }));
 }
 
-/// A key that can be used often.
+/// Creates a key with a high limit.
 async fn create_key(gateway: &Gateway) -> CreatedKey {
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
     gateway.control_plane.create_key(key).await.unwrap()
@@ -34,7 +34,7 @@ async fn reports_staleness(gateway: &Gateway, seconds: &Value) {
         Ok(())
     });
     reported.await.unwrap();
-    // What it acknowledges it was sent behind the Welcome.
+    // It acknowledges a message that was sent after the Welcome.
     let other = gateway
         .control_plane
         .create_key(json!({ "name": "other" }))
@@ -93,7 +93,7 @@ async fn lost_node_counts_until_it_no_longer_serves() {
     let key = create_key(&gateway).await;
     assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, 200);
     gateway.control_plane.kill();
-    // Where this Envoy does not find it.
+    // The control plane moves to an address that this Envoy does not know.
     gateway.control_plane.options().stream.set_port(0);
     gateway.control_plane.start().await.unwrap();
     let not_waited_for = eventually(Duration::from_secs(5), async || {
@@ -167,7 +167,7 @@ async fn limit_raised_while_the_stream_is_lost_does_not_count() {
         |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 60 });
     gateway.envoy.update(raised).await.unwrap();
     let mut served = 0;
-    // Each on a connection of its own, and so by the new listener.
+    // Each request is on a new connection, and so reaches the new listener.
     while burst(gateway.envoy.gateway(), &key, 1, 1)
         .await
         .contains_key(&200)

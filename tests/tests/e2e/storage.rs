@@ -1,5 +1,4 @@
-//! What becomes of the database's file and its disk while the control plane runs, or before it
-//! starts.
+//! Faults of the database's file and its disk while the control plane runs, or before it starts.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
@@ -11,13 +10,13 @@ use anyhow::{Result, ensure};
 use latchkey_tests::{ControlPlane, Gateway, eventually};
 use serde_json::{Value, json};
 
-/// Bytes of a page of SQLite's.
+/// The size of a page of SQLite's, in bytes.
 const PAGE: u64 = 4096;
 
-/// Longer than readiness takes to notice anything.
+/// A limit longer than readiness takes to notice a fault.
 const SOON: Duration = Duration::from_secs(20);
 
-/// The status of a probe, and the reason in its answer.
+/// Returns the status of a probe, and the reason in its answer.
 async fn probe(control_plane: &ControlPlane, path: &str) -> Result<(u16, String)> {
     let response = latchkey_tests::http_client()
         .get(control_plane.url(path))
@@ -80,7 +79,7 @@ async fn removed_database_file_loses_nothing_that_was_acknowledged() {
     );
     assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
 
-    // A restart does not put an empty database in its place.
+    // A restart does not create an empty database instead.
     gateway.control_plane.kill();
     gateway.control_plane.options().create_database = false;
     let refused = gateway.control_plane.start().await.unwrap_err();
@@ -99,11 +98,11 @@ async fn removed_database_file_loses_nothing_that_was_acknowledged() {
     assert_eq!(gateway.ask("/", Some(&kept.api_key)).await.status, 200);
 }
 
-/// A small file system of its own, which is unmounted when it is dropped.
+/// A small separate file system, which is unmounted when it is dropped.
 struct Disk(PathBuf);
 
 impl Disk {
-    /// `None` if the test may not mount one.
+    /// Mounts a file system. Returns `None` if the test has no permission to mount one.
     fn mount(path: &Path, bytes: u64) -> Option<Self> {
         std::fs::create_dir_all(path).unwrap();
         let mounted = Command::new("mount")
@@ -140,7 +139,7 @@ async fn full_disk_fails_readiness_but_not_that_of_the_stream() {
         .await
         .unwrap();
     becomes(&gateway.control_plane, "/readyz", 200).await;
-    // Until nothing more can be written.
+    // Fills the disk until nothing more can be written.
     let filler = disk.0.join("filler");
     let _ = std::fs::write(&filler, vec![0; 16 * 1024 * 1024]);
     let reason = becomes(&gateway.control_plane, "/readyz", 503).await;
@@ -164,8 +163,7 @@ async fn full_disk_fails_readiness_but_not_that_of_the_stream() {
         .unwrap();
 }
 
-/// The file is whole to look at, and its newest pages hold nothing of use. Reads and writes that
-/// need them fail.
+/// The file looks whole, but its newest pages are damaged. Reads and writes that need them fail.
 #[tokio::test]
 async fn damaged_pages_fail_readiness() {
     let mut gateway = Gateway::start().await;
@@ -189,12 +187,12 @@ async fn damaged_pages_fail_readiness() {
 
     let file = OpenOptions::new().write(true).open(&database).unwrap();
     let len = file.metadata().unwrap().len();
-    // Behind the schema, which open connections have in memory.
+    // These pages come after the schema, which open connections have in memory.
     for page in (len / PAGE / 4)..(len / PAGE) {
         file.write_all_at(&[0xa5; 4096], page * PAGE).unwrap();
     }
     let damaged = eventually(SOON, async || {
-        // Calls meet the damage; what they answer does not matter here.
+        // Calls meet the damage; their answers do not matter here.
         let _ = gateway.control_plane.get("/v1/keys?search=filler").await;
         let (status, reason) = probe(&gateway.control_plane, "/readyz").await?;
         ensure!(status == 503, "/readyz answers {status}");

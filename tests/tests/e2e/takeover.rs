@@ -9,7 +9,7 @@ use serde_json::json;
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// The thread that holds the stream traps, and so does the one that takes over. Each time another
-/// goes on within five seconds, and in the end changes arrive as before.
+/// one continues within five seconds, and afterwards changes arrive as before.
 #[tokio::test]
 async fn another_thread_takes_the_stream_over() {
     let gateway = Gateway::builder()
@@ -51,7 +51,8 @@ async fn another_thread_takes_the_stream_over() {
     );
 }
 
-/// A holder that traps has a revision in force: it has taken over.
+/// Waits until `times` holders have trapped. A holder that traps has a revision in force: it has
+/// taken over.
 async fn trapped(gateway: &Gateway, times: usize) {
     let trapped = eventually(Duration::from_secs(10), async || {
         let trapped = gateway
@@ -65,7 +66,7 @@ async fn trapped(gateway: &Gateway, times: usize) {
     trapped.await.unwrap();
 }
 
-/// The connection is cut under the holder, again and again; each time the stream is back at once.
+/// The holder's connection is cut several times. Each time the stream is back at once.
 #[tokio::test]
 async fn a_stream_that_is_cut_is_opened_again() {
     let mut gateway = Gateway::start().await;

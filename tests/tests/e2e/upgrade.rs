@@ -17,7 +17,7 @@ fn lds(envoy: &mut EnvoyOptions) {
     envoy.drain_time = Some(Duration::from_secs(1));
 }
 
-/// The statuses that the keys of the earlier database get at Envoy.
+/// Returns the statuses that the keys of the earlier database get at Envoy.
 async fn statuses(gateway: &Gateway, earlier: &Earlier) -> Vec<u16> {
     let mut statuses = Vec::new();
     for (path, key) in [
@@ -34,7 +34,7 @@ async fn statuses(gateway: &Gateway, earlier: &Earlier) -> Vec<u16> {
 
 const EXPECTED: [u16; 5] = [200, 200, 200, 403, 401];
 
-/// Revokes a key: in the end every node that may serve has acknowledged that, and the key is
+/// Revokes a key. In the end every node that may serve has acknowledged that, and the key is
 /// refused.
 async fn revoke(gateway: &Gateway, earlier: &Earlier, id: &str, name: &str) {
     let (id, key) = (earlier.key(id), earlier.key(name));
@@ -60,7 +60,7 @@ async fn upgrade_keeps_existing_nodes_and_keys() {
         .control_plane(move |plane| (plane.database, plane.node_grace) = (database, Some(GRACE)));
     let mut gateway = gateway.start().await;
 
-    // The new control plane with Envoys of the earlier version.
+    // First comes the new control plane with Envoys of the earlier version.
     assert_eq!(statuses(&gateway, &earlier).await, EXPECTED);
     let made = gateway
         .control_plane
@@ -73,7 +73,7 @@ async fn upgrade_keeps_existing_nodes_and_keys() {
     gateway.control_plane.put_routes(rules).await.unwrap();
     assert_eq!(statuses(&gateway, &earlier).await, EXPECTED);
 
-    // It starts again: such nodes know no tags, so they load the whole snapshot, and that is no
+    // It starts again: such nodes know no tags, so they load the whole snapshot, which is not an
     // error.
     gateway.control_plane.kill();
     gateway.control_plane.start().await.unwrap();
@@ -81,8 +81,8 @@ async fn upgrade_keeps_existing_nodes_and_keys() {
     assert_eq!(statuses(&gateway, &earlier).await, EXPECTED);
     assert!(!gateway.logs().contains("ERROR"), "{}", gateway.logs());
 
-    // Envoys follow, one code update each, while the earlier filter's workers still serve what is
-    // draining.
+    // Then the Envoys are updated, one code update each, while the earlier filter's workers still
+    // serve the draining connections.
     let filter = latchkey_tests::filter().unwrap();
     gateway
         .envoy
@@ -115,8 +115,8 @@ async fn limits_and_usage_go_on_through_an_upgrade() {
         .start()
         .await;
     let path = format!("/v1/keys/{}", earlier.key("limited_id"));
-    // What was reported by the earlier version's processes is still known, and is not counted
-    // twice.
+    // The counts that the earlier version's processes have reported are still known, and are not
+    // counted twice.
     let day = json!({ "limits": { "day": 20 } });
     gateway
         .control_plane

@@ -1,5 +1,5 @@
-//! What a key was used for, as the API tells it: within a second, whatever happens in between, and
-//! each request once.
+//! The usage of a key as the API shows it: within a second, through all faults, and with each
+//! request counted once.
 
 use std::time::Duration;
 
@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 
 use crate::clock::{now, reaches, time_in};
 
-/// It takes less than a second; other tests share the machine.
+/// The time until usage is reported. It takes less than a second, but other tests share the
+/// machine.
 pub(crate) const TOLD: Duration = Duration::from_secs(2);
 
-/// A thread that dies with the stream is missed after three seconds, and its successor reports
-/// within another.
+/// The time of a takeover. A thread that dies with the stream is missed after three seconds, and
+/// its successor reports within another.
 const TAKEOVER: Duration = Duration::from_secs(8);
 
-/// Waits until the API tells of exactly that many requests today and this month.
+/// Waits until the API shows exactly that many requests today and this month.
 pub(crate) async fn used_today(gateway: &Gateway, key_id: &str, requests: u64) {
     used_within(TOLD, gateway, key_id, requests).await;
 }
@@ -36,7 +37,7 @@ async fn used_within(time: Duration, gateway: &Gateway, key_id: &str, requests: 
     told.await.unwrap();
 }
 
-/// On a day that is not over before the test is.
+/// Creates a key on a day that does not end before the test.
 async fn key(gateway: &Gateway) -> CreatedKey {
     time_in(Window::Day, 60).await;
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
@@ -82,7 +83,7 @@ async fn a_key_tells_when_from_where_and_for_what_it_was_used() {
         .into_iter()
         .zip(["192.0.2.1", "2001:db8::1", "203.0.113.9"])
     {
-        // The address is noted of the first request in a second.
+        // The address is noted from the first request in a second.
         reaches(now() + 1).await;
         let before = now();
         let headers = [
@@ -180,7 +181,7 @@ async fn a_key_tells_when_from_where_and_for_what_it_was_used() {
     assert_eq!(total, 10, "{listed}");
 }
 
-/// Of an RFC 3339 time in UTC.
+/// Returns the seconds of the day of an RFC 3339 time in UTC.
 fn seconds_of_the_day(time: &str) -> u64 {
     let clock = time.split_once('T').unwrap().1.trim_end_matches('Z');
     clock.split(':').fold(0, |seconds, part| {
@@ -202,7 +203,7 @@ async fn what_happens_while_the_control_plane_is_away_is_counted_once_it_is_back
     }
 }
 
-/// It is killed in the midst of reports again and again; each time some may have been stored and
+/// The control plane is killed repeatedly during reports. Each time some may have been stored and
 /// not acknowledged.
 #[tokio::test]
 async fn a_control_plane_that_is_killed_between_reports_counts_nothing_twice() {
@@ -210,7 +211,8 @@ async fn a_control_plane_that_is_killed_between_reports_counts_nothing_twice() {
     let key = key(&gateway).await;
     let mut sent = 0;
     for round in 0..6 {
-        // Reports go out every 250 ms; so the kill meets another moment of one in each round.
+        // Reports go out every 250 ms, so the kill happens at another point of the interval in each
+        // round.
         let until = tokio::time::Instant::now() + Duration::from_millis(230 + 37 * round);
         while tokio::time::Instant::now() < until {
             send(&gateway, &key, 1).await;
@@ -219,13 +221,13 @@ async fn a_control_plane_that_is_killed_between_reports_counts_nothing_twice() {
         gateway.control_plane.restart().await.unwrap();
     }
     used_today(&gateway, &key.key_id, sent).await;
-    // Another report of the same totals would show by now.
+    // Another report of the same totals would have arrived by now.
     send(&gateway, &key, 1).await;
     used_today(&gateway, &key.key_id, sent + 1).await;
 }
 
-/// First the thread that holds the stream, and with it the reports, and then one that was in the
-/// midst of a request.
+/// First the thread dies that holds the stream, and with it the reports, and then one that serves a
+/// request.
 #[tokio::test]
 async fn a_thread_that_dies_takes_no_counts_with_it() {
     let gateway = Gateway::builder()
@@ -238,7 +240,8 @@ async fn a_thread_that_dies_takes_no_counts_with_it() {
         .start()
         .await;
     let key = key(&gateway).await;
-    // Each on a connection of its own, so that it meets any worker; one that has died answers 503.
+    // Each request is on a new connection, so that it meets any worker; one that has died answers
+    // 503.
     let ask = async |trap: &[(&str, &str)]| {
         let headers = [&[("x-api-key", key.api_key.as_str())], trap].concat();
         let answer = Connection::to(gateway.envoy.gateway())
@@ -246,7 +249,7 @@ async fn a_thread_that_dies_takes_no_counts_with_it() {
             .await;
         answer.is_ok_and(|answer| answer.status == 200)
     };
-    // The holder may die before it has heard of the key, which its successor then brings.
+    // The holder may die before it has heard of the key, which its successor then loads.
     let known = eventually(TAKEOVER, async || {
         ensure!(ask(&[]).await, "the key is not known");
         Ok(())

@@ -1,6 +1,5 @@
-//! The contract's table of verdicts, row by row, and that the first row that applies ends it. Each
-//! request's verdict is looked for everywhere that shows it: the answer, the metric and the access
-//! log.
+//! The contract's table of verdicts, row by row: the first row that applies decides. The tests
+//! check each request's verdict in the answer, the metric and the access log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +13,11 @@ use serde_json::{Value, json};
 use crate::clock::{now, reaches, time_in};
 use crate::unknown_key;
 
-/// Where a good request comes from, and one that no key allows.
+/// The address of a good request, and one that no key allows.
 const HOME: &str = "192.0.2.7";
 const ABROAD: &str = "198.51.100.7";
 
-/// The service `dns` asks for everything that a rule can ask for.
+/// Returns the rules. Those of the service `dns` have every condition that a rule can have.
 fn routes() -> Value {
     json!({ "rules": [
         { "path": { "prefix": "/public" }, "public": true },
@@ -31,7 +30,7 @@ fn routes() -> Value {
     ] })
 }
 
-/// What every refusal with a code looks like.
+/// The expected content of a refusal with a code.
 struct Refusal {
     status: u16,
     code: &'static str,
@@ -85,7 +84,7 @@ const fn refusal(
     }
 }
 
-/// That an answer is the one that the contract has for `code`.
+/// Asserts that an answer is the one in the contract for `code`.
 fn assert_answer(rule: &str, answer: &Answer, code: &str) {
     let Some(refusal) = REFUSALS.iter().find(|refusal| refusal.code == code) else {
         assert_eq!(
@@ -130,7 +129,7 @@ fn assert_answer(rule: &str, answer: &Answer, code: &str) {
     );
 }
 
-/// Requests by verdict.
+/// Returns the number of requests by verdict.
 async fn counts(envoy: &Envoy) -> BTreeMap<String, u64> {
     let page = envoy
         .admin_get("/stats?filter=wasmcustom.latchkey_requests")
@@ -145,8 +144,7 @@ async fn counts(envoy: &Envoy) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// Waits until the access log has a line for each of `paths`, with the verdict that stands beside
-/// it.
+/// Waits until the access log has a line for each of `paths`, with its verdict.
 async fn assert_logged(envoy: &Envoy, paths: &[(String, &str)]) {
     let logged = eventually(Duration::from_secs(5), async || {
         let lines = envoy.access_log();
@@ -165,7 +163,7 @@ async fn assert_logged(envoy: &Envoy, paths: &[(String, &str)]) {
     logged.await.unwrap();
 }
 
-/// A gateway with the rules above, and keys that only lack what their names say.
+/// A gateway with the rules above, and keys that only lack the conditions in their names.
 struct World {
     gateway: Gateway,
     keys: BTreeMap<&'static str, CreatedKey>,
@@ -220,7 +218,7 @@ impl World {
         world
     }
 
-    /// Uses the limits of one request up, and lets happen to each key what its name says.
+    /// Uses up the limits of one request, and changes each key as its name says.
     async fn wear_out(&self, owner: &str) {
         let control_plane = &self.gateway.control_plane;
         for (name, key) in &self.keys {
@@ -272,8 +270,8 @@ impl World {
     }
 }
 
-/// Which key, path, address and subaccount, and the code that this has. Wherever it can, a request
-/// also violates the rows below the one that it is for.
+/// The key, path, address and subaccount of each row, and its code. Wherever possible, a request
+/// also violates the rows below its own.
 const ROWS: &[(&str, &str, &str, &str, &str, &str)] = &[
     (
         "1: a public route needs no key",
@@ -454,8 +452,8 @@ const ROWS: &[(&str, &str, &str, &str, &str, &str)] = &[
 ];
 
 impl World {
-    /// Sends a row's request, and tells the answer. It must be counted as this row's code and as no
-    /// other.
+    /// Sends a row's request, and returns the answer. The request must be counted as this row's
+    /// code and as no other.
     async fn send(&self, number: usize) -> Answer {
         let (rule, key, path, from, subaccount, code) = ROWS[number];
         let unknown = unknown_key();
@@ -487,7 +485,7 @@ impl World {
     }
 }
 
-/// By which the row is found in the access log.
+/// Returns the path by which the row is found in the access log.
 fn row_path(number: usize, path: &str) -> String {
     format!("{path}/row-{number}")
 }

@@ -1,5 +1,5 @@
-//! Every page can be used by keyboard, with a screen reader, and by who does not see well: as far
-//! as axe-core finds out.
+//! Accessibility of every page, as far as axe-core can check it: by keyboard, with a screen reader,
+//! and with poor eyesight.
 
 use latchkey_tests::{Browser, Finding, Gateway, Scheme};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::tour::tour;
 use super::wizard::LATER_STEPS;
 use super::{browser_of, log_in, start};
 
-/// What nobody may be kept from using a page by.
+/// Returns the findings that keep somebody from using the page.
 async fn grave(browser: &Browser) -> Vec<String> {
     let findings = browser.findings().await.unwrap();
     let grave = |finding: &Finding| matches!(finding.impact.as_str(), "serious" | "critical");
@@ -19,8 +19,8 @@ async fn grave(browser: &Browser) -> Vec<String> {
         .collect()
 }
 
-/// The same in light on a wide screen, and in dark on a narrow one: what each of the four is like
-/// is seen in the two.
+/// Does the same in light on a wide screen, and in dark on a narrow one. These two show each scheme
+/// and each width.
 async fn grave_anywhere(browser: &Browser) -> Vec<String> {
     let mut found = Vec::new();
     for (scheme, size) in [(Scheme::Dark, (390, 844)), (Scheme::Light, (1280, 900))] {
@@ -54,7 +54,7 @@ async fn nothing_serious_is_found_on_any_page_in_light_and_dark() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Pages that no link leads to.
+/// Covers the pages that no link leads to.
 #[tokio::test]
 async fn nothing_serious_is_found_on_the_way_to_a_key() {
     let (gateway, browser) = start().await;

@@ -1,4 +1,4 @@
-//! What becomes of an open page when its session has ended, or the control plane does not answer.
+//! Open pages whose session has ended, or whose control plane does not answer.
 
 use latchkey_tests::{Browser, ControlPlane, http_client};
 use serde_json::json;
@@ -17,7 +17,7 @@ async fn end_session(control_plane: &ControlPlane, browser: &Browser) {
     assert_eq!(ended.status(), 200);
 }
 
-/// Is told why the page for logging in is there, and gets back by it.
+/// Checks that the login page gives its reason, and that logging in leads back to the page.
 async fn comes_back(control_plane: &ControlPlane, browser: &Browser, page: &str) {
     browser
         .arrives_at(&login_page(&[("why", "ended"), ("next", page)]))
@@ -54,7 +54,7 @@ async fn whose_session_ends_on_an_open_page_is_told_so_and_comes_back_to_it() {
     browser.fill("Search", "C").await;
     comes_back(control_plane, &browser, "/console/users").await;
 
-    // This page asks by itself.
+    // This page sends requests without any action of the user.
     browser.open("/console/nodes").await;
     browser.sees("on 1 of 1 node").await;
     end_session(control_plane, &browser).await;
@@ -88,7 +88,7 @@ async fn the_check_of_an_address_takes_nothing_away_when_the_session_has_ended()
         browser.run(typed, vec![]).await.unwrap(),
         json!(["192.0.2.0/24", "10.0.0.0/8"])
     );
-    // What is sent on purpose leads to the log-in.
+    // A request that the user has sent leads to the login page.
     browser.press("Save the lists").await;
     browser.arrives_at(&login_page(&[("why", "ended")])).await;
     browser

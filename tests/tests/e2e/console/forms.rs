@@ -1,4 +1,4 @@
-//! A form is only taken from a page of the very session that sends it.
+//! A form is only accepted from a page of the same session that sends it.
 
 use latchkey_tests::{Browser, Gateway};
 use serde::Deserialize;
@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 use super::tour::tour;
 use super::{Session, browser_of};
 
-/// A form, or what htmx sends, as it stands in a page.
+/// A form of a page, or a request that htmx sends.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Form {
     pub(crate) path: String,
     pub(crate) fields: Vec<(String, String)>,
 }
 
-/// Those of all these pages, of each kind one.
+/// Returns the forms of all these pages, one of each kind.
 pub(crate) async fn all_forms(
     browser: &Browser,
     pages: impl Iterator<Item = &String>,
@@ -51,7 +51,7 @@ async fn forms(browser: &Browser, path: &str) -> Vec<Form> {
     serde_json::from_value(browser.run(script, vec![json!(path)]).await.unwrap()).unwrap()
 }
 
-/// All that a form could change.
+/// Returns all data that a form could change.
 pub(crate) async fn state(gateway: &Gateway) -> Vec<Value> {
     let mut state = Vec::new();
     for path in [
@@ -107,7 +107,7 @@ async fn no_form_is_taken_without_the_sessions_own_token() {
         200,
         "the session goes on"
     );
-    // With it, one of them is.
+    // With the session's token, one of them is accepted.
     let taken = session
         .post(control_plane, "/console/logout", Some(&session.csrf), &[])
         .await;

@@ -1,4 +1,4 @@
-//! What is done to a key in the console holds at Envoy.
+//! Changes to a key in the console take effect at Envoy.
 
 use latchkey_tests::{Browser, CreatedKey, Gateway};
 use serde_json::json;
@@ -40,7 +40,7 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
     browser.press("Edit the IP lists").await;
     browser.untick("Enabled").await;
     browser.press("Save the lists").await;
-    // The form has these words, too.
+    // The form contains these words, too.
     browser.sees("In force on 1 of 1 node").await;
     browser.sees("127.0.0.0/8 disabled").await;
     assert_eq!(code().await, "");
@@ -80,7 +80,7 @@ async fn a_key_is_revoked_by_its_name_and_refused_from_then_on() {
     browser.sees("There are no API keys yet.").await;
 }
 
-/// The script that keeps the button back is not what protects the key.
+/// Revocation is protected by the server, and not only by the script that disables the button.
 #[tokio::test]
 async fn another_name_revokes_nothing() {
     let (gateway, browser) = start().await;

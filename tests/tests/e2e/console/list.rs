@@ -1,4 +1,4 @@
-//! The list of keys: found and sorted in it, and at once, however long it is.
+//! The list of keys: search and sorting, which are fast for any number of keys.
 
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use super::start;
 
 const KEYS: usize = 10_000;
 
-/// Of the click, in milliseconds.
+/// The bound for a click, in milliseconds.
 const WITHIN: f64 = 300.0;
 
-/// Of the page and what it loads, in bytes.
+/// The bound for the page and everything it loads, in bytes.
 const WEIGHT: u64 = 150_000;
 
 const CLICKS: usize = 9;
@@ -38,7 +38,7 @@ async fn ten_thousand_keys_are_there_within_a_blink_and_weigh_little() {
     }
     println!("imported within {:?}", began.elapsed());
 
-    // As the first page of one who comes for the first time.
+    // The first page of a user who visits for the first time.
     browser.forget_cache().await.unwrap();
     browser.open("/console/keys").await;
     browser.sees("10,000 keys").await;
@@ -56,7 +56,7 @@ async fn ten_thousand_keys_are_there_within_a_blink_and_weigh_little() {
     println!("from the click to the page, in ms: {times:.0?}");
     assert!(times[CLICKS / 2] < WITHIN, "{times:.0?}");
 
-    // The same for every other page of it, in every order.
+    // The same holds for every other page of the list, in every order.
     let names = async || browser.texts("tbody th a").await;
     let first = names().await;
     let time = async |click: &str, path: &str| {
@@ -122,7 +122,7 @@ async fn keys_are_searched_filtered_and_sorted() {
     browser.fill("Search", "brav").await;
     browser.sees("1 key").await;
     assert_eq!(names().await, ["Bravo"]);
-    // What was asked for stands in the address.
+    // The search is part of the address.
     browser.reload().await;
     assert_eq!(names().await, ["Bravo"]);
     assert_eq!(browser.value("Search").await, "brav");

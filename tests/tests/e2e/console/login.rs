@@ -7,7 +7,7 @@ use reqwest::header::{LOCATION, ORIGIN, SET_COOKIE};
 
 use super::{SESSION, Session, log_in, login_page, start};
 
-/// A log-in as no page of the console sends it.
+/// Sends a login that no page of the console sends.
 async fn send_login(control_plane: &ControlPlane, origin: &str, next: &str) -> reqwest::Response {
     let (email, password) = control_plane.credentials();
     let request = http_client()

@@ -1,15 +1,15 @@
-//! Two people change the same: who comes second is told, and undoes nothing of what the first one
-//! did.
+//! Two people change the same resource: the second one sees a conflict, and undoes no change of the
+//! first one.
 
 use latchkey_tests::{Browser, Gateway};
 use serde_json::json;
 
 use super::{browser_of, start};
 
-/// What the second one is told.
+/// The beginning of the conflict message.
 const TOLD: &str = "Somebody else has changed";
 
-/// A gateway, and two browsers in which its administrator is at the list of keys.
+/// Starts a gateway, and two browsers whose administrator is at the list of keys.
 async fn two() -> (Gateway, Browser, Browser) {
     let (gateway, first) = start().await;
     let second = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;

@@ -1,4 +1,4 @@
-//! No page has a script, a style or a handler in it, and its policy would stop any.
+//! No page contains a script, a style or a handler, and its policy would block any.
 
 use latchkey_tests::{Browser, Gateway};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::tour::tour;
 use super::{Session, browser_of};
 
-/// What stands in a page as it was sent that its policy forbids.
+/// Returns the parts of a page, as it was sent, that its policy forbids.
 async fn inline(browser: &Browser, path: &str) -> Vec<String> {
     let script = r#"
         return fetch(arguments[0]).then((answer) => answer.text()).then((text) => {
@@ -86,7 +86,7 @@ async fn every_page_forbids_scripts_and_styles_in_it_and_has_none() {
             .unwrap();
         assert_eq!(ran, Value::from("string"), "{path}: its own script runs");
     }
-    // Those that are not there are errors to the browser, too.
+    // The browser logs missing pages as errors, too.
     let complaints = browser.complaints().await.unwrap();
     let of_policy: Vec<_> = complaints
         .iter()

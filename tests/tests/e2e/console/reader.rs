@@ -1,4 +1,4 @@
-//! Who may look and change nothing is offered no change, and is refused each.
+//! A user who may only read sees no form that changes anything, and each such form is refused.
 
 use latchkey_tests::{Browser, Gateway};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{
     tour::{follow, tour},
 };
 
-/// What everybody may send: it concerns nobody else, or changes nothing.
+/// Forms that everybody may send: they concern nobody else, or change nothing.
 const FREE: [&str; 5] = [
     "/console/logout",
     "/console/me",
@@ -143,7 +143,7 @@ async fn who_may_not_even_see_keys_comes_in_changes_their_password_and_leaves() 
     log_in(&browser, (email, new)).await;
     browser.sees(email).await;
     assert!(browser.offers("Log out").await);
-    // What they may not see leads back to what they may.
+    // Pages that the user may not see lead back to those that they may.
     browser.open("/console/keys").await;
     assert_eq!(browser.status().await, 403);
     browser.press("Go to the start page").await;

@@ -88,7 +88,7 @@ async fn rules_that_somebody_else_has_saved_meanwhile_are_not_replaced_unseen() 
     browser.sees("/theirs").await;
     assert_eq!(rules(&gateway).await, theirs);
     assert_eq!(browser.value("Document").await, mine.to_string());
-    // Now that they know.
+    // The user has seen the message now, so the rules are saved.
     browser.press("Save the rules").await;
     browser.sees("The rules are saved.").await;
     assert_eq!(gateway.ask("/mine", None).await.status, 200);

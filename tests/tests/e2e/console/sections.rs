@@ -1,4 +1,4 @@
-//! Beside keys: what is done and seen in each other section, and that it is so.
+//! The other sections of the console: their actions and pages, and the effects of the actions.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{SESSION, Session, browser_of, log_in, start};
 
 const PASSWORD: &str = "a password of theirs";
 
-/// What the API answers somebody who wants to log in.
+/// Returns the status of the API's response to a login.
 async fn login_status(control_plane: &ControlPlane, email: &str, password: &str) -> u16 {
     let login = json!({ "email": email, "password": password });
     http_client()
@@ -26,7 +26,7 @@ async fn login_status(control_plane: &ControlPlane, email: &str, password: &str)
         .as_u16()
 }
 
-/// Whether what is wrong stands beside its field.
+/// Returns true if an error message is next to the field.
 async fn is_told_beside(browser: &Browser, field: &str) -> bool {
     let script = r#"
         const field = document.querySelector("[aria-invalid=true]");

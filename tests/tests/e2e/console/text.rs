@@ -1,4 +1,4 @@
-//! What people write is text wherever it is shown, whatever it looks like.
+//! Text that people write is shown as text, whatever it contains.
 
 use latchkey_tests::Browser;
 use reqwest::Method;
@@ -70,7 +70,7 @@ async fn a_script_as_a_name_or_description_is_shown_as_text() {
     assert_eq!(browser.value("Description").await, description);
     nothing_ran(&browser).await;
 
-    // What the wizard and its last page show, and what a script replaces in place.
+    // The wizard and its last page show it, and a script replaces parts of the page.
     browser.open("/console/keys/new").await;
     browser.fill("Name", &format!("{NAME} 2")).await;
     browser.fill("Description", DESCRIPTION).await;

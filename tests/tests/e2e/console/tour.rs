@@ -1,4 +1,4 @@
-//! All pages, as somebody finds them who follows every link.
+//! All pages, as a user finds them who follows every link.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry;
 use latchkey_tests::{Browser, Organisation};
 use serde_json::json;
 
-/// Pages that have to be there: another that is linked to from anywhere is found by itself.
+/// Pages that must exist. Any other page with a link to it is found automatically.
 const KNOWN: [&str; 15] = [
     "/console/audit",
     "/console/explain",
@@ -25,7 +25,7 @@ const KNOWN: [&str; 15] = [
     "/console/users/{usr}",
 ];
 
-/// Each kind of page that there is, such as `/console/keys/{key}`, once: by its kind, its path.
+/// Visits each kind of page once, such as `/console/keys/{key}`. Returns the path of each kind.
 pub(crate) async fn tour(
     browser: &Browser,
     organisation: &Organisation,
@@ -40,7 +40,7 @@ pub(crate) async fn tour(
     pages
 }
 
-/// The same for one who is not led everywhere.
+/// Visits the pages of a user who need not reach all of `KNOWN`.
 pub(crate) async fn follow(
     browser: &Browser,
     organisation: &Organisation,
@@ -52,7 +52,7 @@ pub(crate) async fn follow(
             return [...page.querySelectorAll("a[href^='/console']")].map((link) => link.getAttribute("href"));
         })"#;
     let key = |id: &str| format!("/console/keys/{id}");
-    // Where one key's page is not like the next one's, both are looked at.
+    // The pages of a live and of a revoked key differ, so both are visited.
     let from = [
         key(&organisation.busy_key),
         key(&organisation.revoked_key),
@@ -79,7 +79,7 @@ pub(crate) async fn follow(
     pages
 }
 
-/// A path without what tells one key, user or other thing from the next.
+/// Returns a path with each id replaced by its kind.
 fn kind(path: &str) -> String {
     let part = |part: &str| match part.split_once('_') {
         Some((kind, rest)) if rest.len() == 12 => format!("{{{kind}}}"),

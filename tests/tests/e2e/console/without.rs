@@ -1,4 +1,4 @@
-//! Who has no mouse, who runs no script, and who lives elsewhere.
+//! Users without a mouse, without scripts, and in another time zone.
 
 use latchkey_tests::keys;
 use serde_json::json;
@@ -113,7 +113,7 @@ async fn times_are_the_readers_and_utc_is_shown_on_hover() {
         let hover = browser.run(script, vec![json!(end)]).await.unwrap();
         assert_eq!(hover, "2099-12-31 23:59:59 UTC", "in {zone}");
     }
-    // What a script has put in place is as well.
+    // Content that a script has inserted is correct as well.
     browser.live_in("Pacific/Auckland").await.unwrap();
     browser.open("/console/nodes").await;
     browser.sees("on 1 of 1 node").await;

@@ -1,4 +1,4 @@
-//! From nothing to a key that works: the four steps, and the one sight of the key.
+//! The four steps to a new key that works, and the only page that shows the key.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::start;
 
-/// What the steps behind the first one show.
+/// Texts that the steps after the first one show.
 pub(crate) const LATER_STEPS: [&str; 3] = ["All services", "dns_manager", "Requests a minute"];
 
 /// Goes on from the first step to the last one.
@@ -26,7 +26,7 @@ async fn secret(browser: &Browser) -> String {
     shown[0].clone()
 }
 
-/// Makes one with nothing but a name; how it is shown.
+/// Creates a key with only a name, and returns the key as the page shows it.
 async fn makes_a_key(browser: &Browser) -> String {
     browser.open("/console/keys/new").await;
     browser.fill("Name", "CI").await;
@@ -36,7 +36,7 @@ async fn makes_a_key(browser: &Browser) -> String {
     secret(browser).await
 }
 
-/// All that the page holds, shown or not.
+/// Returns the source of the page, including hidden elements.
 async fn source(browser: &Browser) -> String {
     let source = browser
         .run("return document.documentElement.outerHTML", vec![])
@@ -83,7 +83,7 @@ async fn the_wizard_leads_to_a_key_that_works_at_once_and_is_shown_once() {
 
     browser.sees("dns_manager").await;
     browser.tick("dns_manager").await;
-    // What was filled in is still there on the way back.
+    // The entered values are still there on the way back.
     browser.press("Back").await;
     browser.sees("All services").await;
     browser.press("Back").await;
@@ -173,7 +173,7 @@ async fn the_key_is_saved_as_a_file() {
     assert!(browser.complaints().await.unwrap().is_empty());
 }
 
-/// Of the boxes for permissions.
+/// Returns the values of the matching boxes for permissions.
 async fn permissions(browser: &Browser, which: &str) -> BTreeSet<String> {
     let script = "return [...document.querySelectorAll(arguments[0])].map((box) => box.value)";
     let found = browser
@@ -310,7 +310,7 @@ async fn what_is_wrong_is_said_beside_its_field_and_what_was_typed_stays() {
     browser.fill("Description", "Another one").await;
     goes_on_to_the_last_step(&browser).await;
     browser.press("Create the key").await;
-    // The step that is to blame comes back.
+    // The step with the error comes back.
     browser.sees("Description").await;
     let script = r#"
         const field = document.querySelector("[aria-invalid=true]");

@@ -1,4 +1,4 @@
-//! A Markdown page as its fenced blocks, with what the comments before them say.
+//! A Markdown page as its fenced blocks, with the comments before them.
 
 mod comment;
 mod tests;
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use self::comment::Comment;
 
-/// Info strings that mean commands, too, but not to the test.
+/// Other info strings for commands. The test refuses them, because it only runs `sh`.
 const OTHER_SHELLS: [&str; 5] = ["bash", "shell", "console", "zsh", "shell-session"];
 
 #[derive(Debug, PartialEq)]
@@ -151,14 +151,14 @@ fn closes(line: &str, marker: &str) -> bool {
     line.len() >= marker.len() && line.chars().all(|c| c == mark)
 }
 
-/// Whether a line opens a block within a quotation, whose commands nothing would run.
+/// Returns true if a line opens a block within a quotation, whose commands would not run.
 fn is_quoted_fence(line: &str) -> bool {
     let line = line.trim_start();
     let text = line.trim_start_matches(['>', ' ']);
     line.starts_with('>') && opening(text).is_some()
 }
 
-/// Returns what the block is by its info string and the comments before it.
+/// Returns the block's kind, from the info string and the comments before it.
 fn kind(info: &str, comments: &[Comment]) -> Result<Kind> {
     match info.split_whitespace().next().unwrap_or_default() {
         "" => bail!("a block without an info string, such as `text`"),

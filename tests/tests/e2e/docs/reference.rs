@@ -1,4 +1,4 @@
-//! The checks that stand in for blocks that do not run.
+//! The checks that replace running a block.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use latchkey_tests::workspace;
 /// Ensures that a check exists: a test `PATH::NAME`, or a target `make NAME`.
 ///
 /// # Errors
-/// When it does not exist, or has another form.
+/// Fails when it does not exist, or has another form.
 pub(super) fn ensure_exists(check: &str) -> Result<()> {
     if let Some(target) = check.strip_prefix("make ") {
         let makefile = read("Makefile")?;
@@ -38,7 +38,7 @@ fn has_target(makefile: &str, target: &str) -> bool {
         .any(|name| name == target)
 }
 
-/// Whether the source has a function of that name that an attribute makes a test.
+/// Returns true if the source has a function with that name that an attribute makes a test.
 fn has_test(source: &str, name: &str) -> bool {
     let name = name.rsplit("::").next().unwrap_or(name);
     let mut is_test = false;

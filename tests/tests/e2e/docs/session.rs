@@ -1,4 +1,4 @@
-//! The shell that runs a page's commands, and the demo beside it.
+//! The shell that runs a page's commands, and its demo.
 
 mod script;
 mod tests;
@@ -16,17 +16,17 @@ use tempfile::TempDir;
 use self::script::Script;
 use super::page::{Block, Kind, Page};
 
-/// How long a block may take.
+/// The timeout of a block.
 const BLOCK: Duration = Duration::from_secs(60);
 
-/// Stands where `jq` may be: not every reader has it.
+/// A script that replaces `jq`, because not every reader has it.
 const NO_JQ: &str = "#!/bin/sh\necho 'jq is not installed' >&2\nexit 127\n";
 
-/// Runs the blocks of a page beside a demo of its own.
+/// Runs the blocks of a page with a separate demo.
 ///
 /// # Errors
-/// At the first block that does not do what the page says: with its line, the command that failed
-/// and its output.
+/// Fails at the first block that does not behave as the page says. The error has its line, the
+/// command that failed and its output.
 pub(super) async fn run(page: &Page) -> Result<()> {
     let directory = Directory::create()?;
     let state = DemoState::open(directory.work().join(".run"))?;
@@ -58,13 +58,13 @@ async fn run_blocks(
     Ok(())
 }
 
-/// Waits for the end of a block, and compares its exit code and output with what the page says.
+/// Waits for the end of a block, and compares its exit code and output with the page.
 async fn check(block: &Block, script: &Script, shell: &mut Process, limit: Duration) -> Result<()> {
     let Kind::Run { prints, exits } = &block.kind else {
         return Ok(());
     };
     let ended = eventually(limit, async || {
-        // In this order: the block's code is written before the shell's.
+        // The order matters: the block's code is written before the shell's.
         let shell_ended = script.shell_exit_code().is_some() || shell.exited().is_some();
         match script.exit_code(block) {
             Some(code) => Ok(code),
@@ -83,7 +83,7 @@ async fn check(block: &Block, script: &Script, shell: &mut Process, limit: Durat
     );
     let output = script.output(block);
     for text in prints {
-        // The same text twice is to be printed twice.
+        // A text that the page lists twice has to be printed twice.
         let expected = prints.iter().filter(|other| *other == text).count();
         let found = output.matches(text.as_str()).count();
         ensure!(
@@ -94,8 +94,8 @@ async fn check(block: &Block, script: &Script, shell: &mut Process, limit: Durat
     Ok(())
 }
 
-/// The directory of a session: the reader's working directory, and beside it what the reader does
-/// not see.
+/// The directory of a session: the reader's working directory, and next to it the files that the
+/// reader does not see.
 struct Directory(TempDir);
 
 impl Directory {

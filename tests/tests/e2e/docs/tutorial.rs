@@ -1,9 +1,9 @@
-//! The filters of the tutorial for an Envoy that the reader has, in an Envoy.
+//! The filters of the tutorial for an existing Envoy, run in an Envoy.
 
 use latchkey_tests::{Gateway, filter};
 use serde_json::json;
 
-/// Where the tutorial's configuration has the filter's file and the node token.
+/// The placeholders in the tutorial's configuration for the filter's file and the node token.
 const FILTER: &str = "/etc/envoy/latchkey_filter.wasm";
 const TOKEN: &str = r#""token": "…""#;
 
@@ -44,7 +44,7 @@ async fn tutorial_filters_pass_requests_in_shadow_mode() {
     let answer = gateway.ask("/", Some(&key.api_key)).await;
     assert_eq!(answer.status, 200);
     assert!(answer.reached_upstream("x-latchkey-identity").is_some());
-    // `forward`: something behind Envoy may still check keys.
+    // `forward`: a service after Envoy may still check keys.
     assert_eq!(
         answer.reached_upstream("x-api-key"),
         Some(key.api_key.as_str())

@@ -1,5 +1,5 @@
-//! A world by chance: owners, subaccounts, keys with all kinds of restrictions, route rules; and
-//! requests to it.
+//! A random world: owners, subaccounts, keys with all kinds of restrictions, and route rules; and
+//! random requests to it.
 
 use std::collections::BTreeSet;
 
@@ -70,33 +70,33 @@ const RANGES: [&str; 7] = [
     "::ffff:203.0.113.9",
 ];
 
-/// Some of these, each with equal chances.
+/// Returns a random subset, with equal chances for each.
 fn some<'c>(chance: &mut Chance, of: &[&'c str]) -> Vec<&'c str> {
     of.iter().filter(|_| chance.once_in(2)).copied().collect()
 }
 
-/// Everything that requests are made of.
+/// The data that requests are made of.
 pub(super) struct World {
     keys: Vec<CreatedKey>,
     subaccounts: Vec<String>,
-    /// Of the rules, as they are written.
+    /// The paths in the rules, as they are written.
     paths: Vec<String>,
 }
 
-/// A request as it goes out and as it is described.
+/// A request as it is sent and as it is described.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) method: &'static str,
     pub(super) path: String,
-    /// The host and the client's address among them.
+    /// The headers, including the host and the client's address.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// For `POST /v1/explain`.
+    /// The body for `POST /v1/explain`.
     pub(super) question: Value,
 }
 
 impl World {
-    /// Makes one at the control plane, and waits until all that takes time has happened: some keys
-    /// have expired, and some limits are used up.
+    /// Creates a world at the control plane, and waits until all slow changes have happened: some
+    /// keys have expired, and some limits are used up.
     pub(super) async fn make(gateway: &Gateway, chance: &mut Chance) -> Self {
         time_in(Window::Day, 60).await;
         let control_plane = &gateway.control_plane;
@@ -160,7 +160,8 @@ impl World {
         reaches(soon).await;
     }
 
-    /// Uses the key up if it may be used from anywhere, and waits until the control plane knows.
+    /// Uses up the key's limit if it may be used from anywhere, and waits until the control plane
+    /// knows.
     async fn use_up(&self, gateway: &Gateway, key: &CreatedKey) {
         let path = format!("/v1/keys/{}", key.key_id);
         let once = json!({ "limits": { "day": 1 } });
@@ -180,7 +181,7 @@ impl World {
         }
     }
 
-    /// Lets each owner hold less than when their keys were made.
+    /// Reduces each owner's permissions after their keys were created.
     async fn narrow(&self, gateway: &Gateway, chance: &mut Chance, owners: &[User]) {
         for (number, owner) in owners.iter().enumerate() {
             let subaccounts = if chance.once_in(2) {
@@ -205,7 +206,7 @@ impl World {
         let (mut rules, mut seen) = (Vec::new(), BTreeSet::new());
         while rules.len() < RULES {
             let rule = random_rule(chance);
-            // A rule that is for the same requests as an earlier one is refused.
+            // A rule for the same requests as an earlier one is refused.
             if seen.insert(json!([rule["host"], rule["methods"], rule["path"]]).to_string()) {
                 let path = rule["path"].as_object().unwrap().values().next().unwrap();
                 self.paths.push(path.as_str().unwrap().to_owned());
@@ -220,7 +221,7 @@ impl World {
         self
     }
 
-    /// A request that has something to do with the rules.
+    /// Returns a random request that is related to the rules.
     pub(super) fn request(&self, chance: &mut Chance) -> Asked {
         let subaccount = |chance: &mut Chance| match chance.below(4) {
             0 => "sub_000000000000".to_owned(),
@@ -359,7 +360,7 @@ fn random_rule(chance: &mut Chance) -> Value {
     rule
 }
 
-/// The same path, another one, or one that can be read in more ways than one.
+/// Returns the same path, another one, or one with several readings.
 fn respelled(chance: &mut Chance, path: String) -> String {
     match chance.below(16) {
         0 => format!("{path}/"),

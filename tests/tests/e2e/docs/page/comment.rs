@@ -24,7 +24,7 @@ impl Comment {
     /// none for a comment of another form.
     ///
     /// # Errors
-    /// When it does not end, its name is unknown or its value is malformed.
+    /// Fails when it does not end, its name is unknown or its value is malformed.
     pub(super) fn read<'a>(
         line: usize,
         first: &str,
@@ -67,7 +67,7 @@ impl Comment {
     }
 }
 
-/// Returns what a block of commands is by its comments.
+/// Returns the kind of a block of commands, from its comments.
 pub(super) fn commands(comments: &[Comment]) -> Result<Kind> {
     let mut prints = Vec::new();
     let mut exits = None;
@@ -95,7 +95,7 @@ pub(super) fn commands(comments: &[Comment]) -> Result<Kind> {
     })
 }
 
-/// Returns what a block of another language is by its comments.
+/// Returns the kind of a block of another language, from its comments.
 pub(super) fn content(comments: &[Comment]) -> Result<Kind> {
     match comments {
         [] => Ok(Kind::Shown),

@@ -1,4 +1,4 @@
-//! The script of a page: its blocks, each read from a file of its own, in one bash.
+//! The script of a page: its blocks, each read from a separate file, in one bash.
 //!
 //! In such a file the commands have the line numbers of the page, so that bash's own messages name
 //! them. Each block has files for its output, its exit code and the command that failed.
@@ -22,7 +22,7 @@ const STRICT: &str = "set -E -eu -o pipefail\n";
 /// shell. The trap also runs when the block has returned; then there is nothing to return from.
 const RETURN_ON_ERROR: &str = r#"trap 'case ${#BASH_SOURCE[@]} in 1) ;; *) return ;; esac' ERR"#;
 
-/// How much of a block's output is shown in a report.
+/// The number of lines of a block's output in a report.
 const TAIL_LINES: usize = 60;
 
 pub(super) struct Script {
@@ -34,7 +34,7 @@ impl Script {
     /// Writes the script of a page below `dir`.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// Fails when a file cannot be written.
     pub(super) fn write(page: &Page, dir: &Path) -> Result<Self> {
         let script = Self {
             dir: dir.join("blocks"),
@@ -87,7 +87,7 @@ impl Script {
         Ok(())
     }
 
-    /// The command that runs it.
+    /// Returns the command that runs it.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new("bash");
         command
@@ -96,17 +96,17 @@ impl Script {
         command
     }
 
-    /// The exit code of a block, once it has ended.
+    /// Returns the exit code of a block, once it has ended.
     pub(super) fn exit_code(&self, block: &Block) -> Option<i32> {
         number_in(&self.file(block, "status"))
     }
 
-    /// The exit code of the shell, once it has ended.
+    /// Returns the exit code of the shell, once it has ended.
     pub(super) fn shell_exit_code(&self) -> Option<i32> {
         number_in(&self.ended())
     }
 
-    /// What a block has printed so far.
+    /// Returns the output of a block so far.
     pub(super) fn output(&self, block: &Block) -> String {
         read_lossy(&self.file(block, "output"))
     }
@@ -118,7 +118,7 @@ impl Script {
             "" => String::new(),
             failed => format!("the command that failed, at line {failed}\n"),
         };
-        // Messages of bash name the file of the block; the reader knows the page.
+        // Messages of bash name the file of the block, but the reader only knows the page.
         let prefix = self.source(block).display().to_string();
         let output = self.output(block).replace(&prefix, &self.page);
         let lines: Vec<_> = output.lines().collect();
@@ -152,7 +152,7 @@ fn write_file(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The number in a file that ends with a line break, so that it is not half written.
+/// Returns the number in a file that ends with a line break, so that it is not half written.
 fn number_in(path: &Path) -> Option<i32> {
     read_lossy(path).strip_suffix('\n')?.parse().ok()
 }
