@@ -1,5 +1,5 @@
-//! Expired keys: their names, what they count towards, when nodes forget them, and how they come
-//! back.
+//! Tests expired keys: their names, the limits they count towards, when nodes remove them, and how
+//! they are renewed.
 
 mod cycles;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 const DAY: i64 = 86_400;
 
-/// Makes a key that expires `seconds` after the start. Returns its id and its secret.
+/// Creates a key that expires `seconds` after the start. Returns its id and its secret.
 async fn expiring(client: &Client<'_>, name: &str, seconds: i64) -> (String, String) {
     let answer = client
         .generate(json!({"name": name, "expires_at": START + seconds}))
@@ -44,7 +44,7 @@ async fn slot(plane: &Plane, id: &str) -> Option<u32> {
     query.fetch_one(&plane.pool().await).await.unwrap()
 }
 
-/// Sweeps as on a day on which keys are used.
+/// Removes expired keys from nodes at `now`, on a day on which keys are used.
 async fn sweep(plane: &Plane, now: i64) {
     plane.use_a_key_on(now).await;
     plane.store().sweep_expired_keys(now).await.unwrap();
@@ -82,7 +82,7 @@ async fn expired_key_frees_name_and_number_at_the_second() {
             .at("/data/accounts/0/keys"),
         &json!(1)
     );
-    // Both are shown, and either is edited by its id.
+    // Both keys are shown, and either can be edited by its id.
     assert_eq!(client.total().await, 2);
     let renamed = client
         .patch(
@@ -123,8 +123,7 @@ async fn account_holds_at_most_twice_its_keys() {
         refused.text("/error").contains("twice its limit of 2"),
         "{refused:?}"
     );
-    // One of those that are held comes back without another place, and then the number of good ones
-    // counts.
+    // A held expired key is renewed without another place. Then the number of valid keys counts.
     assert_eq!(
         renew(&client, &third, json!(START + 6_000)).await.status,
         StatusCode::OK
@@ -159,7 +158,7 @@ async fn revived_key_needs_its_name_and_room() {
     regenerate(&client, &first, later.clone())
         .await
         .refused(409, "name_taken");
-    // With another name in the same change there is no conflict but that of numbers.
+    // A new name in the same change avoids the conflict of names, but not the limit of keys.
     client.key("CD").await;
     let renamed = json!({"name": "CI 1", "expires_at": null});
     client
@@ -175,7 +174,7 @@ async fn revived_key_needs_its_name_and_room() {
     operator.patch(&account, json!({"max_keys": 3})).await;
     let revived = client.patch(&format!("/v1/keys/{first}"), renamed).await;
     assert_eq!(revived.at("/data/active"), &json!(true));
-    // A name that an expired key has can be given to a live one; a live one's cannot.
+    // A live key can get the name of an expired key, but not that of another live key.
     client
         .patch(&format!("/v1/keys/{other}"), json!({"name": "CI 1"}))
         .await
@@ -199,7 +198,8 @@ async fn expired_key_leaves_the_snapshot_after_a_day() {
         .get("/v1/keys")
         .await
         .refused(401, "expired_key");
-    // A clock that nobody agrees with proves nothing, and a second earlier it is not time yet.
+    // A clock that no node confirms is not trusted, and one second before the day is over it is too
+    // early.
     let revision = plane.store().revision();
     plane.store().sweep_expired_keys(now).await.unwrap();
     sweep(&plane, now - 1).await;
@@ -212,7 +212,7 @@ async fn expired_key_leaves_the_snapshot_after_a_day() {
     assert_eq!(plane.store().revision(), revision + 1);
     let batches = node.publish().await;
     assert_eq!(batches[0].removed_keys.len(), 64);
-    // Who was away is told as well, and who comes new is told nothing.
+    // A node that was away is sent the removal, and a new node never sees the key.
     let mut back = Node::connect(&plane, hello(), away).await;
     back.publish().await;
     for snapshot in [
@@ -241,7 +241,7 @@ async fn expired_key_leaves_the_snapshot_after_a_day() {
     let explained = client.send(Method::POST, "/v1/explain", question).await;
     assert_eq!(explained.text("/data/code"), "invalid_key", "{explained:?}");
 
-    // It is shown, edited and revoked as before.
+    // The key is shown, edited and revoked as before.
     assert_eq!(
         client
             .get(&format!("/v1/keys/{id}"))
@@ -279,7 +279,7 @@ async fn revived_key_returns_to_every_node() {
     let client = plane.log_in().await;
     renew(&client, &id, json!(until)).await;
     node.catch_up(plane.store().revision()).await;
-    // In its own slot, in which nodes still have its counters.
+    // The key has its old slot, in which nodes still have its counters.
     let held = node.snapshot.by(&first).unwrap();
     assert_eq!(
         (held.slot, held.number, held.expires_at),
@@ -311,7 +311,7 @@ async fn revived_key_gets_no_slot_of_a_later_key() {
     .await;
     plane.clock.advance(60 + DAY);
     sweep(&plane, START + 60 + DAY).await;
-    // A later key takes the slot and leaves it.
+    // A later key takes the slot, and is then revoked.
     plane.clock.advance(3_600);
     let client = plane.log_in().await;
     let later = client.key("later").await;
@@ -325,7 +325,7 @@ async fn revived_key_gets_no_slot_of_a_later_key() {
         1,
         "nodes would take it for superseded in slot 0"
     );
-    // There nodes count from zero, and what they report is added to what was.
+    // Nodes count from zero in the new slot, and their reports are added to the stored usage.
     node.count(vec![KeyUsage {
         key: number,
         requests: vec![2],
@@ -369,7 +369,7 @@ async fn clock_that_is_a_day_ahead_removes_nothing() {
     let id = client.key("CD").await;
     client.regenerate(&id, 60).await;
     let before = Node::ready(&plane).await.snapshot;
-    // Somebody used a key on the day that it is, before the clock was set.
+    // A key was used on the real day, before the clock was set.
     plane.use_a_key_on(START).await;
     let revision = plane.store().revision();
     for ahead in [DAY + 60, 2 * DAY, 3 * DAY] {
@@ -385,7 +385,7 @@ async fn clock_that_is_a_day_ahead_removes_nothing() {
     assert_eq!(Node::ready(&plane).await.snapshot, before);
 }
 
-/// Waits until the control plane has noted the time that its clock has.
+/// Waits until the control plane has recorded the current time of its clock.
 async fn noted(plane: &Plane, now: i64) {
     let pool = plane.pool().await;
     let noted = async || {

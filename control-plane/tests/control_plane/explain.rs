@@ -1,4 +1,4 @@
-//! `/v1/explain`, and `latchkey explain`.
+//! Tests `/v1/explain`, and `latchkey explain`.
 
 use crate::harness::{Answer, Client, EMAIL, PASSWORD, Plane, plain_key};
 use latchkey_policy::key::{Environment, PlainKey};
@@ -32,7 +32,7 @@ async fn explained(client: &Client<'_>, key_id: &str, path: &str) -> Answer {
     answer
 }
 
-/// The last step: what it checked, what came of it, and what it compared.
+/// Returns the last step: its check, its outcome, and the compared values.
 fn last(answer: &Answer) -> [String; 3] {
     let steps = answer.at("/data/steps").as_array().unwrap();
     let last = steps.last().unwrap();
@@ -219,7 +219,7 @@ async fn an_imported_key_is_found_in_whatever_form_it_has() {
         explained(&client, &id, "/other").await.text("/data/code"),
         "allowed"
     );
-    // By its id it is the new secret, by itself it is what it is.
+    // A key id is explained with the newest secret, and a secret with itself.
     let secret = client.regenerate(&id, 60).await;
     assert_eq!(asked(key).await.text("/data/code"), "allowed");
     assert_eq!(asked(&secret).await.text("/data/code"), "allowed");
@@ -267,7 +267,7 @@ async fn a_question_that_cannot_be_meant_is_refused() {
     );
 }
 
-/// Runs the command beside the control plane, which is in this process.
+/// Runs the command while the control plane, which is in this process, goes on.
 async fn command(plane: &Plane, arguments: &[&str], password: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
     command.arg("explain").args(arguments).env_clear();

@@ -1,5 +1,5 @@
-//! What can be done without a credential: how much memory it costs, and whom it holds up. The
-//! processes are real.
+//! Tests floods of requests without a credential: their memory, and the delays of other callers.
+//! The processes are real.
 
 use crate::binary::Process;
 use reqwest::{Client, StatusCode};
@@ -15,7 +15,7 @@ use tokio::time;
 const EMAIL: &str = "admin@localhost";
 const PASSWORD: &str = "correct horse battery staple";
 
-/// Resident memory after any number of log-ins, in MB.
+/// The maximum resident memory after any number of log-ins, in MB.
 const MOST_MEMORY: u64 = 120;
 
 struct Target {
@@ -50,7 +50,7 @@ impl Target {
 
     async fn is_healthy_within(&self, patience: Duration) {
         let began = Instant::now();
-        // A connection of its own, as probes have.
+        // Each call uses a new connection, like probes.
         let answer = crate::harness::http_client()
             .get(format!("{}/healthz", self.url))
             .send()
@@ -79,7 +79,7 @@ async fn log_in(
         .status()
 }
 
-/// Sends `count` wrong passwords, so many at a time; `of` says from where and for whom.
+/// Sends `count` wrong passwords, `concurrency` at a time. `of` returns the address and the email.
 async fn flood(
     target: &Target,
     count: usize,
@@ -105,7 +105,7 @@ async fn flood(
     tasks
 }
 
-/// From one address and from many, for one user and for nobody.
+/// Returns addresses, a single one or many, and emails, of one user or of no user.
 fn mixed(n: usize) -> (String, String) {
     let address = match n % 4 {
         0 => "192.0.2.1".to_owned(),
@@ -161,7 +161,7 @@ async fn wrong_passwords_cost_bounded_memory_and_hold_up_nobody() {
 #[tokio::test]
 async fn right_password_of_a_new_client_is_accepted_during_a_flood() {
     let target = Target::start(&["--trusted-hops=1"]);
-    // Nobody of those is held by a limit: they compete for turns.
+    // No limit refuses any of these: they compete for turns.
     let many = |n: usize| {
         (
             format!("10.2.{}.{}", n / 250, n % 250),
@@ -185,7 +185,7 @@ async fn right_password_of_a_new_client_is_accepted_during_a_flood() {
     }
 }
 
-/// Begun requests, so many of each.
+/// Begins `count` requests of each kind without finishing them.
 async fn begin(target: &Target, count: usize, requests: &[String]) -> Vec<TcpStream> {
     let mut begun = Vec::new();
     for _ in 0..count {
@@ -206,13 +206,13 @@ async fn half_sent_headers_of_a_client_hold_no_places() {
         let _begun = begin(&target, 300, std::slice::from_ref(&half)).await;
         target.is_healthy_within(Duration::from_secs(5)).await;
     }
-    // Long ones are not kept at length either.
+    // Long headers are not buffered at length either.
     let before = target.process.memory("VmRSS");
     let long = half + &"x".repeat(300_000);
     let mut begun = Vec::new();
     for _ in 0..60 {
         let mut stream = TcpStream::connect(target.address()).await.unwrap();
-        // It may be refused on the way.
+        // The connection may be closed during the write.
         let _ = time::timeout(
             Duration::from_millis(200),
             stream.write_all(long.as_bytes()),
@@ -242,7 +242,7 @@ async fn unfinished_login_bodies_cost_little_and_end_soon() {
     let after = target.process.memory("VmRSS");
     assert!(after < before + 25, "{before} MB, then {after} MB");
     target.is_healthy_within(Duration::from_secs(5)).await;
-    // Long ones are refused by what they say of themselves, and others once they are too long.
+    // Long bodies are refused by their `Content-Length`, and others once they are too long.
     let endless = format!(
         "POST /v1/sessions HTTP/1.1\r\nhost: x\r\ncontent-type: {json}\r\ntransfer-encoding: chunked\r\n\r\n1400\r\n{}\r\n",
         "x".repeat(0x1400)

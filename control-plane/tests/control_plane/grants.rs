@@ -1,4 +1,5 @@
-//! What a key is given: shown as it was asked for, and sent to nodes as what it amounts to.
+//! Tests the permissions of a key: shown as they were requested, and sent to nodes in their
+//! effective form.
 
 use crate::harness::Plane;
 use crate::node::Node;

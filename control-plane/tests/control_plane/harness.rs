@@ -1,4 +1,4 @@
-//! A control plane to test, and a client that is logged in.
+//! The control plane of a test, and a logged-in client.
 
 use clap::Parser as _;
 use latchkey_control_plane::{Config, Running, StartError, start_with_clock, tls};
@@ -18,12 +18,12 @@ use tokio::sync::OnceCell;
 
 pub(crate) const NODE_TOKEN: &str = "node-token-of-the-tests";
 pub(crate) const EMAIL: &str = "admin@localhost";
-/// The key that encrypts imported keys, but where a test sets another one.
+/// The default key that encrypts imported keys.
 pub(crate) const AT_REST_KEY: &str =
     "a7b51a1e77c3a0a5d6b7a3a9f1d2e3c4b5a697887766554433221100ffeeddcc";
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
-/// 2027-01-15T08:00:00Z.
+/// The time at which tests start: 2027-01-15T08:00:00Z.
 pub(crate) const START: i64 = 1_800_000_000;
 
 #[derive(Clone)]
@@ -57,12 +57,12 @@ impl Plane {
         Self::start_with(&[]).await
     }
 
-    /// With more flags than are needed.
+    /// Starts a control plane with additional flags.
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
         Self::start_after(flags, async |_| {}).await
     }
 
-    /// After something was done where the database will be.
+    /// Starts a control plane after `prepare`, which gets the path of the future database.
     pub(crate) async fn start_after(flags: &[&str], prepare: impl AsyncFnOnce(&Path)) -> Self {
         let mut plane = Self {
             clock: FakeClock(Arc::new(AtomicI64::new(START))),
@@ -78,12 +78,12 @@ impl Plane {
         plane
     }
 
-    /// Begins again after [`take`](Self::take).
+    /// Starts again after [`take`](Self::take).
     pub(crate) async fn run(&mut self) {
         self.try_run().await.unwrap();
     }
 
-    /// Begins again after [`take`](Self::take), or returns why it does not.
+    /// Starts again after [`take`](Self::take), or returns the error.
     pub(crate) async fn try_run(&mut self) -> Result<(), StartError> {
         let needed = [
             "--http-listen=127.0.0.1:0",
@@ -111,24 +111,24 @@ impl Plane {
         Ok(())
     }
 
-    /// Ends while others still ask.
+    /// Takes the running control plane out, to end it while requests are open.
     pub(crate) fn take(&mut self) -> Running {
         self.running.take().unwrap()
     }
 
-    /// Ends and begins again, on the same database and other ports.
+    /// Stops and starts again, on the same database and other ports.
     pub(crate) async fn restart(&mut self) {
         self.take().shutdown().await;
         self.run().await;
     }
 
-    /// Dies without a word, and begins again.
+    /// Ends without a shutdown, and starts again.
     pub(crate) async fn crash(&mut self) {
         drop(self.take());
-        // Its connections would keep what serves them.
+        // Open connections would keep their tasks running.
         self.http = http_client();
         let started = Instant::now();
-        // What it was about to do holds the database for a moment.
+        // Unfinished writes hold the database for a moment.
         while Store::open_with(
             &self.database(),
             OpenMode::CreateIfMissing,
@@ -173,7 +173,7 @@ impl Plane {
         format!("http://{}", self.running().http_addr)
     }
 
-    /// A request without a session.
+    /// Builds a request without a session.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, self.http_url() + path)
     }
@@ -189,7 +189,7 @@ impl Plane {
         self.client(EMAIL).await
     }
 
-    /// Somebody whose password is that of all users of the tests.
+    /// Logs in a user who has the password of all test users.
     pub(crate) async fn client(&self, email: &str) -> Client<'_> {
         let answer = self.log_in_as(email, PASSWORD).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
@@ -199,7 +199,7 @@ impl Plane {
         }
     }
 
-    /// Whoever bears this token: a session's, or an API key.
+    /// Returns a client with this token: a session token or an API key.
     pub(crate) fn bearer(&self, token: &str) -> Client<'_> {
         Client {
             plane: self,
@@ -207,7 +207,7 @@ impl Plane {
         }
     }
 
-    /// The value of a metric, with its labels as they are written.
+    /// Returns the value of a metric, whose name includes its labels.
     pub(crate) async fn metric(&self, name: &str) -> f64 {
         let text = self
             .request(Method::GET, "/metrics")
@@ -225,7 +225,7 @@ impl Plane {
             .unwrap()
     }
 
-    /// Makes `count` keys named `<prefix>-0` and so on in one batch, past the API.
+    /// Creates `count` keys named `<prefix>-0` and so on in one batch, without the API.
     pub(crate) async fn create_keys(&self, prefix: &str, count: usize) -> Vec<(PlainKey, String)> {
         self.create_keys_of("basic", prefix, count).await
     }
@@ -248,7 +248,7 @@ impl Plane {
         secrets.into_iter().zip(ids).collect()
     }
 
-    /// The first user's account and id.
+    /// Returns the first user's account and id.
     pub(crate) async fn owner(&self) -> &(String, String) {
         let rows = "SELECT account_id, id FROM users ORDER BY created_at LIMIT 1";
         self.owner
@@ -261,7 +261,7 @@ impl Plane {
             .await
     }
 
-    /// Has somebody use a key on the day of `now`, so that the control plane trusts its clock.
+    /// Records the use of a key on the day of `now`, so that the control plane trusts its clock.
     pub(crate) async fn use_a_key_on(&self, now: i64) {
         let statement = "INSERT OR IGNORE INTO window_counts (kind, number, key_seq, count) VALUES (3, ?, 1, 1)";
         sqlx::query(statement)
@@ -271,7 +271,7 @@ impl Plane {
             .unwrap();
     }
 
-    /// The database, behind the control plane's back.
+    /// Opens the database directly, without the control plane.
     pub(crate) async fn pool(&self) -> sqlx::SqlitePool {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
         sqlx::SqlitePool::connect_with(options).await.unwrap()
@@ -289,12 +289,12 @@ pub(crate) fn plain_key() -> PlainKey {
         .unwrap()
 }
 
-/// A row for the import of a key.
+/// Returns a row for the import of a key.
 pub(crate) fn imported(name: &str, key: &str) -> Value {
     json!({"name": name, "sha256": format!("{:?}", KeyDigest::of(key.as_bytes()))})
 }
 
-/// Someone who is logged in.
+/// A logged-in client.
 pub(crate) struct Client<'a> {
     plane: &'a Plane,
     pub(crate) token: String,
@@ -313,7 +313,7 @@ impl Client<'_> {
         Answer::of(self.request(Method::DELETE, path)).await
     }
 
-    /// A request with a body.
+    /// Makes a request with a body.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Value) -> Answer {
         Answer::of(self.request(method, path).json(&body)).await
     }
@@ -330,7 +330,7 @@ impl Client<'_> {
         self.send(Method::PUT, path, body).await
     }
 
-    /// Makes a user with the password of the tests, and returns their path.
+    /// Creates a user with the password of the tests, and returns their path.
     pub(crate) async fn user(&self, email: &str, mut holding: Value) -> String {
         holding["email"] = json!(email);
         holding["password"] = json!(PASSWORD);
@@ -339,7 +339,7 @@ impl Client<'_> {
         format!("/v1/users/{}", answer.text("/data/user_id"))
     }
 
-    /// Makes a subaccount of that name, and returns its id.
+    /// Creates a subaccount of that name, and returns its id.
     pub(crate) async fn subaccount(&self, name: &str) -> String {
         let answer = self
             .send(Method::POST, "/v1/subaccounts", json!({"name": name}))
@@ -356,14 +356,14 @@ impl Client<'_> {
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     }
 
-    /// Makes a key of that name, and returns its id.
+    /// Creates a key of that name, and returns its id.
     pub(crate) async fn key(&self, name: &str) -> String {
         let answer = self.generate(json!({"name": name})).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         answer.text("/data/key_id")
     }
 
-    /// Gives a key another secret, and returns that.
+    /// Regenerates a key's secret, and returns the new one.
     pub(crate) async fn regenerate(&self, id: &str, overlap_seconds: u32) -> String {
         let body = json!({"overlap_seconds": overlap_seconds});
         let answer = self
@@ -373,7 +373,7 @@ impl Client<'_> {
         answer.text("/data/api_key")
     }
 
-    /// Imports a key by its name and by itself, which nobody is told, and returns its id.
+    /// Imports a key by its digest, and returns its id.
     pub(crate) async fn import(&self, name: &str, key: &str) -> String {
         let answer = self
             .send(
@@ -392,8 +392,8 @@ impl Client<'_> {
 }
 
 impl<'a> Client<'a> {
-    /// Makes an account of tier `basic`, unless `body` says otherwise, as the operator does.
-    /// Returns its path, and its administrator, who is `admin@` its name.
+    /// Creates an account as the operator, of tier `basic` unless `body` has another. Returns its
+    /// path, and its administrator, whose email is `admin@` and the account's name.
     pub(crate) async fn account(&self, name: &str, body: Value) -> (String, Client<'a>) {
         let email = format!("admin@{name}");
         let admin = json!({"email": email, "password": PASSWORD});
@@ -448,7 +448,7 @@ impl Answer {
             .unwrap_or_else(|| panic!("{pointer} is no number in {self:?}"))
     }
 
-    /// Asserts that it is this refusal, in the shape that all refusals have.
+    /// Asserts that the response is this error, in the form of all errors.
     pub(crate) fn refused(&self, status: u16, code: &str) {
         assert_eq!(
             (self.status.as_u16(), self.text("/code").as_str()),
@@ -462,13 +462,13 @@ impl Answer {
         );
     }
 
-    /// Asserts that it is refused because of a field.
+    /// Asserts that the request is refused because of a field.
     pub(crate) fn refused_by(&self, status: u16, code: &str, field: &str) {
         self.refused(status, code);
         assert_eq!(self.body["field"], field, "{self:?}");
     }
 
-    /// `(nodes, acknowledged)` of an answer's enforcement.
+    /// Returns `(nodes, acknowledged)` of a response's enforcement.
     pub(crate) fn enforcement(&self) -> (u64, u64) {
         (
             self.number("/data/enforcement/nodes"),

@@ -1,5 +1,5 @@
-//! The history of revisions: what vouches for them, and what becomes of nodes that hold another
-//! one.
+//! Tests the history of revisions: how it is proven, and how nodes with another history are
+//! handled.
 
 use crate::harness::{Client, NODE_TOKEN, Plane, START};
 use crate::lost::{DAY, enforcement};
@@ -18,7 +18,7 @@ async fn mismatches(plane: &Plane) -> f64 {
     plane.metric("latchkey_history_mismatches_total").await
 }
 
-/// Opens a stream with this Hello and does not expect a welcome.
+/// Opens a stream with this Hello, and does not wait for a welcome.
 async fn open(plane: &Plane, hello: Hello) -> Stream {
     let stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}")))
         .await
@@ -93,7 +93,7 @@ async fn a_node_resumes_only_from_a_revision_with_its_tag() {
         assert_eq!(node.snapshot.names(), ["key-0"]);
         assert_eq!(mismatches(&plane).await, before + 1.0);
     }
-    // That node alone: the epoch stays, and the others' streams go on.
+    // Only that node reloads: the epoch stays, and the others' streams continue.
     assert_eq!(plane.store().epoch(), epoch);
     assert!(other.stream.is_silent().await);
     plane.create_keys("more", 1).await;
@@ -145,8 +145,8 @@ async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
         let _ = fs::remove_file(format!("{}{end}", database.display()));
     }
     plane.run().await;
-    // It overtakes what the node holds, and the revision in which a key is revoked is one that the
-    // node has, by its number.
+    // The revisions overtake the node's: the revision that revokes a key has a number that the node
+    // has already.
     let client = plane.log_in().await;
     client
         .delete(&format!("/v1/keys/{}?wait_ms=0", made[0].1))
@@ -170,7 +170,7 @@ async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
 #[tokio::test]
 async fn numbers_jump_at_every_start_and_not_because_of_a_hello() {
     let mut plane = Plane::start().await;
-    // A policy of its own for each tier.
+    // Each tier has a different policy.
     let created = async |plane: &Plane, tier: &str| {
         plane.create_keys_of(tier, tier, 1).await;
         let snapshot = Node::ready(plane).await.snapshot;
@@ -263,14 +263,14 @@ async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
         &json!(epoch),
         "{entries:?}"
     );
-    // From now on without waiting, and without an alarm.
+    // Later nodes of that database neither wait nor raise an alarm.
     let mut node = Node::connect(&plane, hello(), theirs).await;
     node.publish().await;
     assert_eq!(node.snapshot.names(), ["new", "ours"]);
     assert_eq!(mismatches(&plane).await, 0.0);
 }
 
-/// Asserts that a node that waits hears only heartbeats, of which none refreshes its contact.
+/// Asserts that a waiting node is sent only heartbeats, of which none refreshes its contact.
 async fn is_not_refreshed(stream: &mut Stream) {
     stream
         .send(from_node::Message::Alive(Alive {
@@ -374,7 +374,7 @@ async fn after_a_restore_nodes_need_no_confirmation_and_those_after_the_backup_c
     let file = plane.database().with_extension("backup");
     backup(&plane.database(), &file).await.unwrap();
     plane.create_keys("lost", 1).await;
-    // It is in no backup.
+    // The node connects after the backup, which does not contain it.
     let held = Node::ready(&plane).await.snapshot;
     plane.take().shutdown().await;
     restore(&file, &plane.database(), true, 5).await.unwrap();

@@ -1,4 +1,4 @@
-//! `POST /v1/keys/import`: keys that were made elsewhere.
+//! Tests `POST /v1/keys/import`, which imports keys that were created elsewhere.
 
 mod again;
 
@@ -15,7 +15,7 @@ async fn import(client: &Client<'_>, rows: &[Value]) -> Answer {
         .await
 }
 
-/// A row with more in it.
+/// Returns a row with additional attributes.
 fn with(name: &str, key: &str, more: Value) -> Value {
     let mut row = imported(name, key);
     row.as_object_mut()
@@ -347,7 +347,7 @@ async fn nodes_are_told_when_the_first_imported_key_comes_and_when_the_last_one_
     told((true, false)).await;
     client.delete(&format!("/v1/keys/{first}?wait_ms=0")).await;
     told((true, false)).await;
-    // It is one of ours now, and the other secret still is not.
+    // The newest secret is a generated one, and the other secret is still imported.
     client.regenerate(&second, 60).await;
     told((true, false)).await;
     let answer = client

@@ -1,5 +1,4 @@
-//! What the API refuses: with which status and code, which field it names, and that nothing
-//! happened.
+//! Tests invalid input: the status, the code and the field of the error, and that nothing changes.
 
 use crate::harness::{Answer, Client, Plane};
 use reqwest::{Method, StatusCode, header};

@@ -1,4 +1,4 @@
-//! `/v1/keys`.
+//! Tests `/v1/keys`.
 
 use crate::harness::{Plane, plain_key};
 use latchkey_policy::key::{Environment, KeyFormat};
@@ -94,7 +94,7 @@ async fn a_key_is_what_was_asked_for() {
         assert_eq!(shown.at(&format!("/data/{field}")), &value);
     }
     plane.clock.advance(3599);
-    // That hour was the session's end as well.
+    // The session has also ended in that hour.
     let client = plane.log_in().await;
     assert_eq!(
         client

@@ -1,4 +1,4 @@
-//! Slow links: a snapshot makes progress, and goes on where a lost stream left off.
+//! Tests slow links: loading a snapshot makes progress, and continues after a lost stream.
 
 use crate::harness::NODE_TOKEN;
 use crate::harness::Plane;
@@ -11,11 +11,11 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time;
 
-/// Bytes that are under way in the kernel, at most about.
+/// The approximate number of bytes that are in the kernel's buffers.
 const BUFFER: u32 = 4_096;
 
-/// Forwards connections to `address`, with so many bytes a second to whoever connects. Returns its
-/// own address.
+/// Forwards connections to `address`, and sends at most this number of bytes per second to the
+/// client. Returns the forwarder's address.
 async fn throttle(address: SocketAddr, bytes_a_second: u32) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let own = listener.local_addr().unwrap();
@@ -125,7 +125,7 @@ async fn a_snapshot_loads_over_twenty_and_five_kilobytes_a_second() {
             started.elapsed() > Duration::from_secs(10),
             "the link was not slow"
         );
-        // A node gives up a stream that is silent for longer than 3.5 seconds.
+        // A node drops a stream that is silent for longer than 3.5 seconds.
         assert!(
             loader.longest_silence < Duration::from_millis(3_500),
             "{:?}",

@@ -1,10 +1,10 @@
-//! Lists: page by page, sorted, filtered and searched.
+//! Tests lists: paged, sorted, filtered and searched.
 
 use crate::harness::{Client, Plane};
 use reqwest::StatusCode;
 use serde_json::json;
 
-/// The names in all pages of a list of keys, each with `limit` at most.
+/// Returns the names on all pages of a list of keys, with at most `limit` names per page.
 async fn pages(client: &Client<'_>, query: &str, limit: usize) -> Vec<Vec<String>> {
     let (mut pages, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -25,7 +25,7 @@ async fn pages(client: &Client<'_>, query: &str, limit: usize) -> Vec<Vec<String
     }
 }
 
-/// The names that are listed, however long pages are.
+/// Returns all names of a list, independent of the page size.
 async fn names(client: &Client<'_>, query: &str) -> Vec<String> {
     let all = pages(client, query, 1_000).await;
     let [whole] = all.as_slice() else {
@@ -51,7 +51,7 @@ async fn names(client: &Client<'_>, query: &str) -> Vec<String> {
     whole.clone()
 }
 
-/// Keys of all kinds; each a second younger than the one before.
+/// Creates keys of all kinds. Each is one second younger than the one before.
 async fn world() -> Plane {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;

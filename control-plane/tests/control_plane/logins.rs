@@ -1,11 +1,12 @@
-//! Wrong passwords: how often they may be tried, whom they hold up, and where they are recorded.
+//! Tests wrong passwords: how often they can be tried, which callers are held back, and how they
+//! are recorded.
 
 use crate::harness::{Answer, Client, EMAIL, PASSWORD, Plane};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// A control plane behind a proxy, so that log-ins can come from many addresses.
+/// Starts a control plane that trusts a proxy, so that log-ins can come from many addresses.
 async fn behind_proxy() -> Plane {
     Plane::start_with(&["--trusted-hops=1"]).await
 }
@@ -17,7 +18,7 @@ async fn log_in_from(plane: &Plane, address: &str, email: &str, password: &str) 
     Answer::of(request.json(&json!({"email": email, "password": password}))).await
 }
 
-/// The statuses of wrong passwords, one from each address.
+/// Tries a wrong password from each address, and returns the statuses.
 async fn statuses(plane: &Plane, email: &str, addresses: impl Iterator<Item = String>) -> Vec<u16> {
     let mut statuses = Vec::new();
     for address in addresses {
@@ -56,7 +57,7 @@ async fn wrong_passwords_of_others_hold_no_known_client() {
             .status,
         StatusCode::OK
     );
-    // Its own wrong passwords hold it.
+    // The client is held back by its own wrong passwords.
     let own = statuses(&plane, EMAIL, (0..12).map(|_| "198.51.100.7".to_owned())).await;
     assert_eq!((count(&own, 401), count(&own, 429)), (10, 2));
     log_in_from(&plane, "198.51.100.7", EMAIL, PASSWORD)
@@ -83,7 +84,7 @@ async fn one_client_keeps_nobody_out() {
         StatusCode::OK,
         "it was never there"
     );
-    // One that tries many users is held at all of them, and others are not.
+    // A client that tries many users is held back for all of them, and other clients are not.
     for n in 0..60 {
         log_in_from(&plane, "192.0.2.1", &format!("user-{n}@localhost"), "wrong").await;
     }
@@ -113,7 +114,7 @@ async fn ipv6_client_is_counted_by_its_64() {
     )
     .await;
     assert_eq!(count(&networks, 401), 20);
-    // It is known again from another address of its network.
+    // The client is recognized from another address of its network.
     assert_eq!(
         log_in_from(&plane, "2001:db8:7::1", EMAIL, PASSWORD)
             .await
@@ -140,7 +141,7 @@ async fn passwords_tried_at_once_are_no_more_than_the_limit() {
     assert!((1..=10).contains(&tried), "{tried} were tried");
 }
 
-/// What all of them resolve to, at the same time.
+/// Runs all futures at the same time, and returns their outputs.
 async fn futures<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut pending: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
     std::future::poll_fn(|context| {
@@ -192,7 +193,7 @@ async fn newest_clients_of_a_user_are_remembered_as_digests() {
             .status,
         StatusCode::OK
     );
-    // A user who is deleted leaves nothing of them.
+    // Deleting a user also deletes the data about their log-ins.
     let admin = log_in_from(&plane, "192.0.2.24", EMAIL, PASSWORD).await;
     let admin = plane.bearer(&admin.text("/data/token"));
     let user = admin.user("gone@localhost", json!({})).await;
@@ -241,7 +242,7 @@ async fn wrong_current_passwords_lock_nobody_out() {
     );
 }
 
-/// Entries about refused log-ins, the newest first, once there are so many.
+/// Returns the entries about refused log-ins, the newest first, once there are `entries` of them.
 async fn refused(client: &Client<'_>, entries: usize) -> Vec<Value> {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -280,7 +281,7 @@ async fn refused_logins_are_in_the_audit_and_metrics() {
     assert_eq!(first["after"], json!({"attempts": 1, "throttled": 0}));
     assert_eq!(first["source_address"], "192.0.2.1");
     assert!(first["request_id"].is_string());
-    // The others of the minute are one entry, and nobody's are none.
+    // The other attempts of the minute share one entry. Attempts for unknown users have none.
     statuses(&plane, EMAIL, (0..11).map(|_| "192.0.2.1".to_owned())).await;
     statuses(
         &plane,
@@ -308,7 +309,7 @@ async fn refused_logins_are_in_the_audit_and_metrics() {
             "{outcome}: {metric}"
         );
     }
-    // What is still to be written is written at the end.
+    // Entries that are still pending are written at the end.
     statuses(&plane, EMAIL, ["192.0.2.1".to_owned()].into_iter()).await;
     plane.restart().await;
     assert_eq!(

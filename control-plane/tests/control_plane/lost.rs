@@ -1,4 +1,4 @@
-//! Nodes that are lost: for how long they count, and what ends that.
+//! Tests lost nodes: how long they count, and what ends that.
 
 use crate::harness::{Answer, Client, NODE_TOKEN, Plane};
 use crate::node::{
@@ -24,7 +24,7 @@ pub(crate) async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Ans
     answer
 }
 
-/// `[nodes, acknowledged, lost, complete]` of an answer's enforcement.
+/// Returns `[nodes, acknowledged, lost, complete]` of a response's enforcement.
 pub(crate) fn enforcement(answer: &Answer) -> Value {
     let enforcement = answer.at("/data/enforcement");
     json!([
@@ -88,7 +88,8 @@ async fn a_lost_node_counts_until_its_staleness_limit_is_over() {
     let lost = Instant::now();
     drop(node);
     is_lost(&client, &handle(INSTANCE)).await;
-    // Within the grace a call waits for it; after that it counts, and nobody waits.
+    // During the grace period, a call waits for the node. After that, the node counts, but no call
+    // waits for it.
     let started = Instant::now();
     assert_eq!(
         enforcement(&create(&client, "one", 20_000).await),
@@ -283,7 +284,7 @@ async fn the_newest_stream_of_a_node_replaces_the_former_and_another_secret_is_a
     let newest = ready(&plane, hello()).await;
     assert_eq!(former.stream.end().await.code(), Code::Aborted);
     assert_eq!(total(&client).await, 2);
-    // A rogue that knows the node id and not the secret takes nobody's place.
+    // A rogue node with the node id but without the secret does not replace the node.
     let rogue = ready(
         &plane,
         Hello {
@@ -347,7 +348,7 @@ async fn a_start_with_an_unknown_past_counts_what_nobody_knows_as_one_lost_node(
                 .is_object()
         );
         assert_eq!(plane.metric("latchkey_nodes_unknown").await, 1.0);
-        // For the longest known staleness, or at least the grace.
+        // Unknown nodes count for the longest known staleness, and at least for the grace period.
         let started = Instant::now();
         while plane.metric("latchkey_nodes_unknown").await > 0.0 {
             assert!(started.elapsed() < PATIENCE);
@@ -376,7 +377,7 @@ async fn unknown_nodes_count_until_they_are_forgotten() {
     plane.take().shutdown().await;
     plane.clock.advance(60);
     plane.run().await;
-    // Also after a start that knows what happened since the last one.
+    // They also count after a start that knows what happened since the last one.
     plane.restart().await;
     let client = plane.log_in().await;
     assert_eq!(
@@ -423,7 +424,7 @@ async fn neither_a_new_database_nor_a_quick_restart_has_an_unknown_past() {
     );
 }
 
-/// How a stream with this token and Hello is refused.
+/// Returns the status with which a stream with this token and Hello is refused.
 pub(crate) async fn refused(plane: &Plane, token: &str, hello: Hello) -> Code {
     let mut stream = Stream::open(plane, Some(&format!("Bearer {token}")))
         .await
@@ -432,7 +433,7 @@ pub(crate) async fn refused(plane: &Plane, token: &str, hello: Hello) -> Code {
     stream.end().await.code()
 }
 
-/// Makes a key of a name that none has.
+/// Creates a key with a new name.
 pub(crate) async fn create_unnamed(client: &Client<'_>) -> Answer {
     let name = format!("key {}", client.total().await);
     create(client, &name, 0).await

@@ -1,4 +1,4 @@
-//! What machines ask: health, metrics, and whatever does not exist.
+//! Tests requests by machines: health, metrics, and unknown paths.
 
 use crate::harness::{Answer, Plane};
 use reqwest::{Method, StatusCode};

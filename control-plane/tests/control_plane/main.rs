@@ -1,6 +1,6 @@
-//! The control plane as its neighbours see it: the API over HTTP, the stream over gRPC, and the
-//! binary. Every test has a control plane of its own, with a database in a temporary directory,
-//! free ports and a clock that only moves when it is told to.
+//! Tests the control plane through its interfaces: the API over HTTP, the stream over gRPC, and the
+//! binary. Each test has a separate control plane, with a database in a temporary directory, free
+//! ports and a clock that only the test advances.
 
 mod accounts;
 mod acting;

@@ -1,6 +1,6 @@
-//! Who may make which call: every call of `/openapi.json`, by everyone there is, against what the
-//! call says it takes. A call that is not described cannot be routed, so none can be forgotten
-//! here: one that takes no credential has to be in [`PUBLIC`], and one with a body or an id in its
+//! Tests the permissions of every call of `/openapi.json` with every kind of caller, against the
+//! call's description. A call that is not described cannot be routed, so no call can be missing
+//! here. A call without a credential must be in [`PUBLIC`], and one with a body or an id in its
 //! path needs an example.
 
 use crate::harness::{EMAIL, PASSWORD, Plane};
@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Calls that take no credential, by their ids.
+/// The ids of calls that require no credential.
 const PUBLIC: [&str; 6] = [
     "getDescription",
     "getMetrics",
@@ -22,10 +22,10 @@ const PUBLIC: [&str; 6] = [
     "logIn",
 ];
 
-/// Calls about a session and a password, which an API key has none of.
+/// Calls about a session or a password, which an API key does not have.
 const OF_SESSIONS: [&str; 2] = ["changePassword", "logOut"];
 
-/// What calls act on.
+/// The resources that the calls use.
 struct Objects {
     key: String,
     user: String,
@@ -68,7 +68,7 @@ impl Objects {
         }
     }
 
-    /// The call's path, with ids of what there is.
+    /// Returns the call's path, with the ids of existing resources.
     fn path(&self, call: &Call) -> String {
         let name = if call.id == "revokeNodeToken" {
             &self.node_token
@@ -97,8 +97,8 @@ impl Objects {
     }
 }
 
-/// A body that can be read and does no harm, whoever asks: it is refused later, or says what is so
-/// already.
+/// Returns a valid body without an effect: it is refused later, or sets values that are already
+/// set.
 fn body(call: &Call) -> Option<Value> {
     call.operation.get("requestBody")?;
     Some(match call.id.as_str() {
@@ -129,7 +129,7 @@ fn body(call: &Call) -> Option<Value> {
     })
 }
 
-/// Somebody who asks.
+/// A caller of the API.
 struct Caller {
     name: String,
     authorization: Option<String>,
@@ -137,23 +137,23 @@ struct Caller {
 }
 
 enum Holds {
-    /// They are nobody.
+    /// No credential.
     NoSession,
-    /// These, in the account that the calls are about.
+    /// These permissions, in the account of the resources.
     These(Vec<Pattern>),
-    /// The same, as an API key.
+    /// These permissions, as an API key.
     AsKey(Vec<Pattern>),
-    /// Everything, in another account, which is not the operator's.
+    /// All permissions, in another account, which is not the operator's.
     AllElsewhere,
 }
 
-/// What a call is to answer.
+/// The expected outcome of a call.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     NoSession,
     MissingPermission,
     NotFound,
-    /// Whatever becomes of it then.
+    /// The caller is permitted; the outcome of the call itself is not checked.
     Admitted,
 }
 
@@ -197,7 +197,7 @@ impl Caller {
         }
     }
 
-    /// Whoever makes the call, and whatever it answers, it answers what is documented.
+    /// Makes the call, and checks its outcome and that its status is documented.
     async fn make(&self, plane: &Plane, call: &Call, objects: &Objects) {
         let mut request = plane.request(call.method.clone(), &objects.path(call));
         if let Some(authorization) = &self.authorization {
@@ -235,7 +235,7 @@ impl Caller {
         );
     }
 
-    /// The call that ends their session comes last.
+    /// Makes all calls. The call that ends the session is the last one.
     async fn make_all(&self, plane: &Plane, calls: &[Call], objects: &Objects) {
         let (last, others): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.id == "logOut");
         for call in others.into_iter().chain(last) {
@@ -244,7 +244,7 @@ impl Caller {
     }
 }
 
-/// Another account, and the token of its administrator.
+/// Creates another account, and returns the token of its administrator.
 async fn other_account(plane: &Plane) -> String {
     let pool = plane.pool().await;
     for statement in [
@@ -311,7 +311,7 @@ async fn every_role_is_admitted_where_its_patterns_say() {
     let calls = calls(&description(&plane).await);
     let objects = Objects::make(&plane).await;
     let admin = plane.log_in().await;
-    // While what they ask for is there.
+    // These callers make their calls while the resources still exist.
     let mut callers = vec![Caller::new(
         "another account's admin",
         &other_account(&plane).await,
@@ -368,7 +368,7 @@ async fn the_documented_permission_is_needed_and_enough() {
     }) {
         let needed = call.permissions().unwrap();
         let (resource, _) = needed[0].rsplit_once(':').unwrap();
-        // All that there is besides, and whatever else can be done with the resource.
+        // All other permissions, and other actions on the same resource.
         let others = all
             .iter()
             .filter(|permission| !needed.contains(permission))

@@ -1,4 +1,4 @@
-//! Databases of earlier versions.
+//! Tests databases of earlier versions.
 
 use crate::harness::{PASSWORD, Plane};
 use crate::node::Node;
@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use std::fs;
 use std::path::Path;
 
-/// As the first version left it: three live keys with one policy, and one that is revoked.
+/// Creates a database of the first version, with three live keys of one policy and a revoked key.
 pub(crate) async fn first_schema(database: &Path) {
     let migrations = tempfile::tempdir().unwrap();
     let start = "0001_start.sql";
@@ -140,7 +140,7 @@ async fn keys_of_the_first_schema_go_on() {
     assert_eq!(slots, [3, 1], "a slot is given out again after an hour");
 }
 
-/// Brings a database of the first schema to the last migration before `end`.
+/// Migrates a database of the first schema to the last migration before `end`.
 pub(crate) async fn migrate_before(end: &str, database: &Path) -> SqlitePool {
     let migrations = tempfile::tempdir().unwrap();
     for entry in fs::read_dir("store/migrations").unwrap() {
@@ -165,7 +165,7 @@ pub(crate) async fn migrate_before(end: &str, database: &Path) -> SqlitePool {
     pool
 }
 
-/// As version 0.1 left it: with keys, and a node that was connected.
+/// Creates a database of version 0.1, with keys and a node that was connected.
 async fn version_0_1(database: &Path) {
     first_schema(database).await;
     let pool = migrate_before("0007", database).await;
@@ -194,11 +194,12 @@ async fn database_of_0_1_keeps_its_keys_and_counts_its_nodes() {
     );
     let node = Node::ready(&plane).await;
     assert_eq!(node.snapshot.names(), ["one", "three"]);
-    // The shared token of 0.1 was the only one.
+    // Version 0.1 had only one shared token, which is not in the list.
     assert_eq!(client.get("/v1/node-tokens").await.number("/data/total"), 0);
 }
 
-/// As it was before accounts had services and bounds: of the live keys, two name services.
+/// Creates a database from before services and limits of accounts. Two of the live keys name
+/// services.
 async fn without_services(database: &Path) {
     first_schema(database).await;
     let pool = migrate_before("0005", database).await;
@@ -243,7 +244,7 @@ async fn whoever_lost_the_only_password_can_ask_for_another_administrator() {
         plane.log_in_as("second@localhost", PASSWORD).await.status,
         StatusCode::OK
     );
-    // What is asked for is there already.
+    // The requested administrator already exists.
     plane.restart().await;
     assert_eq!(
         plane
@@ -256,7 +257,7 @@ async fn whoever_lost_the_only_password_can_ask_for_another_administrator() {
     );
 }
 
-/// A document of rules as the previous version left it.
+/// Creates a database of the previous version with a document of route rules.
 async fn with_rules(database: &Path, document: &str) {
     without_services(database).await;
     let pool = SqlitePool::connect_with(SqliteConnectOptions::new().filename(database))

@@ -1,4 +1,4 @@
-//! What callers ask about themselves, and change of themselves.
+//! Tests the calls with which callers read and change their own data.
 
 use crate::harness::{PASSWORD, Plane};
 use reqwest::StatusCode;
@@ -25,7 +25,7 @@ async fn a_caller_is_told_who_they_are() {
         (of_key.at("/data/permissions"), of_key.at("/data/user_id")),
         (&json!(["dns:read"]), myself.at("/data/user_id"))
     );
-    // A key is no session, and cannot end one.
+    // A key is not a session, and cannot end one.
     plane
         .bearer(&key.text("/data/api_key"))
         .delete("/v1/sessions/current")

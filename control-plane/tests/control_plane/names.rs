@@ -1,4 +1,4 @@
-//! Names, email addresses and descriptions: which characters they may have, and how they are
+//! Tests names, email addresses and descriptions: the permitted characters, and how names are
 //! compared.
 
 use crate::harness::{PASSWORD, Plane, imported};
@@ -6,7 +6,7 @@ use crate::node::Node;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-/// Look-alikes of `Prod`, none of which can be told from it.
+/// Names that look like `Prod`.
 const LOOK_ALIKES: [&str; 7] = [
     "Prod\u{200b}",
     "Pr\u{ad}od",
@@ -112,8 +112,8 @@ async fn names_in_another_normal_form_are_taken() {
     assert_eq!(search.number("/data/total"), 1);
 }
 
-/// Puts a database of before names were normalized in place of this one: with these names of these
-/// things.
+/// Replaces the database by one from before names were normalized, with these statements, names and
+/// ids.
 async fn rename_as_before(plane: &mut Plane, renames: &[(&'static str, &str, &str)]) {
     let pool = plane.pool().await;
     for (update, name, id) in renames {
@@ -184,7 +184,8 @@ async fn names_from_before_are_normalized_unless_they_collide() {
         "nodes are sent the new names"
     );
 
-    // What collides is used by its id, and each of the two users logs in with their own spelling.
+    // A key whose name collides is used by its id, and each of the two users logs in with their own
+    // spelling.
     assert_eq!(
         client
             .patch(&format!("/v1/keys/{other}"), json!({"description": "x"}))

@@ -1,5 +1,4 @@
-//! A node, as far as the control plane can tell: keeps what it is sent, and acknowledges when it is
-//! told to.
+//! A fake node: it stores what it is sent, and acknowledges when the test asks it to.
 
 use crate::harness::{NODE_TOKEN, Plane};
 use latchkey_policy::key::KeyDigest;
@@ -18,12 +17,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-/// Longer than anything takes that is not broken.
+/// A time limit that nothing exceeds unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const INSTANCE: u64 = 0xfeed;
 
-/// A key as a node holds it.
+/// A key in a node's snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HeldKey {
     pub(crate) id: String,
@@ -36,7 +35,7 @@ pub(crate) struct HeldKey {
     pub(crate) disabled: bool,
 }
 
-/// What a node serves from.
+/// The snapshot that a node serves from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     pub(crate) epoch: Vec<u8>,
@@ -48,7 +47,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Panics at what a node would have to refuse.
+    /// Applies a batch. Panics if a node would have to refuse it.
     pub(crate) fn apply(&mut self, batch: &Batch) {
         for record in Records::new(Kind::Routes, &batch.routes) {
             self.settings = Some(SettingsRecord::decode(record.unwrap().1).unwrap());
@@ -96,19 +95,19 @@ impl Snapshot {
         }
     }
 
-    /// Whether it was told that there are imported keys.
+    /// Returns whether the snapshot's settings report imported keys.
     pub(crate) fn imported(&self) -> bool {
         self.settings
             .as_ref()
             .is_some_and(|settings| settings.imported)
     }
 
-    /// The key by this secret, as it is sent by clients.
+    /// Returns the key with this secret.
     pub(crate) fn by(&self, secret: &str) -> Option<&HeldKey> {
         self.keys.get(&KeyDigest::of(secret.as_bytes()))
     }
 
-    /// The policy of the key of that name.
+    /// Returns the policy of the key of that name.
     pub(crate) fn policy(&self, name: &str) -> &PolicyRecord {
         &self.policies[&self.key(name).policy]
     }
@@ -127,7 +126,7 @@ impl Snapshot {
     }
 }
 
-/// Of a node whose secrets are made from `instance` when it connects.
+/// Returns the Hello of a node whose secrets are made from `instance` when it connects.
 pub(crate) fn hello() -> Hello {
     Hello {
         node_id: "edge-1".to_owned(),
@@ -140,7 +139,7 @@ pub(crate) fn hello() -> Hello {
     }
 }
 
-/// Of a node of version 0.1.
+/// Returns the Hello of a node of version 0.1.
 pub(crate) fn former_hello() -> Hello {
     Hello {
         version: "0.1.0".to_owned(),
@@ -151,12 +150,12 @@ pub(crate) fn former_hello() -> Hello {
     }
 }
 
-/// The snapshot secret or the meter secret of a node.
+/// Returns the snapshot secret or the meter secret of a node.
 pub(crate) fn secret(kind: u8, instance: u64) -> Vec<u8> {
     [[kind; 8], instance.to_le_bytes()].concat()
 }
 
-/// What people name a node by.
+/// Returns the handle of a node.
 pub(crate) fn handle(instance: u64) -> String {
     format!("{:?}", KeyDigest::of(&secret(SNAPSHOT, instance)))[..12].to_owned()
 }
@@ -164,7 +163,7 @@ pub(crate) fn handle(instance: u64) -> String {
 pub(crate) const SNAPSHOT: u8 = 1;
 pub(crate) const METER: u8 = 2;
 
-/// With what the node holds and its secrets, unless they are given.
+/// Adds the held snapshot and the secrets to a Hello, unless they are given.
 pub(crate) fn complete(mut hello: Hello, snapshot: &Snapshot) -> Hello {
     if hello.protocol > 0 {
         if hello.snapshot_secret.is_empty() {
@@ -201,7 +200,7 @@ impl Stream {
         .await
     }
 
-    /// On a connection that there is.
+    /// Opens a stream on an existing connection.
     pub(crate) async fn open_on(
         client: &mut SnapshotsClient<Channel>,
         authorization: Option<&str>,
@@ -226,7 +225,7 @@ impl Stream {
             .unwrap();
     }
 
-    /// The next message that is no heartbeat, or what ended the stream.
+    /// Returns the next message other than a heartbeat, or the status that ended the stream.
     pub(crate) async fn next(&mut self) -> Result<to_node::Message, Status> {
         loop {
             let message = time::timeout(PATIENCE, self.inbox.message())
@@ -243,7 +242,7 @@ impl Stream {
         }
     }
 
-    /// The next message, whatever it is.
+    /// Returns the next message of any kind.
     pub(crate) async fn any(&mut self) -> to_node::Message {
         let message = time::timeout(PATIENCE, self.inbox.message())
             .await
@@ -253,7 +252,8 @@ impl Stream {
         message.message.unwrap()
     }
 
-    /// The next heartbeat with an echo or, unless it is `answered`, without, whatever comes before.
+    /// Returns the next heartbeat with an echo, or without one if `answered` is false. Skips other
+    /// messages.
     pub(crate) async fn beat(&mut self, answered: bool) -> Heartbeat {
         loop {
             let message = time::timeout(PATIENCE, self.inbox.message())
@@ -269,7 +269,7 @@ impl Stream {
         }
     }
 
-    /// The next heartbeat, if it comes before anything else.
+    /// Returns the revision of the next message, which must be a heartbeat.
     pub(crate) async fn heartbeat(&mut self) -> u64 {
         let message = time::timeout(PATIENCE, self.inbox.message())
             .await
@@ -282,7 +282,7 @@ impl Stream {
         }
     }
 
-    /// How the stream ends, whatever comes before.
+    /// Returns the status that ends the stream. Skips all messages.
     pub(crate) async fn end(&mut self) -> Status {
         loop {
             if let Err(status) = self.next().await {
@@ -291,7 +291,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing but heartbeats comes for a while.
+    /// Returns whether only heartbeats arrive for 300 milliseconds.
     pub(crate) async fn is_silent(&mut self) -> bool {
         time::timeout(Duration::from_millis(300), self.next())
             .await
@@ -304,18 +304,18 @@ pub(crate) struct Node {
     pub(crate) stream: Stream,
     pub(crate) welcome: Welcome,
     pub(crate) snapshot: Snapshot,
-    /// Of the last batch.
+    /// The sequence number of the last batch.
     pub(crate) sequence: u64,
-    /// Of the last report.
+    /// The sequence number of the last report.
     pub(crate) reported: u64,
-    /// Of the newest report that is stored.
+    /// The sequence number of the newest stored report.
     pub(crate) stored: u64,
-    /// What it was told of other nodes since this was last emptied.
+    /// The usage of other nodes that was received since this was last emptied.
     pub(crate) elsewhere: Vec<KeyElsewhere>,
 }
 
 impl Node {
-    /// Opens a stream and introduces itself as one that holds `snapshot`.
+    /// Opens a stream with a Hello of a node that holds `snapshot`.
     pub(crate) async fn connect(plane: &Plane, hello: Hello, snapshot: Snapshot) -> Self {
         let mut stream = Stream::open(plane, Some(&format!("Bearer {NODE_TOKEN}")))
             .await
@@ -345,14 +345,14 @@ impl Node {
         }
     }
 
-    /// Connects with nothing, and takes in and acknowledges all there is.
+    /// Connects without a snapshot, and receives and acknowledges everything.
     pub(crate) async fn ready(plane: &Plane) -> Self {
         let mut node = Self::connect(plane, hello(), Snapshot::default()).await;
         node.publish().await;
         node
     }
 
-    /// Takes in the next batch, without acknowledging it.
+    /// Receives and applies the next batch, without acknowledging it.
     pub(crate) async fn take(&mut self) -> Batch {
         loop {
             if let Some(batch) = self.hear().await {
@@ -361,7 +361,7 @@ impl Node {
         }
     }
 
-    /// Takes in the next message, and returns it if it is a batch.
+    /// Receives and applies the next message, and returns it if it is a batch.
     async fn hear(&mut self) -> Option<Batch> {
         match self.stream.next().await.unwrap() {
             to_node::Message::Batch(batch) => {
@@ -380,7 +380,7 @@ impl Node {
         None
     }
 
-    /// Reports `keys`, without waiting until that is stored.
+    /// Reports `keys`, without waiting until the report is stored.
     pub(crate) async fn report(&mut self, keys: Vec<KeyUsage>) {
         self.reported += 1;
         self.stream
@@ -398,13 +398,13 @@ impl Node {
         }
     }
 
-    /// Reports `keys`, and waits until that is stored.
+    /// Reports `keys`, and waits until the report is stored.
     pub(crate) async fn count(&mut self, keys: Vec<KeyUsage>) {
         self.report(keys).await;
         self.all_stored().await;
     }
 
-    /// Waits until it is told something of other nodes, and returns that.
+    /// Waits for usage of other nodes, and returns it.
     pub(crate) async fn told(&mut self) -> Vec<KeyElsewhere> {
         while self.elsewhere.is_empty() {
             assert!(self.hear().await.is_none(), "a batch came");
@@ -420,7 +420,8 @@ impl Node {
         self.stream.send(from_node::Message::Ack(ack)).await;
     }
 
-    /// Takes in and acknowledges batches up to the next that completes a revision. Returns them.
+    /// Receives and acknowledges batches up to the next one that completes a revision. Returns
+    /// them.
     pub(crate) async fn publish(&mut self) -> Vec<Batch> {
         let mut batches = Vec::new();
         loop {
@@ -432,7 +433,7 @@ impl Node {
         }
     }
 
-    /// [`publish`](Self::publish)es until it holds `revision`.
+    /// Calls [`publish`](Self::publish) until the node holds `revision`.
     pub(crate) async fn catch_up(&mut self, revision: u64) {
         while self.snapshot.revision < revision {
             self.publish().await;

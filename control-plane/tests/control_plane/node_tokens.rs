@@ -1,5 +1,5 @@
-//! Node tokens: who may create them, which nodes they admit, and what becomes of streams when one
-//! is revoked.
+//! Tests node tokens: who may create them, which nodes they admit, and that revoking one closes its
+//! streams.
 
 use crate::harness::{Client, NODE_TOKEN, Plane};
 use crate::node::{Node, Snapshot, Stream, complete, hello};
@@ -21,7 +21,7 @@ async fn create(client: &Client<'_>, name: &str, node: &str) -> String {
     answer.text("/data/node_token")
 }
 
-/// Says Hello with a token: the stream, once it is welcomed.
+/// Sends Hello with a token, and returns the stream once it is welcomed.
 pub(crate) async fn connect(
     plane: &Plane,
     token: &str,

@@ -1,11 +1,11 @@
-//! The API's description: that it says of every call what there is to say, and the page to read it.
+//! Tests the API's description, which must cover every call completely, and the page that shows it.
 
 use crate::harness::{Answer, Plane};
 use reqwest::{Method, StatusCode, header};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// A call as it is described.
+/// A call in the API's description.
 pub(crate) struct Call {
     pub(crate) id: String,
     pub(crate) method: Method,
@@ -14,7 +14,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The permissions that it takes, each of them; `None` if it takes no credential.
+    /// Returns the permissions that the call requires; `None` if it requires no credential.
     pub(crate) fn permissions(&self) -> Option<Vec<String>> {
         let scopes = self
             .operation
@@ -35,7 +35,7 @@ pub(crate) async fn description(plane: &Plane) -> Value {
     answer.body
 }
 
-/// Every call that is described.
+/// Returns every call of the description.
 pub(crate) fn calls(description: &Value) -> Vec<Call> {
     let paths = description["paths"].as_object().unwrap();
     let calls = paths.iter().flat_map(|(path, item)| {
@@ -125,7 +125,7 @@ async fn what_is_referred_to_is_there() {
     assert!(unresolved.is_empty(), "{unresolved:?}");
 }
 
-/// Unknown fields are refused, so no body may be described as if they were not.
+/// Checks that no body is described as open to other fields, as unknown fields are refused.
 #[tokio::test]
 async fn bodies_have_no_other_fields_than_are_described() {
     let plane = Plane::start().await;
@@ -151,7 +151,7 @@ async fn bodies_have_no_other_fields_than_are_described() {
     }
 }
 
-/// Who asks what can be granted has to be told all that calls ask for.
+/// Checks that a list of grantable permissions contains every permission that a call requires.
 #[tokio::test]
 async fn what_calls_take_can_be_granted() {
     let plane = Plane::start().await;
@@ -221,7 +221,7 @@ async fn the_page_loads_nothing_from_anywhere_else() {
         );
         response.text().await.unwrap()
     };
-    // By way of the redirect.
+    // The address redirects to the page.
     let page = get("/docs").await;
     let named = |text: &str, before: &str| -> Vec<String> {
         text.split(before)

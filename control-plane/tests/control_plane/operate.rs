@@ -1,4 +1,4 @@
-//! What operators see of the binary: its settings, its log, its metrics, its end, and its backups.
+//! Tests the operation of the binary: its settings, its log, its metrics, its end, and its backups.
 
 use crate::binary::{NODE_TOKEN, Process};
 use crate::documentation::workspace;
@@ -80,7 +80,7 @@ async fn flags_precede_the_environment_which_precedes_the_file() {
          log-format = \"json\"\nlog-level = \"error\"\nhttp-listen = \"192.0.2.1:1\"\n"
     );
     write_settings(directory.path(), &settings);
-    // The flags are of the addresses, and the environment is of the token and the log's level.
+    // The flags set the addresses, and the environment sets the token and the log's level.
     let process = Process::start(directory.path(), &["--config=latchkey.toml"]);
     let http = process.http(directory.path());
     let key = http_client()
@@ -135,7 +135,7 @@ fn a_file_that_cannot_be_used_is_said_in_one_line() {
         told,
         "latchkey: latchkey.toml: unknown setting `http-listn`\n"
     );
-    // Without a file clap has its say, with it as well.
+    // Both with and without a file, the error of clap is printed.
     write_settings(directory.path(), "log-level = \"warn\"\n");
     for arguments in [
         &["serve", "--none"][..],
@@ -156,7 +156,7 @@ fn a_file_that_cannot_be_used_is_said_in_one_line() {
     );
 }
 
-/// A row for each of them: flag, variable, default.
+/// Compares the table of settings with the flags, variables and defaults.
 #[test]
 fn configuration_page_names_every_setting() {
     let page = workspace().join("docs/operations/configuration.md");
@@ -224,7 +224,8 @@ async fn what_is_logged_of_a_request_has_its_id() {
             (&json!("POST"), &json!("/v1/keys/generate"))
         );
     }
-    // The database's part as well, which others do on the request's behalf.
+    // The statements in the database are logged with the request too, although other tasks run
+    // them.
     let statements = lines[others..]
         .iter()
         .filter(|line| line["target"] == "sqlx::query");
@@ -239,7 +240,7 @@ async fn what_is_logged_of_a_request_has_its_id() {
     assert!(inserts.iter().all(has_id), "{inserts:?}");
 }
 
-/// The bytes of a request of which `body` is to come.
+/// Returns the bytes of a request before its `body`.
 fn head(http: &str, token: &str, body: &str) -> String {
     let host = http.strip_prefix("http://").unwrap();
     format!(
@@ -270,7 +271,7 @@ async fn a_request_that_is_under_way_is_answered_at_the_end() {
     let mut under_way = connect(&http).unwrap();
     let head = head(&http, &token(&http).await, BODY);
     under_way.write_all(head.as_bytes()).unwrap();
-    // Others come after it, so it has been taken.
+    // Later requests are answered, so this one was accepted.
     assert!(
         http_client()
             .get(format!("{http}/healthz"))

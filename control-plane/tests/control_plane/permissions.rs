@@ -1,5 +1,5 @@
-//! Which permission each call takes: without it nothing happens, and with it nothing else is
-//! needed.
+//! Tests the permission of each call: without it the call changes nothing, and with it no other
+//! permission is needed.
 
 use crate::harness::{PASSWORD, Plane, imported};
 use reqwest::Method;
@@ -281,7 +281,7 @@ async fn every_call_takes_its_permission() {
         );
     }
 
-    // Whoever makes an account makes somebody who can do everything.
+    // Creating an account creates an administrator with all permissions.
     for (held, status) in [("gateway:accounts:create", 403), ("*", 201)] {
         admin.patch(&path, json!({"permissions": [held]})).await;
         let answer = client

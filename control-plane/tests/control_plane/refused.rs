@@ -1,5 +1,5 @@
-//! Nodes that are refused: one that was served before may go on serving, and counts; strangers are
-//! only shown.
+//! Tests refused nodes: one that was served before may still be serving, and counts; unknown ones
+//! are only shown.
 
 use crate::harness::{Client, NODE_TOKEN, Plane};
 use crate::lost::{becomes, create_unnamed, enforcement, ready, refused};
@@ -12,7 +12,8 @@ use tonic::Code;
 
 const INVALID: &str = "a token that is not valid";
 
-/// Each way to be refused: a token, what becomes of Hello, the status, and a part of the reason.
+/// Returns the kinds of refusal: a token, the format in Hello, the status, and a part of the
+/// reason.
 async fn refusals(client: &Client<'_>) -> [(String, Option<u32>, Code, &'static str); 3] {
     let created = client
         .send(

@@ -1,4 +1,4 @@
-//! `POST /v1/keys/{id}/regenerate`: another secret, and what becomes of the old one.
+//! Tests `POST /v1/keys/{id}/regenerate`: the new secret, and the end of the old one.
 
 mod overlap;
 
@@ -18,7 +18,7 @@ async fn regenerate(client: &Client<'_>, id: &str, body: Value) -> Answer {
         .await
 }
 
-/// A key, its id and its secret.
+/// Creates a key, and returns its id and its secret.
 async fn made(client: &Client<'_>, body: Value) -> (String, String) {
     let answer = client.generate(body).await;
     (answer.text("/data/key_id"), answer.text("/data/api_key"))
@@ -56,7 +56,7 @@ async fn a_key_gets_another_secret_and_the_old_one_is_good_for_as_long_as_was_as
         plane.store().revision()
     );
 
-    // One key with two records: counted in one place, under one policy.
+    // The key has two records with the same slot and policy.
     node.publish().await;
     let ends = HeldKey {
         expires_at: Some(START + 70),
@@ -137,7 +137,7 @@ async fn without_an_overlap_the_old_secret_is_gone_at_once() {
                 && node.snapshot.by(&old).is_none()
         );
         assert_eq!(answer.at("/data/secrets").as_array().unwrap().len(), 1);
-        // Who was away is told as well.
+        // A node that was away is sent the change, too.
         let mut late = Node::connect(&plane, hello(), before).await;
         late.publish().await;
         assert_eq!(late.snapshot, node.snapshot);
@@ -236,7 +236,7 @@ async fn an_old_secret_is_forgotten_a_day_after_its_end_and_never_accepted_again
     client.regenerate(&id, 60).await;
     let mut node = Node::ready(&plane).await;
     let revision = plane.store().revision();
-    // A clock that nobody agrees with proves nothing.
+    // A clock that no node confirms is not trusted.
     plane.store().tidy_secrets(START + 60 + DAY).await.unwrap();
     tidy(&plane, START + 59 + DAY).await;
     assert_eq!(plane.store().revision(), revision);
@@ -342,7 +342,7 @@ async fn the_last_use_is_told_of_each_secret_and_of_the_key() {
         told(&client).await,
         (second.clone(), vec![second.clone(), first])
     );
-    // What is still reported of one that is gone counts for the key alone.
+    // Reports about a removed secret count only for the key.
     client.regenerate(&id, 0).await;
     node.publish().await;
     assert_eq!(told(&client).await, (second, vec![used("", "")]));
@@ -433,7 +433,7 @@ async fn expired_key_gets_a_secret_only_with_a_later_expiry() {
     past.refused_by(400, "invalid_request", "expires_at");
     assert_eq!(plane.store().revision(), revision);
 
-    // Also with an overlap, what was refused is refused.
+    // Values that are refused without an overlap are also refused with one.
     let body = json!({"expires_at": START + 600, "overlap_seconds": 3_600});
     let answer = regenerate(&client, &id, body).await;
     assert_eq!(answer.text("/data/expires_at"), "2027-01-15T08:10:00Z");

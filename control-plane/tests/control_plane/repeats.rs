@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a call that is repeated has no second effect.
+//! Tests `Idempotency-Key`: a repeated call has no second effect.
 
 use crate::harness::{Answer, Client, Plane, START, imported};
 use reqwest::{Method, StatusCode};
@@ -16,12 +16,12 @@ async fn call(client: &Client<'_>, key: &str, path: &str, body: &Value) -> Answe
     .await
 }
 
-/// Makes a key, as a call that can be repeated.
+/// Creates a key by a call that can be repeated.
 async fn generate(client: &Client<'_>, key: &str, name: &str) -> Answer {
     call(client, key, "/v1/keys/generate", &json!({"name": name})).await
 }
 
-/// The answer's data without what differs from call to call.
+/// Returns the response's data without the fields that differ between calls.
 fn data(answer: &Answer, secret: &str) -> Value {
     let mut data = answer.at("/data").clone();
     let fields = data.as_object_mut().unwrap();
@@ -139,7 +139,7 @@ async fn idempotency_key_is_of_one_caller_and_one_path() {
             .at("/data/replayed"),
         &json!(true)
     );
-    // Another user is not, nor is a key, and each path has its own.
+    // Another user or a key is another caller, and each path has separate idempotency keys.
     generate(&plane.client("zoe@localhost").await, "one", "CI")
         .await
         .refused(409, "name_taken");

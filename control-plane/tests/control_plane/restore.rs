@@ -1,4 +1,4 @@
-//! What a restore takes over from the database that it replaces, and what it cannot know.
+//! Tests what a restore keeps of the replaced database, and what it cannot know.
 
 use crate::harness::{Client, Plane};
 use crate::node::{INSTANCE, Node, Snapshot, Stream, complete, handle, hello};
@@ -13,7 +13,7 @@ use tonic::Code;
 
 const DAY: u64 = 86_400;
 
-/// A control plane, a backup with one node, and one node that came later.
+/// Creates a control plane, a backup with one node, and one node that is newer.
 async fn backed_up() -> (Plane, PathBuf) {
     let mut plane = Plane::start().await;
     drop(
@@ -45,7 +45,7 @@ fn remove_database(plane: &Plane) {
     }
 }
 
-/// The handles of all nodes, and whether there may be unknown ones.
+/// Returns the handles of all nodes, and whether unknown nodes may exist.
 async fn nodes(client: &Client<'_>) -> (Vec<Value>, bool) {
     let answer = client.get("/v1/nodes").await;
     let nodes = answer.at("/data/nodes").as_array().unwrap();
@@ -60,7 +60,7 @@ async fn restore_over_an_unrelated_database_has_an_unknown_past() {
         let (mut plane, file) = backed_up().await;
         remove_database(&plane);
         if runs {
-            // Its note is fresh.
+            // The database has just recorded the time.
             plane.run().await;
             plane.take().shutdown().await;
         } else {
@@ -145,7 +145,7 @@ async fn restore_over_an_earlier_state_has_an_unknown_past() {
             .unwrap()
             .replaces_later
     );
-    // And over a later one, it is known.
+    // If the replaced database is a later one, the restore reports that.
     remove_database(&plane);
     fs::copy(&earlier, plane.database()).unwrap();
     assert!(

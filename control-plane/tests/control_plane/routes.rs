@@ -1,4 +1,4 @@
-//! `/v1/routes`.
+//! Tests `/v1/routes`.
 
 use crate::harness::Plane;
 use crate::node::{Node, Snapshot, hello};
@@ -7,7 +7,7 @@ use latchkey_policy::settings::SettingsRecord;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-/// Of every kind one.
+/// Returns a document with one rule of each kind.
 fn rules() -> Value {
     json!({"rules": [
         {"host": "api.example.com", "methods": ["GET", "HEAD"], "path": {"exact": "/health"}, "public": true},
@@ -72,7 +72,7 @@ async fn rules_reach_every_node_before_the_keys() {
         Some("dns:write")
     );
 
-    // What has not changed is not sent again; what has is, to a node that was away.
+    // Unchanged rules are not sent again; changed rules are, also to a node that was away.
     let (_, batches) = tokio::join!(client.key("another"), node.publish());
     assert!(batches[0].routes.is_empty(), "{batches:?}");
     let away = node.snapshot.clone();

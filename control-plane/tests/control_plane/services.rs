@@ -1,4 +1,4 @@
-//! `/v1/services`, and that scopes name no others.
+//! Tests `/v1/services`, and that scopes can only name existing services.
 
 use crate::accounts::audited;
 use crate::harness::Plane;

@@ -1,4 +1,4 @@
-//! `/v1/sessions`, and what a session is good for.
+//! Tests `/v1/sessions`, and how long and for what a session is valid.
 
 use crate::harness::{Answer, EMAIL, PASSWORD, Plane};
 use reqwest::{Method, StatusCode};
@@ -112,7 +112,8 @@ async fn a_session_lasts_for_thirty_minutes_after_its_last_use() {
         plane.clock.advance(30 * 60 - 1);
         assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK);
     }
-    // Use is written down every 30 seconds only: a session may end that much late, and never early.
+    // The last use is only recorded every 30 seconds: a session may end that much late, but never
+    // early.
     plane.clock.advance(29);
     assert_eq!(client.get("/v1/keys").await.status, StatusCode::OK);
     plane.clock.advance(30 * 60);

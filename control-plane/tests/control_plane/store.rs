@@ -1,5 +1,5 @@
-//! The store's exports: whatever happens in between, pages and changes add up to the live keys with
-//! all their secrets.
+//! Tests the store's exports: with any changes between the pages, pages and changes add up to the
+//! live keys with all their secrets.
 
 use crate::harness::{Client, Plane, START};
 use crate::node::Snapshot;
@@ -9,7 +9,7 @@ use latchkey_protocol::Batch;
 use latchkey_store::{Changes, Chunks, OpenMode, RouteRecords, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -26,7 +26,7 @@ fn whole(chunks: Chunks) -> Vec<u8> {
     chunks.into_iter().flatten().collect()
 }
 
-/// The record in the newest format.
+/// Returns the rules' record in the newest format.
 fn newest(routes: Option<RouteRecords>) -> Vec<u8> {
     routes
         .and_then(|RouteRecords(mut routes)| routes.pop())
@@ -46,24 +46,24 @@ fn apply(snapshot: &mut Snapshot, changes: Changes) {
     });
 }
 
-/// The overlap of secrets, if they have one, in seconds.
+/// The overlap of secrets that have one, in seconds.
 const OVERLAP: u32 = 60;
 
-/// Keys at a time.
+/// The number of live keys from which on keys are only revoked.
 const ENOUGH: usize = 40;
 
-/// What the dice say for it, or one of three more.
+/// The first of the four numbers that revoke a key.
 const REVOCATION: usize = 6;
 
-/// When every overlap has been over for long.
+/// A time long after the end of every overlap.
 const LATER: i64 = START + 3 * 86_400;
 
-/// The live keys, by id, as they should be: their secrets, the newest last.
+/// The expected live keys: their secrets by id, the newest last.
 struct Model {
     live: BTreeMap<String, Vec<KeyDigest>>,
     imported: BTreeSet<KeyDigest>,
     made: usize,
-    /// That ever lived at once.
+    /// The maximum number of keys that lived at the same time.
     most: usize,
 }
 
@@ -71,7 +71,7 @@ impl Model {
     async fn change(&mut self, plane: &Plane, client: &Client<'_>, dice: &mut Dice) {
         let victim = (!self.live.is_empty()).then(|| dice.roll(self.live.len()));
         let victim = victim.and_then(|at| self.live.keys().nth(at)).cloned();
-        // More keys are more pages, and so more changes on the way through them.
+        // With more keys there would be more pages, and so more changes between them.
         let what = if self.live.len() < ENOUGH {
             dice.roll(16)
         } else {
@@ -174,7 +174,7 @@ impl Model {
     }
 }
 
-/// A snapshot in pages, with changes between them as the dice fall.
+/// Reads a snapshot in pages, with random changes between them.
 async fn page_through(
     plane: &Plane,
     model: &mut Model,
@@ -184,8 +184,8 @@ async fn page_through(
     let store: &Store = plane.store();
     let mut snapshot = Snapshot::default();
     let revision = store.revision();
-    // The first of the changes are the rules and the policies that the pages name; a stream sends
-    // them first as well.
+    // The first changes are the rules and the policies that the pages refer to. A stream also sends
+    // them first.
     let Changes {
         routes, policies, ..
     } = store.changes_since(0).await.unwrap();
@@ -218,7 +218,7 @@ async fn page_through(
 async fn pages_and_changes_add_up_whatever_happens_in_between() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
-    // Somebody agrees on what day it will be.
+    // A use on this day confirms the clock.
     let statement = "INSERT INTO window_counts (kind, number, key_seq, count) VALUES (3, ?, 1, 1)";
     sqlx::query(statement)
         .bind(Window::Day.number(LATER))

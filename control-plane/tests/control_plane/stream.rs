@@ -1,4 +1,4 @@
-//! The stream: who is let in, what a node is sent, and that it is all of it.
+//! Tests the stream: which nodes are admitted, and that they are sent everything they need.
 
 use crate::harness::{NODE_TOKEN, Plane};
 use crate::node::{HeldKey, Node, Snapshot, Stream, complete, hello};
@@ -118,7 +118,8 @@ async fn a_new_node_gets_every_live_key() {
     let plain = client.generate(json!({"name": "plain"})).await;
     let gone = client.key("gone").await;
     client.delete(&format!("/v1/keys/{gone}")).await;
-    // Expired keys are sent: a node answers expired_key for them, and invalid_key for unknown ones.
+    // Expired keys are sent: a node answers `expired_key` for them, and `invalid_key` for unknown
+    // ones.
     plane.clock.advance(120);
 
     let node = Node::ready(&plane).await;
@@ -190,7 +191,7 @@ async fn keys_with_the_same_lists_share_a_policy_of_what_is_enabled() {
         [&addresses.allow, &addresses.deny]
             .map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
-    // Behind an allow list a deny list has nothing to say.
+    // With an allow list, the deny list has no effect and is not sent.
     assert_eq!(lists(policies[0]), [vec!["10.0.0.0/8".to_owned()], vec![]]);
     assert_eq!(
         lists(policies[2]),
@@ -226,7 +227,7 @@ async fn a_policy_goes_with_its_last_key_and_comes_back_with_the_next() {
             assert_eq!(node.snapshot.policies.len(), left, "round {round}");
         }
     }
-    // What is gone is not in a whole snapshot either.
+    // A new snapshot does not contain removed policies either.
     assert_eq!(Node::ready(&plane).await.snapshot.policies.len(), 0);
 }
 
@@ -264,10 +265,10 @@ async fn changes_during_a_snapshot_are_in_it() {
     for _ in 0..4 {
         node.take().await;
     }
-    // Among these are keys whose pages were sent already, and keys whose pages were not.
+    // Some of these keys are on pages that were sent already, and some are not.
     let ids: Vec<_> = made.iter().step_by(100).map(|(_, id)| id.clone()).collect();
     plane.store().revoke_keys(account, &ids, 0).await.unwrap();
-    // Of a tier that no key had when the policies were sent.
+    // No key had this tier when the policies were sent.
     let fresh = plane.create_keys_of("pro", "new", 200).await;
     node.acknowledge().await;
     node.catch_up(plane.store().revision()).await;
@@ -413,7 +414,7 @@ async fn a_change_reaches_every_node_as_it_is_made() {
 async fn a_node_that_fell_behind_catches_up_and_misses_nothing() {
     let plane = Plane::start().await;
     let mut node = Node::ready(&plane).await;
-    // More changes than are kept for a node, while it acknowledges none of them.
+    // More changes than the control plane holds for a node that acknowledges none of them.
     for round in 0..60 {
         plane.create_keys(&format!("round-{round}"), 2).await;
     }

@@ -1,4 +1,4 @@
-//! `/v1/subaccounts`, and what comes of them for keys.
+//! Tests `/v1/subaccounts`, and their effects on keys.
 
 use crate::harness::Plane;
 use crate::node::Node;

@@ -1,4 +1,4 @@
-//! `email_taken` and `key_taken`: how much they show of other accounts.
+//! Tests `email_taken` and `key_taken`, which must show little about other accounts.
 
 use crate::harness::{Client, PASSWORD, Plane, imported};
 use reqwest::{Method, StatusCode};
@@ -28,7 +28,7 @@ async fn taken_emails_are_told_twenty_times_an_hour() {
         let (_, admin) = operator.account("acme", json!({})).await;
         let other = admin.user("other@acme", json!({})).await;
         for n in 0..20 {
-            // Each way in which it is told.
+            // Both kinds of calls that reveal it are used.
             let answer = match n % 2 {
                 0 => create(&admin, "admin@localhost").await,
                 _ => {
@@ -53,7 +53,7 @@ async fn taken_emails_are_told_twenty_times_an_hour() {
         assert_eq!(unrelated.status, StatusCode::OK, "nothing is told by it");
         admin.token
     };
-    // Neither another session nor a key nor a restart begins anew.
+    // Another session, a key or a restart does not reset the count.
     plane.restart().await;
     let admin = plane.client("admin@acme").await;
     create(&admin, "free@acme")
@@ -127,7 +127,7 @@ async fn taken_keys_of_others_are_told_twenty_times_an_hour() {
         import(&operator, (0..30).map(guess).collect()).await.status,
         StatusCode::CREATED
     );
-    // What an account has itself is no news to it, such as where an import is repeated.
+    // Conflicts with the account's own data do not count, such as those of a repeated import.
     admin.import("own", "a-secret-of-ours").await;
     for _ in 0..25 {
         import(&admin, vec![imported("again", "a-secret-of-ours")])
@@ -135,7 +135,7 @@ async fn taken_keys_of_others_are_told_twenty_times_an_hour() {
             .refused_by(409, "key_taken", "keys[0].sha256");
     }
     for n in 0..20 {
-        // A batch tells of the first alone.
+        // A batch only reports its first conflict.
         let rows = [imported("new", &format!("free-{n}")), guess(n), guess(29)];
         import(&admin, rows.into())
             .await

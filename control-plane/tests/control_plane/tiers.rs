@@ -1,4 +1,4 @@
-//! `/v1/tiers`.
+//! Tests `/v1/tiers`.
 
 use crate::harness::Plane;
 use crate::node::Node;

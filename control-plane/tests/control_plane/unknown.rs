@@ -1,5 +1,5 @@
-//! What a start does not know: how the past becomes unknown, and for how long nodes count that are
-//! in no table. Time that passes while none runs, or by a clock that is set.
+//! Tests nodes that are unknown after a start: when a start assumes them, and how long they count,
+//! if time passes while the control plane is stopped or its clock is changed.
 
 use crate::harness::Plane;
 use crate::harness::{NODE_TOKEN, START};
@@ -19,7 +19,7 @@ async fn noted_at(plane: &Plane) -> i64 {
         .unwrap()
 }
 
-/// Waits until it is noted that the control plane runs at `expected`.
+/// Waits until it is recorded that the control plane runs at `expected`.
 pub(crate) async fn is_noted(plane: &Plane, expected: i64) {
     let began = Instant::now();
     while noted_at(plane).await != expected {
@@ -106,7 +106,7 @@ async fn unknown_nodes_count_for_the_longest_limit_that_was_ever_reported() {
         .await
         .number("/data/unknown/expires_in_seconds");
     assert!((3_590..=3_600).contains(&left), "{left}");
-    // Whoever forgets them says that no such node serves.
+    // Forgetting these nodes declares that none of them serves.
     client.delete("/v1/nodes/unknown").await;
     plane.take().shutdown().await;
     plane.clock.advance(6);
@@ -169,7 +169,7 @@ async fn clock_that_is_set_makes_no_lost_node_expire() {
     for seconds in [86_400, -2 * 86_400] {
         plane.clock.advance(seconds);
         time::sleep(Duration::from_millis(500)).await;
-        // Sessions end by the clock.
+        // Sessions end by the clock, so a new one is needed.
         let counted = total(&plane.log_in().await).await;
         assert!(
             counted == 1 || lost.elapsed() >= Duration::from_secs(3),
@@ -207,7 +207,7 @@ async fn time_that_a_node_was_lost_adds_up_across_restarts() {
             "it expired early"
         );
     }
-    // Of each process up to a second is not noted.
+    // Up to a second of each process is not recorded.
     let restarted = Instant::now();
     becomes(&plane.log_in().await, 0).await;
     assert!(
@@ -296,7 +296,7 @@ async fn restore_without_a_readable_database_does_not_know_all_nodes() {
         assert_eq!(nodes.text("/data/nodes/0/handle"), handle(INSTANCE));
         let left = nodes.number("/data/unknown/expires_in_seconds");
         assert!((DAY - 60..=DAY).contains(&left), "{left}");
-        // Its epoch needs nobody's confirmation.
+        // The epoch after a restore needs no confirmation.
         let mut node = Node::connect(
             &plane,
             Hello {

@@ -1,4 +1,4 @@
-//! Usage: what nodes report counts once, what others must know of it reaches them, and people see
+//! Tests usage: reports of nodes count once, other nodes receive what they need, and users can read
 //! it.
 
 use crate::harness::{Client, NODE_TOKEN, Plane, START};
@@ -24,7 +24,7 @@ const KINDS: [(Window, Kind); 4] = [
     (Window::Month, Kind::Month),
 ];
 
-/// All four windows at a time, with the same count in each.
+/// Returns the counts of all four windows at a time, with the same count in each.
 fn windows(at: i64, count: u32) -> Vec<WindowCount> {
     let window = |(window, kind): (Window, Kind)| WindowCount {
         kind: kind.into(),
@@ -34,7 +34,7 @@ fn windows(at: i64, count: u32) -> Vec<WindowCount> {
     KINDS.into_iter().map(window).collect()
 }
 
-/// A key of which so many requests were admitted, all of them just now.
+/// Returns usage of a key with `count` admitted requests, all at the start.
 fn admitted(key: u64, count: u32) -> KeyUsage {
     let windows = windows(START, count);
     KeyUsage {
@@ -45,7 +45,7 @@ fn admitted(key: u64, count: u32) -> KeyUsage {
     }
 }
 
-/// The last use of one secret.
+/// Returns the last use of one secret.
 fn used(secret: u32, at: i64, ip: &[u8]) -> Vec<LastUse> {
     vec![LastUse {
         secret,
@@ -54,7 +54,7 @@ fn used(secret: u32, at: i64, ip: &[u8]) -> Vec<LastUse> {
     }]
 }
 
-/// A node of its own, with all that there is.
+/// Connects another node, and receives the current snapshot.
 async fn node(plane: &Plane, instance: u64) -> Node {
     let mut node = Node::connect(
         plane,
@@ -69,7 +69,7 @@ async fn node(plane: &Plane, instance: u64) -> Node {
     node
 }
 
-/// What a key's answer says of its use.
+/// Reads a key.
 async fn shown(client: &Client<'_>, id: &str) -> Value {
     client
         .get(&format!("/v1/keys/{id}"))
@@ -78,7 +78,7 @@ async fn shown(client: &Client<'_>, id: &str) -> Value {
         .clone()
 }
 
-/// When it begins, key, code, requests.
+/// The start of a bucket, the key, the code, and the number of requests.
 type Bucket = (String, String, String, u64);
 
 async fn buckets(client: &Client<'_>, query: &str) -> Vec<Bucket> {
@@ -208,7 +208,7 @@ async fn the_last_use_is_the_latest_of_any_node_and_never_in_the_future() {
         (&last["last_used_at"], &last["last_used_ip"]),
         (&json!("2027-01-15T07:59:50Z"), &json!("192.0.2.1"))
     );
-    // Its clock is ahead.
+    // The clock of this node is ahead.
     two.count(vec![used(
         2,
         START + 500,
@@ -239,7 +239,7 @@ async fn a_total_that_is_repeated_counts_once() {
     for count in [5, 5, 7] {
         node.count(vec![admitted(key, count)]).await;
     }
-    // Several of them in one transaction, and one key twice in a report.
+    // Several reports in one transaction, and one key twice in a report.
     node.report(vec![admitted(key, 8)]).await;
     node.report(vec![admitted(key, 8), admitted(key, 9)]).await;
     node.report(vec![admitted(key, 9)]).await;
@@ -395,7 +395,7 @@ async fn hostile_reports_end_the_stream_and_change_nothing() {
         }
         assert_eq!(node.stream.end().await.code(), Code::InvalidArgument);
     }
-    // Before Hello nobody has anything to report.
+    // Reports before Hello are refused.
     let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}")))
         .await
         .unwrap();
@@ -429,7 +429,7 @@ async fn what_means_nothing_here_is_passed_over() {
         },
     ];
     node.count(keys).await;
-    // More than the largest bucket holds.
+    // More requests than fit into a bucket.
     node.count(vec![KeyUsage {
         key,
         requests: vec![1],
@@ -480,7 +480,7 @@ async fn while_usage_cannot_be_stored_streams_go_on() {
         .execute(&mut *blocked)
         .await
         .unwrap();
-    // More than are taken without an acknowledgement.
+    // More reports than are accepted without an acknowledgement.
     for count in 1..=6 {
         node.report(vec![admitted(key, count)]).await;
     }

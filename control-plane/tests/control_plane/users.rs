@@ -1,4 +1,5 @@
-//! `/v1/users`: who acts for an account, and that what they hold bounds others and their own keys.
+//! Tests `/v1/users`: which changes of users are permitted, and that users' permissions limit
+//! others and their own keys.
 
 use crate::harness::{EMAIL, PASSWORD, Plane};
 use crate::node::Node;
@@ -265,7 +266,7 @@ async fn an_account_keeps_an_administrator() {
         json!({"roles": []}),
         json!({"subaccounts": [sub]}),
     ];
-    // None of these can undo what the administrator does.
+    // None of these users can undo what the administrator does.
     admin
         .user("disabled@localhost", json!({"roles": ["admin"]}))
         .await;
@@ -514,7 +515,7 @@ async fn what_an_owner_loses_their_keys_lose() {
     );
     assert_eq!(node.snapshot.policy("admins"), &before);
 
-    // What makes no difference to keys is sent to nobody.
+    // A change without an effect on keys is not sent to nodes.
     let (_, batches) = tokio::join!(
         admin.patch(&path, json!({"email": "zoe@example.com"})),
         node.publish()

@@ -1,4 +1,4 @@
-//! Webhooks: receivers are told what becomes of keys, at least once, and nobody else is.
+//! Tests webhooks: receivers are sent the events of keys at least once, and nobody else is.
 
 use crate::harness::{Answer, Client, Plane};
 use crate::node::PATIENCE;
@@ -19,7 +19,7 @@ mod rotation;
 
 const PRIVATE: &[&str] = &["--webhook-allow-private"];
 
-/// Makes a webhook, and returns its path and its secret.
+/// Creates a webhook, and returns its path and its secret.
 async fn webhook(client: &Client<'_>, url: &str, mut settings: Value) -> (String, String) {
     settings["url"] = json!(url);
     let answer = client.send(Method::POST, "/v1/webhooks", settings).await;
@@ -30,13 +30,14 @@ async fn webhook(client: &Client<'_>, url: &str, mut settings: Value) -> (String
     )
 }
 
-/// A control plane that may send anywhere, and a receiver that takes everything.
+/// Starts a control plane that may send to private addresses, and a receiver that accepts
+/// everything.
 async fn with_receiver() -> (Plane, Receiver) {
     (Plane::start_with(PRIVATE).await, Receiver::start().await)
 }
 
-/// Waits until nothing is still to be sent. What is under way would be sent again if the clock went
-/// on.
+/// Waits until no delivery is pending. A delivery in progress would be sent again if the clock
+/// advanced.
 async fn all_sent(plane: &Plane) {
     let started = Instant::now();
     while plane.metric("latchkey_webhook_outbox_pending").await > 0.0 {
@@ -45,7 +46,7 @@ async fn all_sent(plane: &Plane) {
     }
 }
 
-/// Waits until `condition` holds of what is at the path.
+/// Waits until `condition` holds for the response at the path.
 async fn eventually(
     client: &Client<'_>,
     path: &str,
@@ -62,7 +63,7 @@ async fn eventually(
     }
 }
 
-/// The Unix second of a time in an answer.
+/// Returns a time of a response in Unix seconds.
 fn second(time: &Value) -> Option<i64> {
     Some(
         time.as_str()?
@@ -72,10 +73,10 @@ fn second(time: &Value) -> Option<i64> {
     )
 }
 
-/// Waits until the webhook's newest delivery is in that state after so many attempts, and returns
-/// it.
+/// Waits until the webhook's newest delivery has this state after this number of attempts, and
+/// returns it.
 async fn delivery(client: &Client<'_>, webhook: &str, state: &str, attempts: usize) -> Value {
-    // While one is under way, the delivery is still due.
+    // During an attempt, the delivery is still due.
     let waits = [0, 5, 35][attempts.min(2)];
     let is = |answer: &Answer| {
         let newest = &answer.body["data"]["deliveries"][0];

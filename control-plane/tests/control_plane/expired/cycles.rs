@@ -1,4 +1,4 @@
-//! Keys that expire and are revived again and again, against the numbers that an account may have.
+//! Tests keys that expire and are renewed repeatedly, with the limits of an account.
 
 use super::{DAY, regenerate, renew, sweep};
 use crate::bounds::Random;
@@ -10,7 +10,7 @@ const MAX_KEYS: usize = 3;
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
-/// A key of the account, as the database has it.
+/// A key of the account, as stored in the database.
 type Row = (String, String, Option<i64>, bool, bool);
 
 async fn keys(plane: &Plane, account_id: &str) -> Vec<Row> {
@@ -22,7 +22,7 @@ async fn keys(plane: &Plane, account_id: &str) -> Vec<Row> {
         .unwrap()
 }
 
-/// Takes one step, and returns whether it changed anything.
+/// Makes one random change, and returns whether it changed anything.
 async fn step(random: &mut Random, client: &Client<'_>, keys: &[Row], now: i64) -> bool {
     let expiry = if random.one_in(5) {
         Value::Null

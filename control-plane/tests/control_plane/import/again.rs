@@ -1,4 +1,4 @@
-//! Imports that are checked first, repeated, or made again.
+//! Tests imports that are dry runs, repeated, or made again after a revocation.
 
 use super::{hex, import, with};
 use crate::harness::{Answer, Client, Plane, START, imported};
@@ -179,7 +179,8 @@ async fn import_that_was_interrupted_goes_on_where_it_ended() {
         (0, 5)
     );
 
-    // A name is no key: it is not skipped, and its row is named as it stands in the request.
+    // A row with a known name and another key is not skipped; the error has its index in the
+    // request.
     let rows = [rows[0].clone(), imported("k1", "sk-another-0123")];
     import_with(&client, &rows, skip.clone())
         .await
@@ -233,8 +234,8 @@ async fn digest_of_a_failed_import_is_not_burned() {
     assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
     let second = made.text("/data/keys/0/key_id");
     assert_ne!(second, first);
-    // A node that follows, one that was away, and one that comes now have the second key by the
-    // digest.
+    // All nodes have the second key by its digest: one that is connected, one that was away, and a
+    // new one.
     let revision = plane.store().revision();
     node.catch_up(revision).await;
     let mut away = Node::connect(&plane, complete(hello(), &away), away).await;

@@ -1,4 +1,4 @@
-//! Overlaps: which secrets are good, until when, and who can replace a newest secret.
+//! Tests overlaps: which secrets are valid, until when, and who can replace a new secret.
 
 use super::{made, mask, regenerate};
 use crate::harness::{Answer, Plane, START, imported};
@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use std::time::Duration;
 
-/// The number of the newest secret of the only key.
+/// Returns the number of the newest secret of the only key.
 async fn secret(plane: &Plane) -> u32 {
     sqlx::query_scalar("SELECT secret FROM keys")
         .fetch_one(&plane.pool().await)
@@ -20,7 +20,7 @@ async fn secret(plane: &Plane) -> u32 {
 async fn use_of_the_old_secret_is_no_use_of_the_newest() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
-    // Also the key itself can repeat its call, with its old secret.
+    // The key itself can also repeat its call, with its old secret.
     for name in ["CI", "by itself"] {
         let (id, old) = made(
             &admin,
@@ -60,8 +60,8 @@ async fn secret_made_while_a_call_waits_is_not_replaced_unreported() {
     let mut node = Node::ready(&plane).await;
     let key = node.snapshot.key("CI").number;
     client.regenerate(&id, 3_600).await;
-    // Both calls wait for reports of the second secret. One makes a third, of which the other has
-    // to wait for reports.
+    // Both calls wait for reports of the second secret. One creates a third secret, and the other
+    // then waits for reports of that one.
     let rotate = || regenerate(&client, &id, json!({"overlap_seconds": 3_600}));
     let report = async {
         while secret(&plane).await < 3 {
@@ -131,7 +131,7 @@ async fn repeated_rotation_keeps_the_secret_in_use() {
         entry.at("/data/entries/0/after"),
         &json!({"key_prefix": mask(&third), "retry": true})
     );
-    // What was replaced is never a secret again.
+    // A replaced secret never becomes valid again.
     client
         .send(
             Method::POST,
@@ -152,7 +152,7 @@ async fn overlap_ends_with_the_key() {
         answer.text("/data/secrets/1/ends_at"),
         "2027-01-15T08:01:00Z"
     );
-    // A later expiry does not bring it back.
+    // A later expiry does not make the old secret valid for longer.
     plane.clock.advance(60);
     client
         .patch(
@@ -163,7 +163,7 @@ async fn overlap_ends_with_the_key() {
     let node = Node::ready(&plane).await;
     assert_eq!(node.snapshot.by(&old).unwrap().expires_at, Some(START + 60));
 
-    // Nor if the expiry was set after the rotation.
+    // The same holds if the expiry was set after the regeneration.
     let (id, old) = made(&client, json!({"name": "CD"})).await;
     regenerate(&client, &id, json!({"overlap_seconds": 36_000})).await;
     let path = format!("/v1/keys/{id}");
@@ -206,7 +206,7 @@ async fn second_overlap_is_refused_unless_it_is_a_retry() {
     regenerate(&zoe, &id, overlap())
         .await
         .refused(409, "overlap_running");
-    // Who logs in again is the same.
+    // A user who logs in again is the same caller.
     let again = plane.log_in().await;
     plane.clock.advance(600);
     assert_eq!(
@@ -225,7 +225,8 @@ async fn second_overlap_is_refused_unless_it_is_a_retry() {
         Some(START + 3_600)
     );
 
-    // Without an overlap all end, and with one again once that of the old secret is over.
+    // Regenerating without an overlap ends all secrets. With an overlap, it is possible again once
+    // the old secret has ended.
     plane.clock.advance(3_600 - 1_201);
     let current = plane.log_in().await.regenerate(&id, 60).await;
     let only = plane.client("zoe@localhost").await.regenerate(&id, 0).await;
@@ -243,11 +244,11 @@ async fn secret_that_an_envoy_has_just_admitted_is_not_replaced() {
     let key = node.snapshot.key("CI").number;
     let second = client.regenerate(&id, 3_600).await;
     node.publish().await;
-    // The report comes while the call is on its way.
+    // The report arrives during the call.
     let path = format!("/v1/keys/{id}/regenerate");
     let call = client.send(Method::POST, &path, json!({"overlap_seconds": 3_600}));
     let report = async {
-        // As late as an Envoy reports what it has admitted by an allowance.
+        // Envoys report requests that they admit by an allowance with this delay.
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         let last_uses = vec![LastUse {
             secret: 2,
@@ -306,7 +307,7 @@ async fn both_secrets_are_credentials_of_the_api_while_they_overlap() {
         json!({"name": "CI", "permissions": ["account:apikeys:*"]}),
     )
     .await;
-    // A key can do this for itself.
+    // A key can regenerate itself.
     let by_old = plane.bearer(&old);
     let new = by_old.regenerate(&id, 60).await;
     let by_new = plane.bearer(&new);

@@ -1,4 +1,4 @@
-//! What a node is told of what others admitted.
+//! Tests what a node is sent about requests that other nodes admitted.
 
 use super::*;
 use crate::harness::{Plane, START};
@@ -26,11 +26,11 @@ async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
     };
     one.count(vec![admitted(held.number, 5)]).await;
     assert_eq!(one.elsewhere, [], "nobody else uses it");
-    // Whoever begins to use a key learns right then what was before.
+    // A node that begins to use a key is sent the earlier counts at once.
     two.report(vec![admitted(held.number, 2)]).await;
     assert_eq!(two.told().await, told(5));
     assert_eq!(one.told().await, told(2));
-    // Both use it: from now on they hear of every change, and within the promised time.
+    // Both nodes use the key, so they are sent every change, within the promised time.
     for count in 6..12 {
         let reported = Instant::now();
         one.report(vec![admitted(held.number, count)]).await;
@@ -42,7 +42,7 @@ async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
         );
         one.all_stored().await;
     }
-    // What changes nothing is no news, nor is what a node has reported itself.
+    // A node is not sent reports that change nothing, or its own reports.
     one.count(vec![admitted(held.number, 11)]).await;
     idle.count(vec![admitted(other, 1)]).await;
     for node in [&mut one, &mut two, &mut idle] {
@@ -65,14 +65,15 @@ async fn sums_are_over_all_others_and_of_windows_that_are_current() {
     two.count(vec![admitted(key, 7)]).await;
     one.told().await;
     two.told().await;
-    // Two minutes later.
+    // Two minutes pass.
     plane.clock.advance(120);
     let later = KeyUsage {
         windows: windows(START + 120, 1),
         ..admitted(key, 1)
     };
     three.report(vec![later]).await;
-    // That minute is new, and the other one is over; the rest goes on.
+    // The window of this minute is new, and that of the earlier minute has ended; the others
+    // continue.
     let mut sums = windows(START, 12);
     sums.remove(0);
     assert_eq!(three.told().await[0].windows, sums);
@@ -80,7 +81,7 @@ async fn sums_are_over_all_others_and_of_windows_that_are_current() {
     let mut sums = windows(START + 120, 8);
     sums[0].count = 1;
     assert_eq!(told, sums);
-    // Windows that no clock is in are passed over, whoever has them.
+    // Windows in which no clock is are ignored, for every node.
     let ahead = KeyUsage {
         windows: windows(START + 86_400 * 40, 90),
         requests: vec![9],
@@ -130,7 +131,7 @@ async fn a_new_process_is_told_what_was_admitted_before_it_may_admit_anything() 
     });
     assert_eq!(told.keys, expected);
     after.publish().await;
-    // It has not used any of them yet.
+    // The node has not used any of the keys yet.
     assert_eq!(after.elsewhere, []);
 }
 

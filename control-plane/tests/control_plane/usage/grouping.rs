@@ -1,4 +1,4 @@
-//! Usage that is summed up: over times, keys or codes, and of the keys that are used most.
+//! Tests usage that is summed up over times, keys or codes, and the keys with the most requests.
 
 use super::*;
 use crate::harness::Answer;
@@ -6,7 +6,8 @@ use reqwest::Method;
 use reqwest::header::COOKIE;
 use std::collections::BTreeMap;
 
-/// Keys with requests of two codes in three hours, of two days; the last of the keys is revoked.
+/// Creates keys with requests of two codes in three hours on two days. The last of the keys is
+/// revoked.
 async fn used(plane: &Plane) -> Vec<String> {
     let client = plane.log_in().await;
     let mut ids = Vec::new();
@@ -21,7 +22,7 @@ async fn used(plane: &Plane) -> Vec<String> {
         (2, hour, "allowed", 1),
         (2, hour - 1, "allowed", 6),
         (3, hour - 9, "allowed", 9),
-        // Before the day that is asked for.
+        // This hour is before the requested range.
         (3, hour - 48, "allowed", 100),
     ] {
         let insert = sqlx::query(
@@ -96,7 +97,7 @@ async fn what_is_not_told_apart_is_summed_up() {
 async fn the_keys_that_are_used_most_come_first() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
-    // The first two have the same number of requests.
+    // The first two keys have the same number of requests.
     let tied = if ids[0] < ids[1] {
         ["one", "two"]
     } else {
@@ -123,7 +124,7 @@ async fn the_keys_that_are_used_most_come_first() {
             .collect();
         assert_eq!(seen, names, "{query}");
     }
-    // Each of them with all of its codes and times.
+    // Each key has all its codes and times.
     let detailed = asked(&plane, "top_keys=2&from=1799996400").await;
     let buckets = detailed.at("/data/buckets").as_array().unwrap();
     let of = |name: &str| {
@@ -266,7 +267,7 @@ async fn what_cannot_be_told_apart_is_refused() {
     }
 }
 
-/// A bucket says no more than JSON carries exactly, and no sum fails.
+/// Limits the number of a bucket to what JSON represents exactly, without an overflow of sums.
 #[tokio::test]
 async fn sums_end_where_exact_numbers_do() {
     const MOST: u64 = (1 << 53) - 1;
@@ -296,7 +297,7 @@ async fn sums_end_where_exact_numbers_do() {
 async fn the_consoles_page_is_there_however_many_keys_are_used() {
     let plane = Plane::start().await;
     plane.create_keys("key", 2_000).await;
-    // The higher a key's number, the more requests it has; one in all of them is refused.
+    // Keys with higher numbers have more requests. Exactly one key has refused requests.
     let insert = "WITH hours (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hours WHERE n < 8) \
          INSERT INTO usage_buckets SELECT seq, ? / 3600 - n, iif(seq = 7 AND n = 3, 'ip_denied', 'allowed'), seq \
          FROM keys CROSS JOIN hours";
@@ -324,7 +325,7 @@ async fn the_consoles_page_is_there_however_many_keys_are_used() {
     ] {
         let (status, page) = page(query).await;
         assert_eq!(status, 200, "{query}: {page}");
-        // In the chart, by code, and all together.
+        // The number is in the chart, in the list by code, and in the total.
         for shown in [
             "18,008,993 allowed, 7 refused",
             ">18,008,993<",

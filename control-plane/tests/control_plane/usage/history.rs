@@ -1,4 +1,4 @@
-//! What is shown of the past, and for how long it is kept.
+//! Tests the usage of the past, and how long it is kept.
 
 use super::*;
 use crate::harness::{Plane, START};
@@ -188,7 +188,7 @@ async fn what_is_old_is_deleted() {
     let [key, other] = ["key-0", "key-1"].map(|name| one.snapshot.key(name).number);
     one.count(vec![admitted(key, 5)]).await;
     let pool = plane.pool().await;
-    // Two processes that are gone, one of them for long.
+    // Two processes that have ended, one of them long ago.
     for (instance, reported_at) in [("gone", START - 1), ("left", START + DAY)] {
         let statement = "INSERT INTO node_usage (instance, key_seq, requests, windows, reported_at) \
              VALUES (?, ?, '[1]', '[]', ?)";
@@ -215,7 +215,7 @@ async fn what_is_old_is_deleted() {
     let reported = reported.as_str();
     assert_eq!(key, 1);
     for (seconds, left, counted, kept) in [
-        // The windows before the present ones are kept.
+        // The windows before the current ones are kept.
         (
             60,
             vec![reported, "gone", "left"],
@@ -226,7 +226,7 @@ async fn what_is_old_is_deleted() {
         (2 * 3_600, vec![reported, "gone", "left"], vec!["3", "4"], 1),
         (2 * DAY, vec![reported, "gone", "left"], vec!["4"], 1),
         (40 * DAY, vec![reported, "gone", "left"], vec!["4"], 1),
-        // It is March, and 45 days later; one of the processes has an open stream.
+        // 45 days have passed, and it is March. One of the processes has an open stream.
         (3 * DAY, vec![reported, "left"], vec![], 1),
         (DAY, vec![reported], vec![], 1),
         (353 * DAY, vec![reported], vec![], 1),
@@ -234,7 +234,7 @@ async fn what_is_old_is_deleted() {
     ] {
         plane.clock.advance(seconds);
         let now = plane.clock.now();
-        // Somebody agrees on what day it is.
+        // A report of this day confirms the clock.
         two.count(vec![KeyUsage {
             key: other,
             windows: windows(now, 1),
@@ -264,7 +264,7 @@ async fn a_clock_that_no_node_agrees_with_deletes_nothing() {
     let mut node = node(&plane, 1).await;
     let key = node.snapshot.key("CI").number;
     node.count(vec![admitted(key, 5)]).await;
-    // Two years ahead; what nodes report is not of its day.
+    // The clock is two years ahead; the reports of nodes are not of its day.
     let years = 2 * 366 * 86_400;
     plane.clock.advance(years);
     tidy(&plane, plane.clock.now()).await;
@@ -320,7 +320,7 @@ async fn many_old_rows_are_deleted_in_steps() {
     }
 }
 
-/// Every key that a report can hold, by two nodes in turn.
+/// Reports the maximum number of keys, by two nodes in turn.
 #[tokio::test]
 async fn ten_thousand_keys_are_stored_in_well_below_a_second() {
     let plane = Plane::start().await;
@@ -341,6 +341,6 @@ async fn ten_thousand_keys_are_stored_in_well_below_a_second() {
         }
     }
     println!("{fastest:?}");
-    // Whatever else the machine is busy with.
+    // The fastest report counts, as the machine may be busy.
     assert!(fastest < Duration::from_secs(1), "it took {fastest:?}");
 }

@@ -1,4 +1,4 @@
-//! Details of revoked keys, which are deleted after a time: what is left is that they are never
+//! Tests that details of revoked keys are deleted after a time, and that the keys are still never
 //! accepted again.
 
 use super::*;
@@ -10,7 +10,7 @@ use serde_json::json;
 const DAY: i64 = 86_400;
 const KEPT: i64 = 100 * DAY;
 
-/// Has a node agree on what day it is, and deletes what is old.
+/// Lets a node confirm the day, and deletes old data.
 async fn tidy(plane: &Plane, node: &mut Node) {
     let now = plane.clock.now();
     let other = node.snapshot.key("other").number;
@@ -50,7 +50,7 @@ async fn tombstone_of_revoked_key_is_never_accepted_again() {
     let id = client.import("CI", "sk-0").await;
     let new = client.regenerate(&id, 0).await;
     let newest = client.regenerate(&id, 0).await;
-    // It shares its policy with none.
+    // No other key has the same policy.
     client
         .patch(&format!("/v1/keys/{id}"), json!({"limits": {"day": 5}}))
         .await;
@@ -104,7 +104,7 @@ async fn tombstone_of_revoked_key_is_never_accepted_again() {
     );
     assert_eq!(count(&plane, "policies").await, policies - 1);
 
-    // Whoever was not told of the removal cannot be any more.
+    // All nodes must load a new snapshot if they were away before the removal.
     let mut back = Node::connect(
         &plane,
         Hello {
@@ -146,7 +146,7 @@ async fn old_secrets_of_live_keys_leave_tombstones() {
     plane.clock.advance(KEPT + 1);
     let client = plane.log_in().await;
     tidy(&plane, &mut node).await;
-    // The other one ended too, but nodes were not told so yet.
+    // The other secret has ended too, but nodes have not been sent that yet.
     assert_eq!(
         (
             count(&plane, "old_secrets").await,
@@ -189,7 +189,7 @@ async fn many_revoked_keys_are_deleted_in_steps() {
         client.get("/v1/keys?state=all").await.number("/data/total"),
         1
     );
-    // Its policy is the other key's, too.
+    // The other key has the same policy.
     let added = client.key("added").await;
     node.publish().await;
     assert_eq!(node.snapshot.key("added").id, added);

@@ -1,8 +1,8 @@
-//! Sums of usage by hour and by day, which follow each key's.
+//! Tests the sums of usage by hour and by day, which must match the usage of the keys.
 
 use super::*;
 
-/// The rows of both tables, and what they ought to be while no key is deleted.
+/// Queries of the rows of both tables, and of their expected rows while no key is deleted.
 const SUMS: [(&str, &str, &str); 2] = [
     (
         "sums",
@@ -33,7 +33,7 @@ async fn sums_follow_what_nodes_report() {
     let keys: Vec<_> = node.snapshot.keys.values().map(|key| key.number).collect();
     let mut total = 0;
     for round in 1..=30 {
-        // Totals of a process grow: the rows of the hour are made, then raised.
+        // The totals of a process grow: the rows of the hour are first inserted, then raised.
         total += round;
         node.count(keys.iter().map(|key| admitted(*key, total)).collect())
             .await;
@@ -104,8 +104,8 @@ async fn top_keys_are_those_of_all_days_together() {
     plane.create_keys("key", 300).await;
     let client = plane.log_in().await;
     let pool = plane.pool().await;
-    // Hours of three days, of which the first and the last are not whole: no day alone shows who
-    // had the most.
+    // Hours of three days, of which the first and the last are not complete. No single day shows
+    // which key has the most requests.
     let insert = "WITH RECURSIVE hours (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM hours WHERE n < 60) \
          INSERT INTO usage_buckets SELECT seq, ? / 3600 - n, iif(n % 2, 'allowed', 'rate_limited'), \
          1 + (seq * 7919 + n * 104729) % 1000 FROM keys, hours";

@@ -1,4 +1,4 @@
-//! Where webhooks must not be sent.
+//! Tests that webhooks are not sent to forbidden addresses.
 
 use super::{delivery, webhook};
 use crate::harness::Plane;

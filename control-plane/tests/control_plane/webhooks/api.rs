@@ -1,4 +1,4 @@
-//! `/v1/webhooks`.
+//! Tests `/v1/webhooks`.
 
 use super::webhook;
 use crate::harness::{Plane, START};

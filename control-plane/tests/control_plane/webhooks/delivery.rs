@@ -1,4 +1,4 @@
-//! Deliveries that arrive.
+//! Tests deliveries that arrive.
 
 use super::receiver::{Receiver, Reply};
 use super::{PRIVATE, delivery, webhook, with_receiver};
@@ -103,7 +103,7 @@ async fn what_was_under_way_when_the_control_plane_died_is_sent_again_as_the_sam
     receiver.wait_for(1).await;
     plane.crash().await;
     receiver.answer(Reply::Status(200));
-    // Another control plane could still be sending it.
+    // Another control plane could still be sending the delivery.
     plane.clock.advance(31);
     let told = receiver.wait_for(2).await;
     assert_eq!((told[0].id(), &told[0].body), (told[1].id(), &told[1].body));

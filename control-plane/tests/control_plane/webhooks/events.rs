@@ -1,4 +1,4 @@
-//! What receivers are told of, and what they are not.
+//! Tests which events receivers are sent, and which they are not.
 
 use super::receiver::Received;
 use super::{all_sent, webhook, with_receiver};
@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// What happened to which keys.
+/// Returns the types of events with their keys.
 fn told(received: &[Received]) -> BTreeSet<(String, String)> {
     let told = |received: &Received| {
         (
@@ -39,7 +39,7 @@ async fn keys_are_told_of_when_they_are_made_and_when_they_are_revoked() {
     all_sent(&plane).await;
     plane.clock.advance(60);
     client.delete(&format!("/v1/keys/{id}")).await;
-    // It changes nothing more.
+    // A second revocation changes nothing.
     client.delete(&format!("/v1/keys/{id}")).await;
     let made = plane.create_keys("batch", 3).await;
     let ids: Vec<_> = made.into_iter().map(|(_, id)| id).collect();
@@ -181,7 +181,7 @@ async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
         }])
         .await;
     };
-    // While it is the only one.
+    // The key has only one secret.
     use_secret(&mut node, 1).await;
     plane.clock.advance(60);
     let regenerate = json!({"overlap_seconds": 200_000});

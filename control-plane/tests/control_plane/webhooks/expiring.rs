@@ -1,4 +1,4 @@
-//! Announcing that keys will expire.
+//! Tests the announcements of keys that will expire.
 
 use super::receiver::Receiver;
 use super::{all_sent, webhook, with_receiver};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 const DAY: i64 = 86_400;
 
-/// A key that expires so many seconds from the tests' beginning, by its path.
+/// Creates a key that expires this number of seconds after the start, and returns its path.
 async fn key(client: &Client<'_>, name: &str, expires_in: i64) -> String {
     let answer = client
         .generate(json!({"name": name, "expires_at": START + expires_in}))
@@ -16,7 +16,7 @@ async fn key(client: &Client<'_>, name: &str, expires_in: i64) -> String {
     format!("/v1/keys/{}", answer.text("/data/key_id"))
 }
 
-/// What has been announced: names and days.
+/// Returns the names and days of the announcements.
 async fn announced(receiver: &Receiver, count: usize) -> Vec<(String, u64)> {
     let mut announced: Vec<_> = receiver
         .wait_for(count)
@@ -80,7 +80,7 @@ async fn an_expiry_is_announced_once_for_each_number_of_days() {
     assert_eq!(receiver.received().len(), 4);
 }
 
-/// Announces twice what is to be announced so many seconds from the tests' beginning, and has it
+/// Announces everything due at this number of seconds after the start, twice, and waits until it is
 /// sent.
 async fn announce(plane: &Plane, seconds: i64) {
     plane.clock.advance(START + seconds - plane.clock.now());

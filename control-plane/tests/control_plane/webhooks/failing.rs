@@ -1,4 +1,4 @@
-//! Deliveries that do not arrive.
+//! Tests deliveries that fail.
 
 use super::receiver::{Receiver, Reply};
 use super::{delivery, eventually, second, webhook, with_receiver};
@@ -7,7 +7,7 @@ use latchkey_model::clock::Clock as _;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// When a delivery is tried next, in seconds from the tests' beginning.
+/// Returns the time of the next attempt, in seconds after the start.
 fn next(delivery: &Value) -> i64 {
     second(&delivery["next_at"]).unwrap() - START
 }
@@ -86,7 +86,7 @@ async fn a_delivery_is_given_up_after_three_days() {
         .metric("latchkey_webhook_oldest_pending_seconds")
         .await;
     assert!((age - (3.0 * 86_400.0 - 60.0)).abs() < f64::EPSILON);
-    // The next one would be too late.
+    // The next attempt would be too late.
     plane.clock.advance(60);
     let client = plane.log_in().await;
     let path_of_all = format!("{path}/deliveries");
@@ -109,7 +109,7 @@ async fn a_delivery_is_given_up_after_three_days() {
         .await;
     assert!((metric - 1.0).abs() < f64::EPSILON);
 
-    // Seven days later nobody asks any more.
+    // After seven days, the delivery is deleted.
     let later = plane.clock.now() + 7 * 86_400;
     plane.store().tidy_webhooks(later).await.unwrap();
     assert_eq!(
@@ -217,7 +217,7 @@ async fn a_receiver_that_is_not_there_is_said_to_be() {
         json!({}),
     )
     .await;
-    // It speaks, but not TLS.
+    // The receiver answers, but not with TLS.
     let (plain, _) = webhook(
         &client,
         &receiver.url.replace("http://", "https://"),

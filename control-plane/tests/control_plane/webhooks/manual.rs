@@ -1,4 +1,4 @@
-//! Deliveries that somebody asks for.
+//! Tests deliveries that are requested by a caller.
 
 use super::receiver::Reply;
 use super::{delivery, eventually, second, webhook, with_receiver};
@@ -46,9 +46,9 @@ async fn failed_delivery_is_sent_again_by_hand() {
     let id = failed.text("/data/deliveries/0/delivery_id");
     let seen = receiver.received().len();
 
-    // A webhook rests after a failure.
+    // A webhook pauses after a failure.
     plane.clock.advance(5);
-    // It is retried as a new one would be, although it happened more than three days ago.
+    // The delivery is retried like a new one, although its event is more than three days old.
     let answer = redeliver(&client, &path, &id).await;
     assert_eq!(
         (answer.status, answer.text("/data/delivery_id")),
@@ -98,7 +98,7 @@ async fn delivered_and_pending_deliveries_are_sent_again() {
     redeliver(&client, &path, id).await;
     failed_once(&client, &path, plane.clock.now()).await;
     receiver.answer(Reply::Status(200));
-    // It rests for 5 seconds; otherwise the next attempt is later.
+    // The webhook pauses for 5 seconds; without the request, the next attempt would be later.
     redeliver(&client, &path, id).await;
     plane.clock.advance(5);
     delivery(&client, &path, "delivered", 1).await;
@@ -124,7 +124,7 @@ async fn deliveries_past_their_retention_are_not_found() {
     redeliver(&client, &path, "msg_000000000000")
         .await
         .refused(404, "delivery_not_found");
-    // Whether they are deleted already or not.
+    // The result is the same whether the deliveries are deleted already or not.
     sqlx::query("UPDATE webhook_deliveries SET done_at = done_at - 604801")
         .execute(&plane.pool().await)
         .await

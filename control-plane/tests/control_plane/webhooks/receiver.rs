@@ -1,4 +1,4 @@
-//! A receiver of webhooks, and a verification of signatures that has nothing in common with ours.
+//! A receiver of webhooks, with a check of signatures that shares no code with ours.
 
 use crate::node::PATIENCE;
 use axum::Router;
@@ -15,12 +15,12 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time;
 
-/// How it answers.
+/// The reaction to a request.
 #[derive(Debug, Clone)]
 pub(super) enum Reply {
     Status(u16),
     Redirect(String),
-    /// Never.
+    /// Never responds.
     Hang,
 }
 
@@ -47,12 +47,12 @@ impl Received {
         self.json()["type"].as_str().unwrap().to_owned()
     }
 
-    /// Panics unless it was signed with `secret` alone.
+    /// Panics unless the message was signed with only `secret`.
     pub(super) fn verify(&self, secret: &str) {
         self.verify_with(&[secret]);
     }
 
-    /// Panics unless it has a signature of each of `secrets`, and no other.
+    /// Panics unless the message has a signature of each of `secrets`, and no other.
     pub(super) fn verify_with(&self, secrets: &[&str]) {
         let time = self.header("webhook-timestamp");
         let expected: Vec<_> = secrets
@@ -79,7 +79,7 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Takes everything.
+    /// Starts a receiver that accepts everything.
     pub(super) async fn start() -> Self {
         Self::answering(Reply::Status(204)).await
     }
@@ -107,7 +107,7 @@ impl Receiver {
         self.shared.received.borrow().clone()
     }
 
-    /// Waits until there are so many, and returns all.
+    /// Waits until `count` messages have arrived, and returns all.
     pub(super) async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut received = self.shared.received.subscribe();
         let enough = time::timeout(
@@ -136,7 +136,7 @@ async fn receive(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: St
     }
 }
 
-/// HMAC as RFC 2104 writes it, from SHA-256 alone.
+/// Computes HMAC as in RFC 2104, using only SHA-256.
 fn sign(secret: &str, id: &str, timestamp: &str, body: &str) -> String {
     let mut key = STANDARD
         .decode(secret.strip_prefix("whsec_").unwrap())
@@ -153,7 +153,7 @@ fn sign(secret: &str, id: &str, timestamp: &str, body: &str) -> String {
     format!("v1,{}", STANDARD.encode(outer))
 }
 
-/// As the standard's own libraries test it.
+/// Checks the example of the standard's own libraries.
 #[test]
 fn it_verifies_as_the_standard_does() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -1,4 +1,4 @@
-//! Rotation of secrets.
+//! Tests the rotation of secrets.
 
 use super::{webhook, with_receiver};
 use crate::harness::{Answer, Client, Plane};
@@ -108,8 +108,8 @@ async fn second_rotation_during_an_overlap_is_refused() {
     let (path, old) = webhook(&client, &receiver.url, json!({})).await;
     let lost = rotated(&client, &path, json!({"overlap_seconds": 3_600})).await;
 
-    // The caller's answer may have been lost: another session of the same user, as late as it can
-    // be.
+    // The caller's response may have been lost. Another session of the same user can repeat the
+    // call until this time.
     plane.clock.advance(600);
     let again = plane.log_in().await;
     let answer = rotate(&again, &path, json!({"overlap_seconds": 30})).await;
@@ -121,7 +121,7 @@ async fn second_rotation_during_an_overlap_is_refused() {
     let new = answer.text("/data/secret");
     assert_ne!(lost, new);
 
-    // Somebody else, and the same caller later.
+    // Another user cannot, and the same caller cannot later.
     client
         .user("zoe@localhost", json!({"roles": ["admin"]}))
         .await;
