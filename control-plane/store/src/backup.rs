@@ -95,7 +95,7 @@ pub struct Restored {
     pub keys: u64,
     /// The path to which the replaced database was moved.
     pub former: Option<PathBuf>,
-    /// Whether the replaced database is a later state of the same database. Otherwise the Envoys
+    /// True if the replaced database is a later state of the same database. Otherwise the Envoys
     /// that connected after the backup, and the node tokens that were revoked after it, are
     /// unknown.
     pub replaces_later: bool,

@@ -1,5 +1,5 @@
-//! The limits of an account: its number of keys, scopes of its own services only, and no key above
-//! its tier. The operator's account is bound by no tier.
+//! The limits of an account: its number of keys, only scopes of its services, and no key above its
+//! tier. The operator's account is bound by no tier.
 
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::tier::{Tier, Tiers};

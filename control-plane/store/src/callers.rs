@@ -86,7 +86,7 @@ pub struct Caller {
     pub user_id: String,
     /// The account's tier, which is also that of a key without its own.
     pub tier: String,
-    /// Whether the account is the operator's.
+    /// True if the account is the operator's.
     pub operator: bool,
     /// The permissions that they hold.
     pub grants: Grants,
@@ -162,8 +162,8 @@ struct AccountRow {
 
 /// Resolves a credential to its caller.
 ///
-/// # Errors [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if the credential is not
-/// valid.
+/// # Errors
+/// [`StoreError::SessionEnded`] and [`StoreError::KeyRefused`] if the credential is not valid.
 pub(super) async fn find(
     from: &mut SqliteConnection,
     at_rest: &AtRest,

@@ -21,7 +21,8 @@ const HOUR: i64 = 60 * 60;
 /// must be committed with the event. Users of closed accounts, whose rows are still to be removed,
 /// do not count.
 ///
-/// # Errors [`StoreError::TooManyDisclosures`], whether or not a user has the address.
+/// # Errors
+/// [`StoreError::TooManyDisclosures`], whether or not a user has the address.
 pub(super) async fn of_email(
     on: &mut SqliteConnection,
     caller: &Caller,

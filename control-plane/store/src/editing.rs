@@ -24,9 +24,9 @@ pub struct KeyChange {
     pub allowed_ips: Option<IpList>,
     /// The new list of addresses from which it may not be used.
     pub denied_ips: Option<IpList>,
-    /// Whether the key is disabled.
+    /// The new disabled state.
     pub disabled: Option<bool>,
-    /// The new own limits for some windows. `Some(None)` removes all of them.
+    /// The key's new limits for some windows. `Some(None)` removes all of them.
     pub limits: Option<Option<LimitsChange>>,
 }
 

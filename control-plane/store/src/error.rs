@@ -75,7 +75,7 @@ pub enum StoreError {
     KeyRestricted {
         /// The restriction of the calling key.
         what: &'static str,
-        /// What the change would create.
+        /// The lasting resource or change that it would make.
         lasting: Lasting,
     },
     /// A field would exceed what the calling API key has.
@@ -113,8 +113,8 @@ pub enum StoreError {
     /// The account has reached this maximum number of keys that have not expired.
     #[error("the account may have {0} keys")]
     KeyLimit(u32),
-    /// With recently expired keys, the account has twice the number of keys that it may have, which
-    /// is given.
+    /// The account has twice the given number of keys that it may have, including recently expired
+    /// ones.
     #[error("the account may have {0} keys, and has twice as many with expired ones")]
     HeldKeyLimit(u32),
     /// A key would be above its account's tier.

@@ -115,7 +115,8 @@ impl KeyNumbers {
 
     /// Admits one more key that has not expired. `held` means that it is in the snapshot already.
     ///
-    /// # Errors [`StoreError::KeyLimit`] if the account has reached its maximum, and
+    /// # Errors
+    /// [`StoreError::KeyLimit`] if the account has reached its maximum, and
     /// [`StoreError::HeldKeyLimit`] if it has twice that number with recently expired keys.
     pub(super) async fn add(&mut self, change: &mut Change, held: bool) -> Result<(), StoreError> {
         let Some(most) = self.max_keys else {

@@ -94,7 +94,8 @@ fn check(path: &Path, expected: Identity) -> Result<(), StoreError> {
 
 /// Returns whether the file can contain a database: an empty file does not.
 ///
-/// # Errors [`OpenError::Missing`] if a database must exist.
+/// # Errors
+/// [`OpenError::Missing`] if a database must exist.
 pub(super) fn ensure_openable(path: &Path, mode: OpenMode) -> Result<bool, OpenError> {
     let exists = match fs::metadata(path) {
         Ok(file) => file.len() > 0,

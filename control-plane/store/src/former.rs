@@ -22,7 +22,7 @@ struct Former {
     noted_at: Option<i64>,
     unknown_until: Option<i64>,
     longest_limit: i64,
-    /// Whether it is a later state of the restored database: then it knows every node that may
+    /// True if it is a later state of the restored database: then it knows every node that may
     /// serve.
     is_later: bool,
 }

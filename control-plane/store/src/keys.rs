@@ -71,8 +71,8 @@ pub struct Key {
     pub old_secret: Option<Secret>,
     /// The attributes that its owner sets.
     pub settings: KeySettings,
-    /// The effective limits: its own ones, otherwise its tier's, but none above those of its
-    /// ceilings and of its account's tier.
+    /// The effective limits: its own, otherwise its tier's, but none above those of its ceilings
+    /// and of its account's tier.
     pub limits: Limits,
     /// It is disabled at present.
     pub disabled: bool,
@@ -91,15 +91,15 @@ pub struct Key {
 
 impl Key {
     /// Returns the first field by which the key may be valid for more than `before`, the same key:
-    /// it is enabled again, expires later, admits other addresses, has a higher limit, or lost one
-    /// of its own limits.
+    /// it is enabled again, expires later, admits other addresses, has a higher limit, or lacks a
+    /// limit that it had.
     pub fn wider_than(&self, before: &Self) -> Option<String> {
         let lasts = |key: &Self| key.settings.expires_at.unwrap_or(i64::MAX);
         let raised = |window: &Window| {
             let of = |key: &Self| key.settings.limits.0.get(*window);
             match (of(before), of(self)) {
                 (Some(_), None) => true,
-                // A window without an own limit had the tier's limit.
+                // A window without the key's own limit had the tier's limit.
                 (_, Some(limit)) => before
                     .limits
                     .get(*window)
@@ -236,7 +236,7 @@ pub struct ListedKey {
     pub allowed_ips: u64,
     /// The number of entries in the deny list.
     pub denied_ips: u64,
-    /// Whether the IP lists were read.
+    /// True if the IP lists were read.
     pub with_ip_lists: bool,
 }
 

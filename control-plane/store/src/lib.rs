@@ -181,7 +181,7 @@ struct Shared {
     epoch: Epoch,
     /// The keys that encrypt digests of imported keys.
     at_rest: AtRest,
-    /// Whether this process has created the database.
+    /// True if this process has created the database.
     created: bool,
     /// The newest committed revision.
     head: watch::Sender<Head>,
@@ -203,7 +203,8 @@ struct Shared {
 impl Shared {
     /// Returns the connections for single statements that write.
     ///
-    /// # Errors [`StoreError::FileReplaced`], in which case a write would be lost.
+    /// # Errors
+    /// [`StoreError::FileReplaced`], in which case a write would be lost.
     fn writer(&self) -> Result<&SqlitePool, StoreError> {
         self.file.check()?;
         Ok(&self.writer)
@@ -211,7 +212,8 @@ impl Shared {
 
     /// Begins a transaction that writes.
     ///
-    /// # Errors [`StoreError::FileReplaced`], in which case a write would be lost.
+    /// # Errors
+    /// [`StoreError::FileReplaced`], in which case a write would be lost.
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         let begun = match self.writer() {
             Ok(writer) => writer
@@ -239,7 +241,8 @@ impl Store {
     /// Opens the database at `path`, and brings its schema up to date. `mode` decides what happens
     /// if there is none.
     ///
-    /// # Errors When it cannot be opened, or has data that another at-rest key encrypted.
+    /// # Errors
+    /// When it cannot be opened, or has data that another at-rest key encrypted.
     pub async fn open_with(
         path: &Path,
         mode: OpenMode,

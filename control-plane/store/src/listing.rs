@@ -76,13 +76,13 @@ pub struct KeyQuery {
     pub owner: Option<String>,
     /// The number of days within which the keys expire; they have not expired yet.
     pub expires_within_days: Option<u32>,
-    /// Whether the keys were never used, or were.
+    /// `Some(true)` for keys that were never used, `Some(false)` for used ones.
     pub unused: Option<bool>,
-    /// Whether the entries of their IP lists are read.
+    /// True to read the entries of their IP lists.
     pub ip_lists: bool,
     /// The order.
     pub sort: KeySort,
-    /// Whether the order is reversed.
+    /// True to reverse the order.
     pub descending: bool,
 }
 

@@ -117,7 +117,7 @@ impl Found {
 pub struct Total {
     /// The number of rows. An estimate is a lower bound.
     pub count: u64,
-    /// Whether the number is an estimate.
+    /// True if the number is an estimate.
     pub is_estimate: bool,
 }
 

@@ -144,7 +144,7 @@ impl<'a> Content<'a> {
     }
 }
 
-/// The owner of policies whose effect changes.
+/// The account, user or tier whose policies have another effect after a change.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Of<'a> {
     Account(&'a str),

@@ -2,7 +2,7 @@
 //!
 //! Without an overlap every older secret ends at once. With one, the secret in use is valid until
 //! its end, which no later call moves. While the overlap runs, only the caller who created the
-//! newest secret can replace it, and only if it was not used, as a caller needs who has lost a
+//! newest secret can replace it, and only if it was not used. This serves callers who have lost a
 //! response. Whether it was used is decided in the transaction that replaces it, and only by its
 //! own uses: those of the old secret do not count.
 

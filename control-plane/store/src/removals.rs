@@ -1,10 +1,10 @@
 //! Removes the keys of a user or an account that no longer exists.
 //!
-//! **The keys of a deleted owner are refused at once, however many there are, and nobody else waits
-//! for it.** The deletion itself is one small transaction: it marks the user or the account, and
-//! lists it among the ended owners in the record of the route rules, so that nodes refuse its keys.
-//! The keys' rows follow in steps of bounded time. Each step is a separate transaction that takes
-//! the removal's row first. So several control planes can share the work, and one that starts
+//! **The keys of a deleted owner are refused at once, however many there are, and no other caller
+//! waits for it.** The deletion itself is one small transaction: it marks the user or the account,
+//! and lists it among the ended owners in the record of the route rules, so that nodes refuse its
+//! keys. The keys' rows follow in steps of bounded time. Each step is a separate transaction that
+//! takes the removal's row first. So several control planes can share the work, and one that starts
 //! continues where another one stopped. A deletion takes its first step itself: with few keys
 //! nothing remains to be done.
 //!
@@ -60,9 +60,9 @@ struct Removal {
 /// A completed step.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// The time for which other writers waited.
+    /// The time during which no other writer could run.
     pub took: Duration,
-    /// Whether there may be another step.
+    /// True if there may be another step.
     pub more: bool,
 }
 

@@ -86,7 +86,8 @@ pub struct Recorded {
 
 /// Returns the record of the call, if it was made before.
 ///
-/// # Errors [`StoreError::IdempotencyConflict`] if it had another body then.
+/// # Errors
+/// [`StoreError::IdempotencyConflict`] if it had another body then.
 pub(super) async fn find(
     from: &mut SqliteConnection,
     at_rest: &AtRest,

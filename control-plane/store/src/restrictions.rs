@@ -38,7 +38,7 @@ pub struct KeyRestrictions {
     pub(super) own: KeyBounds,
     /// The bounds of the keys that it creates, if a session gave it `issues`.
     pub(super) issued: Option<KeyBounds>,
-    /// Whether it was created by a key with `issues`, or by a key that such a key created.
+    /// True if it was created by a key with `issues`, or by a key that such a key created.
     pub(super) made_by_issuer: bool,
     pub(super) tiers: Tiers,
     /// The name of its account's tier, and whether the tier bounds keys.
@@ -362,8 +362,7 @@ impl KeyBounds {
         })
     }
 
-    /// Adds these ceilings to those of a key, and the tier in windows where these bounds have no
-    /// own limit.
+    /// Adds these ceilings to those of a key, and the tier in windows without a declared limit.
     fn bind(&self, settings: &mut KeySettings) {
         for window in Window::ALL {
             self.bind_window(&mut settings.ceilings, window);

@@ -110,8 +110,8 @@ async fn revoke_all(
     Ok((all, any))
 }
 
-/// Handles the consequences of revoking keys: frees their slots, removes their `policies`, and
-/// notifies webhooks.
+/// Handles the consequences of revoking keys: frees their slots, retires their `policies`, and adds
+/// events for webhooks.
 async fn settle(
     change: &mut Change,
     account_id: &str,

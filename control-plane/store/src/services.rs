@@ -18,7 +18,7 @@ const SERVICES: List = List {
     searched: &["name", "description"],
 };
 
-/// A service behind Envoy that scopes and route rules name.
+/// A service proxied by Envoy that scopes and route rules name.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Service {
     /// The name, unique in the account.

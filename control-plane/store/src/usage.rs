@@ -46,7 +46,7 @@ pub struct Report {
     pub instance: String,
     /// The counts by key.
     pub keys: Vec<KeyReport>,
-    /// Whether its clock deviates so much that its counts of windows are held back.
+    /// True if its clock deviates so much that its counts of windows are held back.
     pub clock_is_off: bool,
 }
 

@@ -40,7 +40,7 @@ pub struct Webhook {
     pub events: Vec<EventType>,
     /// The number of days before a key expires.
     pub expiring_days: Vec<u32>,
-    /// Whether deliveries are sent to it.
+    /// True if deliveries are sent to it.
     pub active: bool,
     /// Unix seconds.
     pub created_at: i64,
@@ -78,7 +78,7 @@ pub struct WebhookChange {
     pub events: Option<Vec<EventType>>,
     /// The numbers of days before a key's expiry.
     pub expiring_days: Option<Vec<u32>>,
-    /// Whether deliveries are sent.
+    /// The new active state. An inactive webhook gets no deliveries.
     pub active: Option<bool>,
 }
 

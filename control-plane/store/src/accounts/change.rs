@@ -34,7 +34,7 @@ pub struct AccountChange {
     pub tier: Option<String>,
     /// The maximum number of keys. `Some(None)` removes the maximum.
     pub max_keys: Option<Option<u32>>,
-    /// Whether the account is disabled, so that its keys are refused.
+    /// The new disabled state. A disabled account's keys are refused.
     pub disabled: Option<bool>,
 }
 

@@ -37,11 +37,11 @@ impl Resolution {
 /// The dimensions to group by. Requests are summed up over the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
-    /// Whether to group by bucket of time.
+    /// True to group by bucket of time.
     pub time: bool,
-    /// Whether to group by key.
+    /// True to group by key.
     pub key: bool,
-    /// Whether to group by verdict.
+    /// True to group by verdict.
     pub code: bool,
 }
 
@@ -128,7 +128,7 @@ pub struct UsageFound {
     pub buckets: Vec<Bucket>,
     /// The number of keys that had such requests, whether or not they are grouped by key.
     pub keys: Total,
-    /// Whether an omitted key may have more requests than one of the top keys.
+    /// True if an omitted key may have more requests than one of the top keys.
     pub top_keys_is_estimate: bool,
 }
 

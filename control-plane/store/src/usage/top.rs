@@ -26,7 +26,7 @@ const MAX_ROWS: u32 = 250_000;
 /// The numbers of some keys.
 pub(super) struct UsedKeys {
     pub(super) seqs: Vec<i64>,
-    /// Whether other keys may belong here instead.
+    /// True if other keys may belong here instead.
     pub(super) is_estimate: bool,
 }
 

@@ -80,7 +80,8 @@ pub enum Settled {
         /// The reason, for people.
         error: String,
     },
-    /// The receiver wants no more deliveries: it gets none until the webhook is activated again.
+    /// The receiver has ended the webhook: it gets no delivery until the webhook is activated
+    /// again.
     Gone {
         /// The status of the response.
         status: u16,

@@ -27,7 +27,7 @@ pub struct Delivery {
     pub next_at: Option<i64>,
     /// The time at which it was delivered or given up.
     pub done_at: Option<i64>,
-    /// Whether the receiver accepted it.
+    /// True if the receiver accepted it.
     pub delivered: bool,
     /// The HTTP status of the last attempt's response.
     pub last_status: Option<u16>,
