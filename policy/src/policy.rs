@@ -20,7 +20,7 @@ pub struct Policy {
     pub account_disabled: bool,
     /// The addresses from which requests may come.
     pub addresses: AddressRule,
-    /// For each service, whether the keys may be used for it; `None` if they may be used for all.
+    /// One flag per service: true if the keys may be used for it. `None` is all services.
     in_scope: Option<Box<[bool]>>,
     /// The holders of each permission.
     held: Box<[Held]>,

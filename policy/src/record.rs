@@ -216,7 +216,7 @@ pub struct PolicyRecord {
     pub roles: Vec<String>,
     /// The permissions that the roles grant, and those that the keys have in addition.
     pub grants: Vec<Pattern>,
-    /// The permissions that the owner holds now; the owner's keys can do no more than that.
+    /// The permissions that the owner holds now; the owner's keys cannot do more.
     pub owner_grants: Vec<Pattern>,
     /// The subaccounts that the keys may act on at present.
     pub subaccounts: Vec<String>,

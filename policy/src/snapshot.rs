@@ -1,10 +1,11 @@
 //! The snapshot in shared cells: one head, and under it the route rules, a table of policies and
 //! one of keys.
 //!
-//! A request asks first whether anything was published since the worker read the head, and reads it
-//! again if so: what it decides by is at least as new as what had been published when it began.
-//! Changes are made in place and then published by a new head; a whole new snapshot is built on the
-//! side that is not read, and its head moves the readers over at once.
+//! For each request the worker first checks whether anything was published since it read the head,
+//! and reads the head again if so. So a request is decided by a state that is at least as new as
+//! what had been published when it began. Changes are made in place and then published by a new
+//! head. A whole new snapshot is built on the side that is not read, and its head moves the readers
+//! over at once.
 
 mod cache;
 mod entry;
@@ -31,7 +32,7 @@ pub use writer::{ApplyError, Batch, Writer};
 
 use crate::cell_names::snapshot_cell;
 
-/// Names the history that revisions belong to.
+/// The name of the history that revisions belong to.
 pub type Epoch = [u8; 16];
 
 /// The cell of the lease of the stream.
@@ -40,7 +41,7 @@ pub const LEASE: &str = snapshot_cell!("lease");
 /// The cell that numbers workers in the order in which they are configured.
 pub const ORDER: &str = snapshot_cell!("order");
 
-/// The tag of a revision: it vouches for the history up to there, where a number alone does not.
+/// The tag of a revision. It identifies the history up to there, which a number does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tag(pub [u8; 16]);
 
@@ -48,7 +49,8 @@ impl Tag {
     /// No tag: the control plane is of version 0.1.
     pub const NONE: Self = Self([0; 16]);
 
-    /// A tag from the stream, which is empty if there is none; `None` if it has another length.
+    /// Reads a tag from the stream, which is empty if there is none; `None` if it has another
+    /// length.
     pub fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() {
             Some(Self::NONE)
@@ -57,7 +59,7 @@ impl Tag {
         }
     }
 
-    /// A tag for the stream.
+    /// Returns the tag for the stream.
     pub fn to_vec(self) -> Vec<u8> {
         if self == Self::NONE {
             Vec::new()
@@ -67,28 +69,28 @@ impl Tag {
     }
 }
 
-/// The snapshot cannot be asked.
+/// The reason why the snapshot cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// None has been published yet.
+    /// No snapshot has been published yet.
     #[error("no snapshot has been received yet")]
     NotReady,
-    /// This Envoy has told the control plane that it serves nothing any more.
+    /// This Envoy has reported to the control plane that it no longer serves requests.
     #[error("this Envoy has said goodbye to the control plane")]
     Suspended,
-    /// It is there and cannot be trusted.
+    /// The snapshot exists and cannot be trusted.
     #[error("the snapshot in memory is damaged")]
     Damaged,
-    /// It moved while it was read: look again.
+    /// The snapshot moved while it was read: look again.
     #[error("the snapshot moved while it was read")]
     Moved,
-    /// The counters of the key cannot be trusted. They have been begun anew.
+    /// The counters of the key could not be trusted. They have been reset.
     #[error("the counters of a key in memory are damaged")]
     Counters,
-    /// It is older than the operator allows.
+    /// The snapshot is older than the operator allows.
     #[error("the control plane was not heard from for too long")]
     Stale,
-    /// The host refused.
+    /// The host refused a call.
     #[error("the host's shared memory failed")]
     Host,
 }

@@ -2,17 +2,17 @@
 //!
 //! Linear hashing (Litwin, 1980): a table of `pages` pages holds a record in page `hash mod
 //! 2^level`, and grows by splitting one page after the other, so that no change ever costs more
-//! than two pages. A page says which level it is at; a reader whose idea of the table is older than
-//! a split follows that to the page that the record moved to. The half that moves is written before
-//! the half that stays, so a record is never missing in between.
+//! than two pages. A page has its level in its header. A reader whose size of the table is older
+//! than a split follows the split to the page that the record moved to. The half that moves is
+//! written before the half that stays, so a record is never missing in between.
 //!
 //! # Two writers
 //!
-//! A worker that was thought dead may wake up and go on writing. Every page carries the term of the
-//! worker that wrote it last and is only replaced if it has not changed since it was read; a page
-//! of a later term is left alone, and its finder told that it was
-//! [superseded](WriteError::Superseded). Every change writes its page, even a removal that finds
-//! nothing, so that from then on an earlier term's change to the same record is refused.
+//! A worker that was thought dead may wake up and go on writing. Every page has the term of its
+//! last writer, and is only replaced if it has not changed since it was read. A page of a later
+//! term is not changed, and the writer that finds it fails as [superseded](WriteError::Superseded).
+//! Every change writes its page, even a removal that finds nothing, so that from then on an earlier
+//! term's change to the same record is refused.
 
 mod page;
 mod sweep;
@@ -25,7 +25,7 @@ use page::{Page, index_at_level, name};
 pub use sweep::Sweep;
 pub use writer::TableWriter;
 
-/// Records a page holds on average before the table grows.
+/// The average number of records on a page above which the table grows.
 pub const RECORDS_PER_PAGE: u64 = 16;
 
 /// One of the two places of a snapshot: one is read while the other is built.
@@ -38,7 +38,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// Where the next snapshot is built.
+    /// Returns the other side, where the next snapshot is built.
     pub fn other(self) -> Self {
         match self {
             Self::A => Self::B,
@@ -47,20 +47,20 @@ impl Side {
     }
 }
 
-/// Which table is meant, at which size: all that a reader needs to find a record.
+/// A table at one size: all that a reader needs to find a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Table {
-    /// What it holds.
+    /// The kind of its records.
     pub kind: Kind,
-    /// Where it is.
+    /// The side of the snapshot that the table is on.
     pub side: Side,
-    /// Tells the table from an earlier one at the same place.
+    /// The number of the load, which distinguishes the table from an earlier one at the same place.
     pub load: u32,
-    /// Pages so far. At least 1.
+    /// The number of pages so far, at least 1.
     pub pages: u32,
 }
 
-/// Why a look-up has no answer.
+/// The reason why a look-up has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The table is no longer at this place: look at the snapshot's head again. If that has not
@@ -70,7 +70,7 @@ pub enum ReadError {
     /// The page or the record cannot be trusted.
     #[error("damaged page")]
     Damaged,
-    /// The host refused.
+    /// The host refused a call.
     #[error("the host's shared memory failed")]
     Host,
 }
@@ -87,17 +87,17 @@ impl From<Damaged> for ReadError {
     }
 }
 
-/// Why a change did not happen, or not wholly. The writer gives up its term; the next one begins
-/// from the last published revision.
+/// The reason why a change was not made, or not completely. The writer gives up its term; the next
+/// one begins from the last published revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
     /// Another worker has taken over.
     #[error("another worker has taken over")]
     Superseded,
-    /// A page cannot be trusted: only a new snapshot helps.
+    /// A page cannot be trusted: a new snapshot is needed.
     #[error("damaged page")]
     Damaged,
-    /// The host refused.
+    /// The host refused a call.
     #[error("the host's shared memory failed")]
     Host,
 }
@@ -122,7 +122,7 @@ impl Table {
     pub fn find(&self, cells: &impl Cells, id: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let hash = self.kind.hash(id);
         let mut index = self.index_of(hash);
-        // Each turn follows at least one split, of which there are no more than levels.
+        // Each turn follows at least one split, and there are at most as many splits as levels.
         for _ in 0..=u64::BITS {
             let cell = cells
                 .get(&name(self.side, self.kind, index))?
@@ -154,7 +154,7 @@ impl Table {
         let pages = u64::from(self.pages.max(1));
         let level = pages.ilog2();
         let index = index_at_level(hash, level.saturating_add(1));
-        // The upper half at the next level exists only as far as splitting has come.
+        // The upper half at the next level exists only for pages that have been split.
         let index = if index < pages {
             index
         } else {

@@ -1,7 +1,7 @@
 //! For tests, of this crate and of its users: records to begin with, shared memory without a host,
-//! and chance that can be repeated.
+//! and repeatable random numbers.
 
-// What is here runs in tests alone, where a panic is a failure and nothing else.
+// This code runs only in tests, where a panic is just a failure.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use crate::limit::Limits;
 use crate::record::{FORMAT, KeyRecord, PolicyRecord};
 use crate::settings::SettingsRecord;
 
-/// Route rules that ask for nothing but a valid key, encoded: every snapshot has some.
+/// Returns encoded route rules that only require a valid key: every snapshot has some.
 pub fn no_routes() -> Vec<u8> {
     let mut record = Vec::new();
     let settings = SettingsRecord::default();
@@ -24,7 +24,7 @@ pub fn no_routes() -> Vec<u8> {
     record
 }
 
-/// The same, where keys need not have our form.
+/// Returns the same rules, in settings with imported keys, which need not have our form.
 pub fn no_routes_and_imported_keys() -> Vec<u8> {
     let mut record = Vec::new();
     let settings = SettingsRecord::default().with_imported(true);
@@ -32,7 +32,7 @@ pub fn no_routes_and_imported_keys() -> Vec<u8> {
     record
 }
 
-/// A policy that refuses nothing.
+/// Returns a policy that refuses nothing.
 pub fn policy(id: u64) -> PolicyRecord {
     PolicyRecord {
         id,
@@ -53,7 +53,7 @@ pub fn policy(id: u64) -> PolicyRecord {
     }
 }
 
-/// A key that refuses nothing.
+/// Returns a key that refuses nothing.
 pub fn key(digest: KeyDigest, policy: u64, name: &str) -> KeyRecord<'_> {
     KeyRecord {
         digest,
@@ -77,17 +77,17 @@ pub struct MemoryCells {
 }
 
 impl MemoryCells {
-    /// How many cells were ever written.
+    /// Returns the number of cells that were ever written.
     pub fn len(&self) -> usize {
         self.cells.borrow().len()
     }
 
-    /// Whether none was.
+    /// Returns whether no cell was written.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes in all cells together.
+    /// Returns the number of bytes in all cells together.
     pub fn bytes(&self) -> usize {
         self.cells
             .borrow()
@@ -96,7 +96,7 @@ impl MemoryCells {
             .sum()
     }
 
-    /// Changes every cell's content, behind the back of whoever wrote it.
+    /// Changes every cell's content without the knowledge of its writer.
     pub fn tamper(&self, mut change: impl FnMut(&str, &mut Vec<u8>)) {
         for (name, cell) in self.cells.borrow_mut().iter_mut() {
             change(name, &mut cell.bytes);
@@ -139,12 +139,12 @@ impl Cells for MemoryCells {
     }
 }
 
-/// A plain generator (SplitMix64): the same numbers for the same seed on every target.
+/// A simple generator (SplitMix64): the same numbers for the same seed on every target.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
 impl Random {
-    /// Any number.
+    /// Returns any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -152,22 +152,22 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u32) -> u32 {
         u32::try_from(self.number() % u64::from(bound)).unwrap()
     }
 
-    /// An index into something of this length, which is not empty.
+    /// Returns an index into a list of this length, which is not empty.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.number() % len as u64).unwrap()
     }
 
-    /// One of these.
+    /// Returns one of the choices.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.index(choices.len())]
     }
 
-    /// Up to `max` bytes, mostly of an alphabet and sometimes any.
+    /// Returns up to `max` bytes, mostly of an alphabet and sometimes any.
     pub fn bytes(&mut self, max: usize, alphabet: &[u8]) -> Vec<u8> {
         let len = self.index(max + 1);
         let byte = |random: &mut Self| match random.below(8) {
@@ -177,7 +177,7 @@ impl Random {
         (0..len).map(|_| byte(self)).collect()
     }
 
-    /// Bytes with a few changes: flipped, doubled, left out, put in, cut off.
+    /// Returns the bytes with a few changes: flipped, doubled, left out, inserted, cut off.
     pub fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut bytes = bytes.to_vec();
         for _ in 0..=self.below(3) {
@@ -198,7 +198,7 @@ impl Random {
 }
 
 /// Runs `target` on one seed after the other, for `FUZZ_SECONDS` (0.5), from `FUZZ_SEED` on (the
-/// time). A panic tells the seed that it came from.
+/// time). A panic reports the seed that it came from.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn fuzz(mut target: impl FnMut(&mut Random)) {
     struct Tell(u64);

@@ -1,9 +1,9 @@
-//! The decision on a request: the product's contract, row by row, and the first that applies ends
+//! The decision on a request: the product's contract, row by row. The first row that applies ends
 //! it.
 //!
-//! The filter and the control plane's `explain` call the same [`decide`]. It asks a [`Source`] for
-//! what it decides by and a [`Request`] for what was asked, each only as far as it matters, and
-//! allocates nothing itself.
+//! The filter and the control plane's `explain` call the same [`decide`]. It gets the data that it
+//! decides by from a [`Source`] and the request's data from a [`Request`], each only as far as it
+//! matters, and allocates nothing itself.
 
 mod code;
 mod recheck;
@@ -29,45 +29,45 @@ use std::rc::Rc;
 pub use code::{Challenge, Code, GrpcStatus, Refusal};
 pub use recheck::recheck;
 
-/// How a request names its key.
+/// The form in which a request names its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential<'r> {
-    /// As a client does.
+    /// The values that a client presents.
     Presented(Presented<'r>),
-    /// By what is known of it: for a request that is only described.
+    /// The digest of a known key, for a request that is only described.
     Known(KeyDigest),
 }
 
-/// What a verdict may want to know of a request.
+/// The data of a request that a verdict may need.
 pub trait Request {
-    /// The key.
+    /// Returns the key.
     fn credential(&self) -> Credential<'_>;
 
-    /// The client's address, as the host trusts it; `None` if that is not known.
+    /// Returns the client's address, as the host trusts it; `None` if it is not known.
     fn source_address(&self) -> Option<IpAddr>;
 
-    /// A header or a pseudo-header (`:authority`, `:method`, `:path` with the query); the values of
-    /// one that was sent more than once joined by commas.
+    /// Returns a header or a pseudo-header (`:authority`, `:method`, `:path` with the query). The
+    /// values of one that was sent more than once are joined by commas.
     fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable>;
 }
 
-/// What a verdict is decided by: in the filter the memory of Envoy, in the control plane the store.
+/// The data that a verdict is decided by: Envoy's memory in the filter, the control plane's store.
 pub trait Source {
-    /// The settings of the newest snapshot.
+    /// Returns the settings of the newest snapshot.
     fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable>;
 
-    /// Fails when that snapshot is older than the operator allows.
+    /// Fails if that snapshot is older than the operator allows.
     fn check_staleness(&self) -> Result<(), Unavailable>;
 
-    /// The key, with its policy compiled for the rules of the [`settings`](Self::settings); `None`
-    /// if the key does not exist or has been revoked.
+    /// Returns the key, with its policy compiled for the rules of the [`settings`](Self::settings);
+    /// `None` if the key does not exist or has been revoked.
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable>;
 
-    /// Unix time in seconds.
+    /// Returns the Unix time in seconds.
     fn now(&self) -> Result<i64, Unavailable>;
 
-    /// Takes one request from all of the key's limits, or from none; `None` if the key is no more.
-    /// If they are not `enforced`, the request passes and is counted, whatever they say.
+    /// Takes one request from all of the key's limits, or from none; `None` if the key no longer
+    /// exists. If the limits are not `enforced`, the request passes and is counted in any case.
     fn admit(
         &self,
         key: &KeyRecord<'_>,
@@ -77,23 +77,23 @@ pub trait Source {
     ) -> Result<Option<Quota>, Unavailable>;
 }
 
-/// What an operator can set.
+/// The settings of an operator.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'s> {
-    /// What keys look like.
+    /// The format of keys.
     pub keys: &'s KeyFormat,
-    /// Checks that refuse nothing. Those behind them count as ever, as far as they can be made:
-    /// most need a key.
+    /// Checks that refuse nothing. The checks after them refuse as usual, as far as they can be
+    /// made: most need a key.
     pub shadow: &'s [Code],
 }
 
-/// Learns of every check on the way.
+/// A recorder of every check on the way.
 pub trait Trace {
-    /// The check that refuses with `code`, whether the request passed it, and what was compared.
+    /// Records the check that refuses with `code`, whether the request passed it, and its values.
     fn step(&mut self, code: Code, passed: bool, compared: impl FnOnce() -> String);
 }
 
-/// Learns nothing.
+/// A trace that records nothing.
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 
@@ -101,7 +101,7 @@ impl Trace for Silent {
     fn step(&mut self, _: Code, _: bool, _: impl FnOnce() -> String) {}
 }
 
-/// What came of it.
+/// The result of a decision.
 #[derive(Debug)]
 pub struct Verdict {
     /// The first check that applied.
@@ -112,17 +112,16 @@ pub struct Verdict {
     pub rule: Option<usize>,
     /// The key, if the request names one that exists.
     pub entry: Option<Rc<Entry>>,
-    /// Which of the policy's subaccounts the request acts on, if it names one where a rule looks
-    /// for it.
+    /// The policy's subaccount that the request acts on, if it names one where a rule looks for it.
     pub subaccount: Option<usize>,
-    /// What is left of the key's limits, if it came to asking.
+    /// The remaining part of the key's limits, if they were checked.
     pub quota: Option<Quota>,
-    /// Of a malformed key, the word that stands before it.
+    /// The word that stands before a malformed key.
     pub word: Option<&'static str>,
 }
 
 impl Verdict {
-    /// Where there is nothing to decide by.
+    /// The verdict without data to decide by.
     pub const NOT_READY: Self = Self::of(Code::NotReady);
 
     const fn of(code: Code) -> Self {
@@ -231,7 +230,7 @@ pub fn decide(
     })
 }
 
-/// What the route rules are asked about.
+/// The parts of the request that route rules are matched with.
 struct Asked<'r> {
     host: Cow<'r, [u8]>,
     method: Cow<'r, [u8]>,
@@ -239,7 +238,7 @@ struct Asked<'r> {
 }
 
 impl<'r> Asked<'r> {
-    /// Nothing, where there are no rules to ask; else as much as they look at.
+    /// Reads the parts that the rules depend on; `None` if there are no rules.
     fn of(request: &'r impl Request, routes: &Routes) -> Result<Option<Self>, Unavailable> {
         if routes.is_empty() {
             return Ok(None);
@@ -270,15 +269,15 @@ impl<'r> Asked<'r> {
 /// A key that is to be looked up.
 struct Sought {
     digest: KeyDigest,
-    /// It has not the form of ours, so it is one only if it was imported.
+    /// True if the value does not have the form of our keys: it is a key only if it was imported.
     foreign: bool,
 }
 
-/// Which of several values can be keys.
+/// The values among several that can be keys.
 enum Counted<'v> {
     None,
     One(&'v [u8]),
-    /// Two at least.
+    /// Two or more values.
     All,
 }
 
@@ -289,7 +288,7 @@ struct Checks<'c, T> {
     asked: Option<&'c Asked<'c>>,
     matched: Match<'c>,
     trace: &'c mut T,
-    /// The first that was.
+    /// The first shadowed check that would have refused.
     shadowed: Option<Code>,
     word: Option<&'static str>,
 }
@@ -321,8 +320,8 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(())
     }
 
-    /// Rows 3 to 5: the key that is to be looked up; nothing if the request names none and passes
-    /// all the same.
+    /// Checks rows 3 to 5. Returns the key to look up; `None` if the request names none and passes
+    /// without it.
     fn credential(
         &mut self,
         credential: &Credential<'_>,
@@ -344,7 +343,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(self.candidate(presented, &counted))
     }
 
-    /// Which of several values can be keys: those that begin like ours, and imported ones.
+    /// Returns the values that can be keys: those that begin like ours, and imported ones.
     fn counted<'v>(
         &self,
         candidates: &'v [Cow<'_, [u8]>],
@@ -368,7 +367,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(counted)
     }
 
-    /// Of two values that are the same key, once perhaps behind a word, the one without a word.
+    /// If both values are the same key, returns it without the word that may stand before it.
     fn without_word<'v>(&self, one: &'v [u8], other: &'v [u8]) -> Option<&'v [u8]> {
         let [bare, other_bare] = [one, other].map(|value| without_word(value, self.settings.keys));
         (bare == other_bare).then_some(if bare.len() == one.len() { one } else { other })
@@ -435,8 +434,8 @@ impl<'c, T: Trace> Checks<'c, T> {
         }))
     }
 
-    /// Row 6, and of a key that has not the form of ours row 5. Nothing if the key does not exist,
-    /// and the request passes all the same.
+    /// Checks row 6, and row 5 for a key that does not have the form of ours. Returns `None` if the
+    /// key does not exist, and the request passes without it.
     fn existence(
         &mut self,
         sought: &Sought,
@@ -460,7 +459,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(found)
     }
 
-    /// Rows 7 to 9.
+    /// Checks rows 7 to 9.
     fn key(
         &mut self,
         key: &KeyRecord<'_>,
@@ -501,14 +500,14 @@ impl<'c, T: Trace> Checks<'c, T> {
         )
     }
 
-    /// Of a request without a key that passed all the same, because that is shadowed: of the rest
-    /// only one check can be made.
+    /// Decides on a request without a key that passed because that check is shadowed: only one of
+    /// the other checks can be made.
     fn without_key(&mut self) -> Verdict {
         let code = self.rule().err().unwrap_or(Code::Allowed);
         self.verdict(code)
     }
 
-    /// Row 10, as far as it is about no key: that there is a rule, where there has to be one.
+    /// Checks the part of row 10 that depends on no key: there is a rule, if one is required.
     fn rule(&mut self) -> Result<(), Code> {
         match self.matched {
             Match::Ambiguous | Match::Disputed { .. } | Match::Unmatched(Unmatched::Deny) => {
@@ -519,7 +518,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         }
     }
 
-    /// Where the rule looks for the request's subaccount.
+    /// Returns the place where the rule looks for the request's subaccount.
     fn place(&self) -> Option<&'c Place> {
         match self.matched {
             Match::Rule(Route {
@@ -530,7 +529,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         }
     }
 
-    /// Rows 10 and 11.
+    /// Checks rows 10 and 11.
     fn access(&mut self, policy: &Policy) -> Result<(), Code> {
         self.rule()?;
         let (service, permission) = match self.matched {
@@ -576,7 +575,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(())
     }
 
-    /// Row 12. Returns which of the policy's subaccounts the request names.
+    /// Checks row 12. Returns the policy's subaccount that the request names.
     fn subaccount(
         &mut self,
         policy: &Policy,
@@ -601,7 +600,7 @@ impl<'c, T: Trace> Checks<'c, T> {
         Ok(found)
     }
 
-    /// Row 13.
+    /// Checks row 13.
     fn limits(&mut self, quota: Option<&Quota>) -> Result<(), Code> {
         match quota {
             Some(quota) => self.check(Code::RateLimited, quota.admitted(), || {

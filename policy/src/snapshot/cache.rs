@@ -1,30 +1,30 @@
 //! Keys that one worker keeps decoded, for as long as the head does not change.
 //!
-//! A set-associative cache, as processors have them: a digest belongs in one set of a few places,
-//! and where all are taken it replaces one in turn. Digests are spread evenly as they are, nobody
-//! can choose them without knowing keys that exist, and what does not exist is not kept.
+//! This is a set-associative cache, as in processors: a digest belongs in one set of a few places,
+//! and if all are taken it replaces one in turn. Digests are already spread evenly, nobody can
+//! choose them without knowing keys that exist, and unknown keys are not cached.
 
 use super::Entry;
 use crate::key::KeyDigest;
 use std::rc::Rc;
 
-/// With what an entry holds, some megabytes for each worker when all places are taken.
+/// The number of sets. With their entries, all places take some megabytes for each worker.
 const SETS: usize = 2048;
 const WAYS: usize = 4;
 
-/// At most 8,192 keys.
+/// The cache, of at most 8,192 keys.
 #[derive(Debug, Default)]
 pub(super) struct KeyCache {
-    /// None, or `SETS`.
+    /// The sets: none, or `SETS`.
     sets: Vec<Set>,
-    /// Whether any place is taken.
+    /// True if any place is taken.
     used: bool,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Set {
     entries: [Option<Rc<Entry>>; WAYS],
-    /// Which is replaced next.
+    /// The place that is replaced next, modulo `WAYS`.
     next: u8,
 }
 
@@ -81,7 +81,7 @@ mod tests {
         Rc::new(Entry::of_live(&test_util::key(digest, 1, "CI"), Rc::new(policy)).unwrap())
     }
 
-    /// All in one set.
+    /// Digests that are all in one set.
     fn digest(number: u8) -> KeyDigest {
         let mut digest = KeyDigest([0; 32]);
         digest.0[31] = number;

@@ -1,4 +1,4 @@
-//! A key as requests use it: decoded once for each snapshot.
+//! A key, decoded for requests once for each snapshot.
 
 use crate::identity;
 use crate::key::KeyDigest;
@@ -20,14 +20,14 @@ pub struct Entry {
     /// `key_…`
     key_id: Box<str>,
     name: Box<str>,
-    /// What it shares with others.
+    /// The policy that the key shares with others.
     pub policy: Rc<Policy>,
     identity: OnceCell<Box<str>>,
 }
 
 impl Entry {
-    /// The key of a record, or none if its owner or account no longer exists: such a key is
-    /// revoked, though its record is still there.
+    /// Returns the key of a record, or `None` if its owner or account no longer exists: such a key
+    /// is revoked, though its record is still there.
     pub fn of_live(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Option<Self> {
         (!policy.ended).then(|| Self::new(record, policy))
     }
@@ -61,7 +61,7 @@ impl Entry {
         }
     }
 
-    /// The key's own part.
+    /// Returns the attributes that belong to the key and not to its policy.
     pub fn key(&self) -> KeyRecord<'_> {
         KeyRecord {
             digest: self.digest,
@@ -76,17 +76,17 @@ impl Entry {
         }
     }
 
-    /// The id as people and tools know it: `key_` and 12 characters.
+    /// Returns the id as people and tools see it: `key_` and 12 characters.
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// SHA-256 of the secret.
+    /// Returns the SHA-256 of the secret.
     pub fn digest(&self) -> &KeyDigest {
         &self.digest
     }
 
-    /// The identity header of requests that name no subaccount.
+    /// Returns the identity header of requests that name no subaccount.
     pub fn identity(&self) -> &str {
         self.identity
             .get_or_init(|| identity::render(&self.key(), &self.policy.identity, None).into())

@@ -1,4 +1,4 @@
-//! The head: one cell that says which snapshot is read, and where it is.
+//! The head: one cell that names the snapshot to read, and its place.
 
 use super::{Epoch, Tag, Unavailable};
 use crate::cell_names::snapshot_cell;
@@ -11,30 +11,30 @@ pub(super) const CELL: &str = snapshot_cell!("head");
 /// The first byte: the record format.
 const FORMAT: u8 = record::FORMAT.to_le_bytes()[0];
 
-/// What is published: which snapshot, at which revision, and where it is.
+/// The published snapshot: its revision and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     pub(super) side: Side,
-    /// Counts the snapshots; 0 before the first.
+    /// The number of this snapshot; 0 before the first.
     pub(super) load: u32,
-    /// The writer's.
+    /// The writer's term.
     pub(super) term: u32,
     pub(super) key_pages: u32,
     pub(super) policy_pages: u32,
-    /// Counts the changes to the route rules.
+    /// The number of changes to the route rules.
     pub(super) routes: u32,
-    /// About how many keys there are.
+    /// The number of keys, approximately.
     pub keys: u64,
     pub(super) policies: u64,
-    /// Of which history.
+    /// The history of the snapshot.
     pub epoch: Epoch,
-    /// How far into it.
+    /// The revision in this history.
     pub revision: u64,
     /// The revision's tag.
     pub tag: Tag,
-    /// The staleness limit that the control plane was told last, in seconds; 0 is none.
+    /// The staleness limit that the control plane was last sent, in seconds; 0 is none.
     pub staleness: u64,
-    /// Whether this Envoy has said goodbye: nobody reads the snapshot until it is current again.
+    /// True if this Envoy has said goodbye: nobody reads the snapshot until it is current again.
     pub(super) suspended: bool,
 }
 
@@ -63,7 +63,7 @@ impl Head {
         let pages = match kind {
             Kind::Key => self.key_pages,
             Kind::Policy => self.policy_pages,
-            // They are one record.
+            // The settings are one record.
             Kind::Routes => 1,
         };
         Table {
@@ -121,7 +121,7 @@ impl Head {
     }
 }
 
-/// What is published, and the version of its cell, which no other head has had for billions of
+/// Returns the head and the version of its cell. No other head has had this version for billions of
 /// writes.
 pub(super) fn versioned_head(cells: &impl Cells) -> Result<(Head, u32), Unavailable> {
     let cell = cells.get(CELL)?.ok_or(Unavailable::NotReady)?;

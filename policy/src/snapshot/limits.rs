@@ -1,8 +1,8 @@
 //! The staleness limits of the configurations that read the snapshot.
 //!
-//! Each worker says its own now and then; a limit that nobody has said for [`EXPIRY`] is nobody's
-//! any more. What the control plane is told is the longest, and no worker enforces a longer one
-//! than it was told: a worker that could not say its limit in time only refuses sooner.
+//! Each worker records its limit now and then; a limit that no worker has recorded for [`EXPIRY`]
+//! is no longer in use. The control plane is sent the longest, and no worker enforces a longer one
+//! than that: a worker that could not record its limit in time only refuses sooner.
 
 use crate::cell_names::snapshot_cell;
 use crate::cells::{CellError, Cells, Expect};
@@ -10,13 +10,14 @@ use crate::cells::{CellError, Cells, Expect};
 /// `seconds`, `said_at`, each `u64`, for each limit. 0 seconds is no limit.
 const CELL: &str = snapshot_cell!("limits");
 
-/// How long a limit counts after it was said, in nanoseconds.
+/// The time for which a recorded limit counts, in nanoseconds.
 const EXPIRY: u64 = 5_000_000_000;
 
-/// A limit that was said less than this long ago is not said again.
+/// The time for which a recorded limit is not written again, in nanoseconds.
 const PAUSE: u64 = 1_000_000_000;
 
-/// How many limits there can be at once. Of more, those that were said last are forgotten.
+/// The highest number of limits at once. If there are more, those that were recorded last are
+/// dropped.
 const MAX_LIMITS: usize = 64;
 
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,8 @@ impl Limit {
     }
 }
 
-/// Says that a worker has a limit of `seconds`, or of none if that is 0, at `now` by the monotonic
-/// clock.
+/// Records that a worker has a limit of `seconds`, or no limit if that is 0, at `now` by the
+/// monotonic clock.
 pub fn renew_limit(cells: &impl Cells, seconds: u64, now: u64) -> Result<(), CellError> {
     let cell = cells.get(CELL)?;
     let mut limits = decode(cell.as_ref().map(|cell| &*cell.bytes));
@@ -54,8 +55,8 @@ pub fn renew_limit(cells: &impl Cells, seconds: u64, now: u64) -> Result<(), Cel
     cells.set(CELL, &bytes, Expect::unchanged(cell.as_ref()))
 }
 
-/// The longest limit in use at `now`, in seconds; 0 if one of them is no limit. `None` if nobody
-/// has said any.
+/// Returns the longest limit in use at `now`, in seconds; 0 if one of them is no limit. `None` if
+/// no limit is recorded.
 pub fn longest_limit(cells: &impl Cells, now: u64) -> Result<Option<u64>, CellError> {
     let limits = decode(cells.get(CELL)?.as_ref().map(|cell| &*cell.bytes));
     let in_use = || {

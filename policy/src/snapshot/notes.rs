@@ -1,15 +1,16 @@
-//! What workers leave for each other beside the snapshot.
+//! Notes of workers for each other, beside the snapshot.
 
 use crate::cell_names::snapshot_cell;
 use crate::cells::{CellError, Cells, Expect};
 
-/// When the snapshot was last known to be the newest, by the monotonic clock.
+/// The cell with the time at which the snapshot was last known to be the newest, by the monotonic
+/// clock.
 const CONTACT: &str = snapshot_cell!("contact");
 
-/// How often a note is tried again that another worker was faster to write.
+/// The number of times that a note is tried while other workers write the cell first.
 const ATTEMPTS: usize = 8;
 
-/// Tells all workers that the snapshot was the newest at `at`, unless they know of a later time.
+/// Notes for all workers that the snapshot was the newest at `at`, unless a later time is noted.
 pub fn note_contact(cells: &impl Cells, at: u64) -> Result<(), CellError> {
     for _ in 0..ATTEMPTS {
         let cell = cells.get(CONTACT)?;
@@ -32,16 +33,16 @@ fn time(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk().map(|time| u64::from_le_bytes(*time))
 }
 
-/// What was [noted](note_contact) last.
+/// Returns the time that was [noted](note_contact) last.
 pub fn last_contact(cells: &impl Cells) -> Result<Option<u64>, CellError> {
     let cell = cells.get(CONTACT)?;
     Ok(cell.and_then(|cell| time(&cell.bytes)))
 }
 
-/// Written by a worker that finds the snapshot damaged; see [`report_damage`].
+/// The cell that a worker writes when it finds the snapshot damaged; see [`report_damage`].
 const DAMAGE: &str = snapshot_cell!("damage");
 
-/// Asks whoever writes the snapshot for a new one.
+/// Asks the writer of the snapshot for a new one.
 pub fn report_damage(cells: &impl Cells) -> Result<(), CellError> {
     let cell = cells.get(DAMAGE)?;
     if cell.as_ref().is_some_and(|cell| !cell.bytes.is_empty()) {
@@ -50,7 +51,8 @@ pub fn report_damage(cells: &impl Cells) -> Result<(), CellError> {
     cells.set(DAMAGE, &[1], Expect::unchanged(cell.as_ref()))
 }
 
-/// Whether a worker has [asked](report_damage) for a new snapshot, and none was published since.
+/// Returns whether a worker has [asked](report_damage) for a new snapshot, and none was published
+/// since.
 pub fn is_damaged(cells: &impl Cells) -> Result<bool, CellError> {
     Ok(cells
         .get(DAMAGE)?

@@ -1,9 +1,9 @@
-//! How far a whole snapshot has been loaded: what is in memory when the stream breaks off need not
-//! be sent again.
+//! The progress of loading a whole snapshot: the part that is in memory when the stream breaks off
+//! need not be sent again.
 //!
-//! The cell belongs to the newest term. Whoever begins a load, goes on with one or follows by
-//! changes writes it first, so that a writer that was thought dead cannot vouch for pages that are
-//! no longer its own.
+//! The cell belongs to the newest term. A writer that begins a load, continues one or follows by
+//! changes writes it first. So a writer that was thought dead cannot vouch for pages that another
+//! writer has since changed.
 
 use super::Epoch;
 use crate::cell_names::snapshot_cell;
@@ -14,24 +14,25 @@ use crate::table::{Side, Table, TableWriter, WriteError};
 const CELL: &str = snapshot_cell!("progress");
 const CRC_LEN: usize = 4;
 
-/// Names what the control plane sends of a whole snapshot: batches of the same image are the same.
+/// The name of the control plane's data for a whole snapshot: batches of the same image are the
+/// same.
 pub type Image = [u8; 16];
 
-/// The tables as they were left.
+/// The state of the tables when the load was interrupted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) image: Image,
-    /// Batches of the image that are in memory.
+    /// The number of batches of the image that are in memory.
     pub(super) batches: u64,
     pub(super) epoch: Epoch,
     pub(super) side: Side,
     pub(super) load: u32,
     pub(super) rerouted: u32,
-    /// Route rules, policies and keys.
+    /// The extents of the route rules, the policies and the keys.
     pub(super) tables: [Extent; 3],
 }
 
-/// How far a table has grown.
+/// The extent of a table so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) pages: u32,
@@ -49,7 +50,7 @@ impl Extent {
         }
     }
 
-    /// The table to go on with.
+    /// Returns the writer that continues with the table.
     pub(super) fn restore(
         &self,
         cells: &impl Cells,
@@ -67,13 +68,13 @@ impl Extent {
     }
 }
 
-/// What the cell says: the progress, if there is any, and whose it is.
+/// The cell's content: the progress, if there is any, and its term.
 struct Content {
     term: u32,
     progress: Option<Progress>,
 }
 
-/// What a predecessor left.
+/// Returns the progress that a predecessor left.
 pub(super) fn read(cells: &impl Cells) -> Result<Option<Progress>, WriteError> {
     Ok(cells
         .get(CELL)?
@@ -82,7 +83,7 @@ pub(super) fn read(cells: &impl Cells) -> Result<Option<Progress>, WriteError> {
 }
 
 /// Writes the progress of the writer of `term`, or that it has none. With `expected`, the cell has
-/// to hold that.
+/// to contain that progress.
 pub(super) fn write(
     cells: &impl Cells,
     term: u32,
@@ -124,7 +125,7 @@ fn encode(term: u32, progress: Option<&Progress>) -> Vec<u8> {
         {
             out.extend_from_slice(&pages.to_le_bytes());
             out.extend_from_slice(&records.to_le_bytes());
-            // There are never more first pages than 65,536.
+            // There are at most 65,536 first pages.
             out.extend_from_slice(
                 &u32::try_from(unwritten.len())
                     .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Looking things up: a view for each request, on the head that was published when the request
+//! Reading the snapshot: a view for each request, on the head that was published when the request
 //! began, or a newer one.
 
 use super::cache::KeyCache;
@@ -13,32 +13,33 @@ use crate::table::ReadError;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// How often a reader looks again when the snapshot moves while it reads.
+/// The number of times that a reader looks again when the snapshot moves while it reads.
 const MAX_MOVES: usize = 4;
 
-/// Policies that one reader keeps compiled, and entries in all of their lists: some megabytes.
+/// The number of policies that one reader keeps compiled, and of the entries in all of their lists:
+/// some megabytes.
 const MAX_CACHED_POLICIES: usize = 4096;
 const MAX_CACHED_ENTRIES: usize = 100_000;
 
-/// One worker's view. What it keeps compiled is dropped when the head has changed; the settings,
-/// which cost more, when they have.
+/// The reader of one worker. It drops compiled keys and policies when the head has changed. The
+/// settings cost more, and are dropped only when they have changed.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// What is published, and the version of its cell: what `keys` and `policies` belong to.
+    /// The head, and the version of its cell. `keys` and `policies` belong to it.
     head: Option<(Head, u32)>,
-    /// What the generation was before `head` was read: while it is the same, no other was
-    /// published.
+    /// The generation before `head` was read: while it is the same, no other head was published.
     generation: Option<u64>,
     keys: KeyCache,
     policies: HashMap<u64, Rc<Policy>>,
     entries: usize,
-    /// Of which load and which of its changes the settings are.
+    /// The load and the number of changes that the settings belong to.
     settings_of: (u32, u32),
     settings: Rc<SnapshotSettings>,
 }
 
 impl Reader {
-    /// What is published now. Ask for it once for each request: a view is as old as the request.
+    /// Returns a view of the newest head. Call it once for each request: a view is as old as the
+    /// request.
     pub fn view(&mut self, cells: &impl Cells) -> Result<View<'_>, Unavailable> {
         let generation = cells.generation();
         if generation.is_some()
@@ -69,18 +70,18 @@ impl Reader {
         Err(Unavailable::Damaged)
     }
 
-    /// The settings of the last view; the default before the first.
+    /// Returns the settings of the last view; the default before the first.
     pub fn last_settings(&self) -> Rc<SnapshotSettings> {
         Rc::clone(&self.settings)
     }
 
-    /// Makes the next view read the head, whatever the generation is. Done now and then, it bounds
-    /// what a generation can do that is not what it should be.
+    /// Makes the next view read the head, independent of the generation. Called now and then, this
+    /// bounds the effect of a wrong generation.
     pub fn look_again(&mut self) {
         self.generation = None;
     }
 
-    /// Drops what an older head said, and reads the settings if there are new ones.
+    /// Drops the data of an older head, and reads the settings if there are new ones.
     fn follow(&mut self, cells: &impl Cells, head: &Head, version: u32) -> Result<(), ReadError> {
         if self.head.is_some_and(|(_, known)| known == version) {
             return Ok(());
@@ -90,7 +91,7 @@ impl Reader {
         self.policies.clear();
         self.entries = 0;
         if self.settings_of != (head.load, head.routes) {
-            // Every snapshot has it, if it only says that there are no rules.
+            // Every snapshot has this record, even if it only says that there are no rules.
             let record = head
                 .table(Kind::Routes)
                 .find(cells, &SettingsRecord::ID)?
@@ -111,22 +112,22 @@ pub struct View<'r> {
 }
 
 impl View<'_> {
-    /// Which history the snapshot is of.
+    /// Returns the history of the snapshot.
     pub fn epoch(&self) -> &Epoch {
         &self.head.epoch
     }
 
-    /// Its revision.
+    /// Returns the snapshot's revision.
     pub fn revision(&self) -> u64 {
         self.head.revision
     }
 
-    /// The staleness limit that the control plane was told last, in seconds; 0 is none.
+    /// Returns the staleness limit that the control plane was last sent, in seconds; 0 is none.
     pub fn staleness(&self) -> u64 {
         self.head.staleness
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub fn settings(&self) -> Rc<SnapshotSettings> {
         Rc::clone(&self.reader.settings)
     }
@@ -144,7 +145,7 @@ impl View<'_> {
             ReadError::Host => Unavailable::Host,
             ReadError::Damaged => Unavailable::Damaged,
             ReadError::Gone => {
-                // A head that has been written need not have been announced yet.
+                // A head may be written before it is announced.
                 self.reader.look_again();
                 Unavailable::Moved
             }

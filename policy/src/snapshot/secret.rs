@@ -5,13 +5,13 @@ use crate::cells::{CellError, Cells, Expect};
 
 const CELL: &str = snapshot_cell!("secret");
 
-/// The secret of this snapshot's memory, by which the control plane knows the node: what was kept
-/// first, which is `fresh` if nothing was.
+/// Returns the secret of this snapshot's memory, by which the control plane recognizes the node:
+/// the one that was stored first, which is `fresh` if there was none.
 pub fn secret(cells: &impl Cells, fresh: [u8; 16]) -> Result<[u8; 16], CellError> {
     secret_in(cells, CELL, fresh)
 }
 
-/// The secret in a cell.
+/// Returns the secret in a cell.
 pub(crate) fn secret_in(
     cells: &impl Cells,
     cell: &str,

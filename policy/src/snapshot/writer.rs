@@ -1,4 +1,4 @@
-//! Changing the snapshot, by batches from the control plane.
+//! Changing the snapshot by batches from the control plane.
 
 use super::head::{self, Head};
 use super::progress::{self, Extent, Image, Progress};
@@ -20,18 +20,18 @@ pub struct Batch<'a> {
     pub policies: &'a [u8],
     /// Key records.
     pub keys: &'a [u8],
-    /// Digests of keys that are no more.
+    /// The digests of keys that no longer exist.
     pub removed_keys: &'a [u8],
-    /// Ids of policies that no key has any more.
+    /// The ids of policies that no key has any longer.
     pub removed_policies: &'a [u8],
-    /// Which revision is complete with this batch, if one is.
+    /// The revision that is complete with this batch, if any.
     pub revision: Option<u64>,
     /// The tag of that revision.
     pub tag: Tag,
 }
 
 impl Batch<'_> {
-    /// That all of it makes sense, before any of it is applied.
+    /// Checks that all of the batch is valid, before any of it is applied.
     fn verify(&self) -> Result<(), Damaged> {
         for record in Records::new(Kind::Routes, self.routes) {
             SettingsRecord::decode(record?.1)?;
@@ -52,13 +52,13 @@ impl Batch<'_> {
     }
 }
 
-/// Why a batch was not applied, or not wholly.
+/// The reason why a batch was not applied, or not completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApplyError {
-    /// The batch makes no sense; nothing was changed.
+    /// The batch is invalid; nothing was changed.
     #[error("the batch is damaged")]
     Invalid,
-    /// Memory did not take it.
+    /// Memory rejected a change.
     #[error(transparent)]
     Write(#[from] WriteError),
 }
@@ -77,21 +77,21 @@ pub struct Writer {
     head_version: u32,
     target: Option<Target>,
     sweep: Option<Sweep>,
-    /// What a predecessor left of a load that can go on.
+    /// The part of a load that a predecessor left, if it can be continued.
     left: Option<Progress>,
 }
 
-/// What batches go to: the published snapshot, or the next one.
+/// The target of batches: the published snapshot, or the next one.
 #[derive(Debug)]
 struct Target {
     epoch: Epoch,
-    /// Of one record.
+    /// The table of the settings, which has one record.
     routes: TableWriter,
     policies: TableWriter,
     keys: TableWriter,
-    /// How often the route rules were changed.
+    /// The number of changes of the route rules.
     rerouted: u32,
-    /// Policies that go once a revision without them is published.
+    /// Policies that are removed once a revision without them is published.
     unused: Vec<[u8; POLICY_ID_LEN]>,
     load: Option<Load>,
 }
@@ -99,17 +99,16 @@ struct Target {
 /// A whole snapshot that is being received.
 #[derive(Debug, Clone, Copy)]
 struct Load {
-    /// What is sent, if it can be gone on with.
+    /// The name of the data that is sent, if the load can be continued.
     image: Option<Image>,
-    /// Batches so far, also of earlier streams.
+    /// The number of batches so far, including those of earlier streams.
     batches: u64,
-    /// Whether the cell of the progress is this writer's.
+    /// True if the cell of the progress belongs to this writer.
     claimed: bool,
 }
 
 impl Writer {
-    /// Takes the snapshot over from whoever wrote it before. A head that cannot be read counts as
-    /// none.
+    /// Takes the snapshot over from its former writer. A head that cannot be read counts as none.
     pub fn take_over(cells: &impl Cells, term: u32) -> Result<Self, WriteError> {
         let cell = cells.get(head::CELL)?;
         let published = cell
@@ -134,7 +133,7 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Where the next whole snapshot goes.
+    /// Returns the place of the next whole snapshot.
     fn next_place(&self) -> (Side, u32) {
         (
             self.published.side.other(),
@@ -142,40 +141,40 @@ impl Writer {
         )
     }
 
-    /// What is published, as `(epoch, revision)`, if anything is.
+    /// Returns the published `(epoch, revision)`, if there is a published snapshot.
     pub fn position(&self) -> Option<(Epoch, u64)> {
         self.published
             .is_ready()
             .then_some((self.published.epoch, self.published.revision))
     }
 
-    /// The tag of what is published.
+    /// Returns the tag of the published revision.
     pub fn tag(&self) -> Tag {
         self.published.tag
     }
 
-    /// The staleness limit that the control plane was told last, in seconds; 0 is none.
+    /// Returns the staleness limit that the control plane was last sent, in seconds; 0 is none.
     pub fn staleness(&self) -> u64 {
         self.published.staleness
     }
 
-    /// The whole snapshot that a predecessor did not finish loading, and how many of its batches
-    /// are in memory.
+    /// Returns the whole snapshot that a predecessor did not finish loading, and the number of its
+    /// batches that are in memory.
     pub fn progress(&self) -> Option<(Image, u64)> {
         self.left.as_ref().map(|left| (left.image, left.batches))
     }
 
-    /// About how many keys are published.
+    /// Returns the number of published keys, approximately.
     pub fn keys(&self) -> u64 {
         self.published.keys
     }
 
-    /// The batches that follow are changes to what is published.
+    /// Begins to follow: the next batches are changes to the published snapshot.
     pub fn resume(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         if !self.published.is_ready() {
             return Err(WriteError::Damaged);
         }
-        // What was loaded in part is swept.
+        // The part that was loaded is swept.
         self.left = None;
         progress::write(cells, self.term, None, None)?;
         let Head {
@@ -205,15 +204,15 @@ impl Writer {
         Ok(())
     }
 
-    /// The batches that follow make up a new snapshot, of about `expected` keys.
+    /// Begins a load: the next batches make up a new snapshot, of about `expected` keys.
     pub fn begin(&mut self, epoch: Epoch, expected: u64) {
         self.begin_image(epoch, expected, None);
     }
 
-    /// The batches that follow make up a new snapshot, of about `expected` keys. If `image` names
-    /// it, a successor can go on with it.
+    /// Begins a load: the next batches make up a new snapshot, of about `expected` keys. If `image`
+    /// names it, a successor can continue the load.
     pub fn begin_image(&mut self, epoch: Epoch, expected: u64, image: Option<Image>) {
-        // Whatever is being swept lies where the new snapshot goes, and is overwritten by it.
+        // A sweep in progress covers the place of the new snapshot, which is overwritten anyway.
         self.sweep = None;
         self.left = None;
         let (side, load) = self.next_place();
@@ -250,9 +249,9 @@ impl Writer {
         });
     }
 
-    /// The batches that follow belong to the snapshot of which a predecessor has loaded a part
-    /// ([`Self::progress`]), and follow the first `batches` of it. What comes a second time does no
-    /// harm.
+    /// Continues the load of a snapshot of which a predecessor has loaded a part
+    /// ([`Self::progress`]): the next batches follow the first `batches` of it. A batch that comes
+    /// a second time does no harm.
     pub fn continue_load(
         &mut self,
         cells: &impl Cells,
@@ -295,7 +294,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Notes what the control plane was told of the staleness limit: no worker enforces a longer
+    /// Records the staleness limit that the control plane was sent: no worker enforces a longer
     /// one.
     pub fn set_staleness(&mut self, cells: &impl Cells, seconds: u64) -> Result<(), WriteError> {
         self.change_head(
@@ -307,7 +306,7 @@ impl Writer {
         )
     }
 
-    /// Has no worker decide by the snapshot any more, until it is [woken](Self::wake).
+    /// Suspends the snapshot: no worker decides by it until it is [woken](Self::wake).
     pub fn suspend(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         self.change_head(
             cells,
@@ -318,7 +317,7 @@ impl Writer {
         )
     }
 
-    /// Has workers decide by the snapshot again, which is current.
+    /// Lets workers decide by the snapshot again, which is current.
     pub fn wake(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         self.change_head(
             cells,
@@ -337,7 +336,7 @@ impl Writer {
         }
     }
 
-    /// Applies a batch; returns the revision that is now published, if the batch completed one.
+    /// Applies a batch. Returns the revision that is now published, if the batch completed one.
     pub fn apply(
         &mut self,
         cells: &impl Cells,
@@ -371,8 +370,8 @@ impl Writer {
             target.keys.remove(cells, digest)?;
         }
         target.keys.flush(cells)?;
-        // Behind removed keys: a worker that has no rules yet reads them at once, and an owner
-        // whose last keys go with this change is no longer among the ended ones.
+        // This comes after removed keys: a worker that has no rules yet reads them at once, and an
+        // owner whose last keys are removed by this change is no longer among the ended ones.
         for record in Records::new(Kind::Routes, batch.routes) {
             let (id, record) = record?;
             target.routes.upsert(cells, id, record)?;
@@ -409,8 +408,8 @@ impl Writer {
         if before.is_ready() && before.side != head.side {
             self.sweep = Some(Sweep::new(before.side, self.term));
         }
-        // Not before: a worker may be on its way from a key's record, which it read under the head
-        // before, to its policy.
+        // This must come last: a worker may be on its way from a key's record, which it read under
+        // the head before, to its policy.
         if let Some(target) = &mut self.target {
             if target.load.take().is_some() {
                 progress::write(cells, self.term, None, None)?;
@@ -440,14 +439,14 @@ impl Writer {
         expect: Expect,
     ) -> Result<(), WriteError> {
         cells.set(head::CELL, &head.encode(), expect)?;
-        // The host does not tell the version of what it wrote.
+        // The host does not return the version of what it wrote.
         let cell = cells.get(head::CELL)?.ok_or(WriteError::Host)?;
         if Head::decode(&cell.bytes) != Ok(head) {
             return Err(WriteError::Superseded);
         }
         self.published = head;
         self.head_version = cell.version;
-        // Readers that have a head look at no other until this.
+        // Readers that have a head read no other until this call.
         cells.advance_generation();
         Ok(())
     }

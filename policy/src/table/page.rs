@@ -1,4 +1,4 @@
-//! Pages: their names, their headers, and which hash belongs in which.
+//! Pages: their names, their headers, and the page of each hash.
 
 use super::Side;
 use crate::cell_names::SNAPSHOT;
@@ -33,7 +33,7 @@ impl<'a> Page<'a> {
 
     pub(super) fn begin(level: u32, load: u32, term: u32, capacity: usize) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_LEN.saturating_add(capacity));
-        // There are never more than 64 levels.
+        // There are at most 64 levels.
         bytes.extend_from_slice(&[FORMAT, u8::try_from(level).unwrap_or(u8::MAX), 0, 0]);
         bytes.extend_from_slice(&load.to_le_bytes());
         bytes.extend_from_slice(&term.to_le_bytes());
@@ -41,7 +41,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The page at `level`: the hash's low bits.
+/// Returns the page at `level`: the hash's low bits.
 pub(super) fn index_at_level(hash: u64, level: u32) -> u64 {
     let mask = 1u64
         .checked_shl(level)
@@ -49,7 +49,7 @@ pub(super) fn index_at_level(hash: u64, level: u32) -> u64 {
     hash & mask
 }
 
-/// Short enough for the host's string type to need no heap.
+/// Returns a page's name, which is short enough that the host's string type needs no heap.
 pub(super) fn name(side: Side, kind: Kind, index: u32) -> String {
     let side = if side == Side::A { 'a' } else { 'b' };
     let kind = match kind {

@@ -1,4 +1,4 @@
-//! Freeing the memory of tables that nobody reads any more.
+//! Freeing the memory of tables that are no longer read.
 
 use super::page::{Page, name};
 use super::writer::MAX_FIRST_PAGES;
@@ -10,16 +10,16 @@ use crate::record::Kind;
 #[derive(Debug)]
 pub struct Sweep {
     side: Side,
-    /// The sweeper's: what a later one has written stays.
+    /// The sweeper's term: pages that a later term has written stay.
     term: u32,
     next: u32,
-    /// Pages in front of the next that never were.
+    /// The number of pages directly before `next` that were never written.
     missing: u32,
     left: Vec<Kind>,
 }
 
 impl Sweep {
-    /// Of all that was ever written on `side`.
+    /// Creates a sweep of all pages that were ever written on `side`.
     pub fn new(side: Side, term: u32) -> Self {
         Self {
             side,
@@ -30,7 +30,7 @@ impl Sweep {
         }
     }
 
-    /// Clears at most `pages` pages; true when there is nothing left.
+    /// Clears at most `pages` pages. Returns true if there are none left.
     pub fn step(&mut self, cells: &impl Cells, pages: usize) -> Result<bool, WriteError> {
         for _ in 0..pages {
             let Some(kind) = self.left.last() else {
@@ -55,9 +55,9 @@ impl Sweep {
     }
 }
 
-/// Behind so many pages that never were there is none. The first ones of a table are written in any
-/// order, and perhaps not all, those behind them one after the other; tables of other kinds than
-/// keys begin with one.
+/// Returns the number of unwritten pages in a row after which a table has no further pages. The
+/// first pages of a table are written in any order, and perhaps not all; the later ones are written
+/// one after the other. Tables of other kinds than keys begin with one page.
 fn most_missing(kind: Kind) -> u32 {
     match kind {
         Kind::Key => MAX_FIRST_PAGES,

@@ -5,14 +5,14 @@ use super::{RECORDS_PER_PAGE, Table, WriteError};
 use crate::cells::{Cell, Cells, Expect};
 use crate::record::{Damaged, Kind, Records};
 
-/// The most pages a table has: a billion records.
+/// The highest number of pages of a table: a billion records.
 const MAX_PAGES: u32 = 1 << 26;
 
-/// The most pages that a new table begins with, enough for a million records.
+/// The highest number of pages that a new table begins with, enough for a million records.
 pub(super) const MAX_FIRST_PAGES: u32 = 1 << 16;
 
-/// The level of page `index` in a table of `pages` pages: one more than the table's where it was
-/// split already.
+/// Returns the level of page `index` in a table of `pages` pages: the table's level, or one more if
+/// the page has already been split.
 fn level_of(index: u32, pages: u32) -> u32 {
     let next = Split::of(pages);
     let is_split = index < next.old || index >= pages.saturating_sub(next.old);
@@ -23,17 +23,20 @@ fn level_of(index: u32, pages: u32) -> u32 {
     }
 }
 
-/// Changes a table. Readers see each change as soon as it returns.
+/// The writer of a table. Readers see a change once its page is written, at the latest by
+/// [`Self::flush`].
 #[derive(Debug)]
 pub struct TableWriter {
     table: Table,
     term: u32,
-    /// How many records the table holds, give or take those that a predecessor was interrupted at.
+    /// The number of records in the table, except for changes that a predecessor was interrupted
+    /// at.
     records: u64,
-    /// The page that was changed last, not yet written: records in hash order come page by page.
+    /// The page that was changed last and is not yet written: records in hash order come page by
+    /// page.
     open: Option<OpenPage>,
-    /// Which of the pages that a new table begins with have not been written. They are empty,
-    /// whatever is in their cells.
+    /// One flag per page that a new table begins with: true if the page has not been written. Such
+    /// a page counts as empty, with any content of its cell.
     unwritten: Vec<bool>,
 }
 
@@ -46,8 +49,8 @@ struct OpenPage {
 }
 
 impl TableWriter {
-    /// Goes on with a table that is there. A predecessor may have split pages and not lived to
-    /// publish it: those splits are taken over.
+    /// Continues with an existing table. A predecessor may have split pages and ended before it
+    /// published them: those splits are taken over.
     pub fn resume(
         cells: &impl Cells,
         table: Table,
@@ -64,8 +67,8 @@ impl TableWriter {
         .take_over_splits(cells)
     }
 
-    /// Goes on with a new table that is not whole yet, of whose first pages those in `unwritten`
-    /// have not been written.
+    /// Continues with a new table that is not complete yet. Of its first pages, those in
+    /// `unwritten` have not been written.
     pub(crate) fn restore(
         cells: &impl Cells,
         table: Table,
@@ -90,7 +93,8 @@ impl TableWriter {
     fn take_over_splits(mut self, cells: &impl Cells) -> Result<Self, WriteError> {
         loop {
             let next = Split::of(self.table.pages);
-            // What a predecessor wrote into a page that counts as unwritten is sent again.
+            // The records that a predecessor wrote into a page that counts as unwritten are sent
+            // again.
             if self.table.pages >= MAX_PAGES || self.is_unwritten(next.old) {
                 return Ok(self);
             }
@@ -104,7 +108,7 @@ impl TableWriter {
         }
     }
 
-    /// A bit for each of the first pages of a new table, set while it is not written.
+    /// Returns a bit for each of the first pages of a new table, set while the page is not written.
     pub(crate) fn unwritten_bits(&self) -> Vec<u8> {
         if !self.unwritten.contains(&true) {
             return Vec::new();
@@ -118,9 +122,9 @@ impl TableWriter {
         self.unwritten.chunks(8).map(byte).collect()
     }
 
-    /// Makes a table anew, large enough for `expected` records or a million. `table.pages` is
-    /// overwritten. Until it is [whole](Self::complete) it is no reader's. Nothing is written yet:
-    /// all pages at once would hold a worker up.
+    /// Creates a new table, large enough for `expected` records or a million. `table.pages` is
+    /// overwritten. Readers must not use it until it is [complete](Self::complete). Nothing is
+    /// written yet, because writing all pages at once would delay a worker.
     pub fn create(table: Table, term: u32, expected: u64) -> Self {
         let pages = expected.div_ceil(RECORDS_PER_PAGE).max(1);
         let pages = u32::try_from(pages)
@@ -136,17 +140,17 @@ impl TableWriter {
         }
     }
 
-    /// The table as it now is.
+    /// Returns the table at its present size.
     pub fn table(&self) -> Table {
         self.table
     }
 
-    /// About how many records it holds.
+    /// Returns the number of records, approximately.
     pub fn records(&self) -> u64 {
         self.records
     }
 
-    /// Adds a record, or puts it in the place of the one with the same identifier.
+    /// Adds a record, or replaces the one with the same identifier.
     pub fn upsert(
         &mut self,
         cells: &impl Cells,
@@ -166,7 +170,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Takes out the record with this identifier, if it is there.
+    /// Removes the record with this identifier, if it is there.
     pub fn remove(&mut self, cells: &impl Cells, id: &[u8]) -> Result<(), WriteError> {
         if self.change(cells, id, None)? {
             self.records = self.records.saturating_sub(1);
@@ -174,7 +178,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Writes what is not yet written. Only after this does a reader see the last changes.
+    /// Writes the changes that are not yet written. Only then does a reader see the last changes.
     pub fn flush(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         let Some(open) = self.open.take() else {
             return Ok(());
@@ -182,7 +186,7 @@ impl TableWriter {
         self.write(cells, open.index, open.level, &open.records, open.expect)
     }
 
-    /// Writes the pages of a new table to which no record has come.
+    /// Writes the pages of a new table that have no records.
     pub fn complete(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
         self.flush(cells)?;
         for (index, _) in (0..)
@@ -194,7 +198,8 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Whether a record with this identifier was there before.
+    /// Replaces the record with this identifier by `with`, or removes it. Returns whether it was
+    /// there before.
     fn change(
         &mut self,
         cells: &impl Cells,
@@ -216,9 +221,9 @@ impl TableWriter {
         Ok(before)
     }
 
-    /// Reads a page that must be at `level`. One at another has been split by a predecessor that
-    /// was not done yet when this writer resumed: records have moved to where this writer would not
-    /// look for them.
+    /// Reads a page that must be at `level`. A page at another level has been split by a
+    /// predecessor that was not done yet when this writer resumed: records have moved to where this
+    /// writer would not look for them.
     fn read(&self, cells: &impl Cells, index: u32, level: u32) -> Result<OpenPage, WriteError> {
         if self.is_unwritten(index) {
             return Ok(OpenPage {
@@ -280,7 +285,7 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Writes a page whatever it held, unless a later term did.
+    /// Writes a page with any former content, unless a later term has written it.
     fn replace(
         &mut self,
         cells: &impl Cells,
@@ -332,7 +337,7 @@ impl TableWriter {
     }
 }
 
-/// The split that comes next in a table.
+/// The next split of a table.
 struct Split {
     /// The page that is split, and keeps one half.
     old: u32,
@@ -354,7 +359,7 @@ impl Split {
     }
 }
 
-/// Cuts the record with this identifier out of `records`.
+/// Removes the record with this identifier from `records`. Returns whether it was there.
 fn take(kind: Kind, records: &mut Vec<u8>, id: &[u8]) -> Result<bool, Damaged> {
     let mut offset = 0usize;
     let mut found = None;

@@ -1,4 +1,4 @@
-//! The verdicts' codes, and what a refused client is told.
+//! The verdicts' codes, and the answers to refused clients.
 
 use crate::meter::{Exhausted, Outcome};
 use std::borrow::Cow;
@@ -6,23 +6,23 @@ use std::borrow::Cow;
 /// A verdict's stable name: in the error body, in metrics, in access logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// A route rule says that no key is needed.
+    /// The route rule requires no key.
     Public,
-    /// No snapshot yet, or one that cannot be trusted.
+    /// There is no snapshot yet, or it cannot be trusted.
     NotReady,
-    /// No credential.
+    /// The request has no credential.
     MissingKey,
-    /// Two different credentials in one request.
+    /// The request has two different credentials.
     AmbiguousKey,
-    /// Form or checksum wrong.
+    /// The form or the checksum of the key is wrong.
     MalformedKey,
-    /// Unknown or revoked.
+    /// The key is unknown or revoked.
     InvalidKey,
-    /// Disabled, or its owner or account is.
+    /// The key, its owner or its account is disabled.
     DisabledKey,
-    /// Past its expiry, at the very second.
+    /// The key is past its expiry, from that very second on.
     ExpiredKey,
-    /// The client's address is not one that the key's IP lists allow.
+    /// The client's address is not one that the key's IP lists admit.
     IpDenied,
     /// The service is outside the key's scope, or the request is for none that is known.
     OutOfScope,
@@ -43,9 +43,9 @@ pub struct Refusal {
     pub status: u32,
     /// The name under which Envoy's `%RESPONSE_CODE_DETAILS%` shows it.
     pub details: &'static str,
-    /// JSON.
+    /// The JSON body.
     pub body: Cow<'static, str>,
-    /// With every 401 (RFC 9110, section 11.6.1).
+    /// The challenge, which every 401 has (RFC 9110, section 11.6.1).
     pub challenge: Option<Challenge>,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<i64>,
@@ -53,19 +53,18 @@ pub struct Refusal {
     pub grpc_status: GrpcStatus,
 }
 
-/// What `WWW-Authenticate` says besides the scheme (RFC 6750, section 3).
+/// The parameters of `WWW-Authenticate` after the scheme (RFC 6750, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Challenge {
-    /// No error, where no credential was sent.
+    /// No error, because no credential was sent.
     Missing,
-    /// The credential is not one that passes. The RFC's `invalid_request` would have to come with
-    /// 400.
+    /// The credential does not pass. The RFC's `invalid_request` would have to come with 400.
     InvalidToken,
 }
 
 impl Challenge {
-    /// The header's value, for the scheme `Bearer` or, where that is not accepted, for `ApiKey`.
-    /// Only `Bearer` has a definition of errors.
+    /// Returns the header's value, for the scheme `Bearer` or, if that is not accepted, for
+    /// `ApiKey`. Errors are only defined for `Bearer`.
     pub fn header(self, bearer: bool) -> &'static str {
         match (bearer, self) {
             (true, Self::Missing) => r#"Bearer realm="latchkey""#,
@@ -80,7 +79,7 @@ impl Challenge {
 pub enum GrpcStatus {
     /// `PERMISSION_DENIED`, with 403.
     PermissionDenied = 7,
-    /// `RESOURCE_EXHAUSTED`, with 429: what clients do not take for an outage.
+    /// `RESOURCE_EXHAUSTED`, with 429: clients do not take it for an outage.
     ResourceExhausted = 8,
     /// `UNAVAILABLE`, with 503.
     Unavailable = 14,
@@ -97,7 +96,7 @@ const fn grpc_status(status: u32) -> GrpcStatus {
     }
 }
 
-/// What is the same in every answer with a code, and stands in the binary as it is sent.
+/// The constant part of every answer with a code, which is in the binary as it is sent.
 macro_rules! refusal {
     ($status:literal, $code:literal, $message:literal, $error:literal) => {
         Refusal {
@@ -120,7 +119,7 @@ macro_rules! refusal {
 }
 
 impl Code {
-    /// All of them, in the order of the checks.
+    /// All codes, in the order of the checks.
     pub const ALL: [Self; 14] = [
         Self::Public,
         Self::NotReady,
@@ -138,7 +137,7 @@ impl Code {
         Self::Allowed,
     ];
 
-    /// The stable name.
+    /// Returns the stable name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -158,26 +157,27 @@ impl Code {
         }
     }
 
-    /// Whether the request goes on.
+    /// Returns whether the request passes.
     pub fn passes(self) -> bool {
         matches!(self, Self::Public | Self::Allowed)
     }
 
-    /// Whether an operator can let the request pass all the same, to see what would be refused.
-    /// Without a snapshot nothing would be.
+    /// Returns whether an operator can let the request pass, to see what would be refused. Without
+    /// a snapshot nothing would be.
     pub fn can_be_shadowed(self) -> bool {
         !matches!(self, Self::Public | Self::NotReady | Self::Allowed)
     }
 
-    /// The outcome that a verdict on a key is counted as; `None` if the verdict is not about a key.
+    /// Returns the outcome that a verdict on a key is counted as; `None` if the verdict is not
+    /// about a key.
     pub fn outcome(self) -> Option<Outcome> {
         Outcome::ALL
             .into_iter()
             .find(|outcome| Self::from(*outcome) == self)
     }
 
-    /// What the client gets; `None` for a verdict that passes. `exhausted` is the limit, where that
-    /// is the reason.
+    /// Returns the answer to the client; `None` for a verdict that passes. `exhausted` is the
+    /// limit, if that is the reason.
     pub fn refusal(self, exhausted: Option<Exhausted>) -> Option<Refusal> {
         Some(match self {
             Self::Public | Self::Allowed => return None,
@@ -306,12 +306,12 @@ impl From<Outcome> for Code {
 }
 
 impl Refusal {
-    /// The same, where a word stands before a malformed key: clients often write the scheme of
-    /// `Authorization` there.
+    /// Returns the answer for a malformed key with a word before it: clients often write the scheme
+    /// of `Authorization` there.
     #[must_use]
     pub fn naming(self, word: Option<&str>) -> Self {
         match word {
-            // Of other refusals nothing is replaced.
+            // In other refusals nothing is replaced.
             Some(word) => Self {
                 body: Cow::Owned(self.body.replace(
                     "form or checksum is wrong. Was it copied whole?",
@@ -324,7 +324,7 @@ impl Refusal {
     }
 }
 
-/// How the contract's sentence goes on.
+/// Returns the rest of the contract's sentence.
 fn sentence(
     Exhausted {
         window,

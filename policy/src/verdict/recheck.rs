@@ -6,11 +6,11 @@ use crate::route::{Match, Unmatched};
 use crate::snapshot::Unavailable;
 use std::net::IpAddr;
 
-/// The code by which rows 6 to 9 refuse a secret by now, for streams that are still open; `None` if
-/// they do not.
+/// Returns the code by which rows 6 to 9 now refuse a secret, for streams that are still open;
+/// `None` if they do not.
 ///
 /// # Errors
-/// When there is nothing to decide by, or the snapshot moved.
+/// Fails without data to decide by, or if the snapshot moved.
 pub fn recheck(
     source: &impl Source,
     digest: &KeyDigest,
