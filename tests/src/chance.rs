@@ -1,7 +1,7 @@
 //! Random numbers that can be repeated.
 
 /// A generator that returns the same numbers for the same seed (SplitMix64). The policy's tests
-/// have a similar one, but behind a feature that would rebuild everything that depends on the
+/// have a similar one, but it needs a feature that would rebuild everything that depends on the
 /// policy for these tests.
 #[derive(Debug, Clone)]
 pub struct Chance(pub u64);

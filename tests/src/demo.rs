@@ -37,7 +37,7 @@ pub struct DemoPorts {
     pub control: u16,
     /// The control plane's stream.
     pub stream: u16,
-    /// The service behind Envoy.
+    /// The upstream service of Envoy.
     pub upstream: u16,
 }
 

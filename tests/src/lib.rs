@@ -11,15 +11,15 @@
 //! # }
 //! ```
 //!
-//! What holds for every part:
+//! These rules hold for every part:
 //! - Ports are free ones, so any number of tests run side by side.
-//! - Nothing is left behind: dropping a part kills and reaps its process, and the kernel kills it
-//!   when the thread that spawned it ends. So a part lives no longer than the test that started it;
-//!   it can't be shared between tests, whose threads come and go.
-//! - When a test panics, the end of each process' log is printed. So a test panics where something
-//!   is wrong; it does not return an error.
-//! - Nothing sleeps to wait: [`eventually`] polls for what is waited for, and says what it last
-//!   saw.
+//! - Nothing remains: dropping a part kills and reaps its process, and the kernel kills it when the
+//!   thread that spawned it ends. So a part lives no longer than the test that started it. It can't
+//!   be shared between tests, whose threads come and go.
+//! - When a test panics, the end of each process' log is printed. So a test panics at the place of
+//!   the failure; it does not return an error.
+//! - Waiting is not a sleep: [`eventually`] polls until a probe succeeds, and reports its last
+//!   error.
 
 mod api;
 mod bootstrap;

@@ -1,4 +1,4 @@
-//! The service behind Envoy: answers every request with a description of that request.
+//! The upstream service: answers every request with a description of that request.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 const ROUNDS: u64 = 20;
 const CLIENTS: u64 = 16;
 
-/// The number of live keys of a client, beyond which it creates no more.
+/// The maximum number of live keys of a client.
 const LIVE: usize = 15;
 
 /// The number of earlier rounds' keys that each client checks after every round.
@@ -219,7 +219,7 @@ impl Key {
         let revoked = told["revoked_at"].is_string();
         let told = State {
             name: told["name"].as_str().unwrap().to_owned(),
-            // The API shows a revoked key as inactive, whatever it was before.
+            // The API shows a revoked key as inactive, also if it was active before.
             active: told["active"] == true || revoked && self.state.active,
             revoked,
         };

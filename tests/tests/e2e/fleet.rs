@@ -103,10 +103,10 @@ async fn paced(envoy: &Envoy, key: &str) -> (u64, f64) {
     }
 }
 
-/// Three Envoys together admit the limit L, and beyond it no more than each of them may admit
-/// before it learns of the others' requests. When the last request of L has passed, every node
-/// knows of all requests that the others admitted earlier than D = 1 s ago. So it does not know of
-/// the requests that the others admitted within D:
+/// Three Envoys together admit the limit L. Beyond it each may only admit requests until it learns
+/// of the others'. When the last request of L has passed, every node knows of all requests that the
+/// others admitted earlier than D = 1 s ago. So it does not know of the requests that the others
+/// admitted within D:
 ///
 /// total ≤ L + Σ over the other nodes of (rate of the node × D)
 ///

@@ -18,7 +18,7 @@ use tokio::time;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 
-/// A limit longer than an Envoy takes to find a control plane, also after one that refused it.
+/// Longer than an Envoy takes to find a control plane, also after one that does not serve it.
 const BACK: Duration = Duration::from_secs(30);
 
 async fn key(control_plane: &ControlPlane, name: &str) -> CreatedKey {

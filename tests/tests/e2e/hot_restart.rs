@@ -142,7 +142,7 @@ async fn a_revocation_is_in_force_before_during_and_after_it() {
     a_key_comes_and_goes(&gateway, &good).await;
     let shots = fire.cease().await.concat();
     // The successor listens before it has a snapshot. Until then it refuses requests, and its
-    // predecessor accepts no more.
+    // predecessor no longer accepts any.
     let refused: Vec<&Shot> = shots.iter().filter(|shot| shot.status != 200).collect();
     let meanwhile = |shot: &&Shot| shot.status == 503 && restart < shot.start && shot.start < ready;
     assert!(refused.iter().all(meanwhile), "{refused:?}");

@@ -411,7 +411,7 @@ async fn streams_stay_when_the_operator_says_so() {
     open.assert_alive().await;
 }
 
-/// With `all`, any request that has lasted for 30 s ends with its secret, and no younger one does.
+/// The value `all` ends any request that has lasted for 30 s with its secret, and no younger one.
 #[tokio::test]
 async fn long_request_ends_with_its_secret_where_all_are_tracked() {
     const TRACKED_AFTER: Duration = Duration::from_secs(30);

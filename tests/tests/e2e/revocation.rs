@@ -132,7 +132,7 @@ async fn stats(gateway: &Gateway) -> Vec<String> {
         .collect()
 }
 
-/// Where the operator disables that statistic, workers check the snapshot itself.
+/// Workers check the snapshot itself if the operator disables that statistic.
 #[tokio::test]
 async fn without_the_generation_changes_are_in_force_all_the_same() {
     let mut ordinary = stats(&Gateway::start().await).await;

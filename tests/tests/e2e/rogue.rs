@@ -70,7 +70,7 @@ impl Rogue {
             .await?)
     }
 
-    /// Acknowledges the next batch at once, whatever its content.
+    /// Acknowledges the next batch at once, and notes the number of the first key in it.
     async fn acknowledge(&mut self) -> Result<()> {
         loop {
             let message = self

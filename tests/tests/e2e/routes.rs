@@ -239,8 +239,8 @@ async fn a_request_that_no_rule_is_about_needs_a_valid_key_or_is_denied() {
     }
 }
 
-/// The caller is unknown on a public route, so the upstream gets no identity, whatever the client
-/// sends. Credentials that are not Latchkey's keys are passed on.
+/// The caller is unknown on a public route, so the upstream gets no identity, not even one that the
+/// client sends. Credentials that are not Latchkey's keys are passed on.
 #[tokio::test]
 async fn on_a_public_route_keys_of_ours_are_hidden_and_foreign_credentials_pass() {
     let gateway = Gateway::builder()

@@ -1,4 +1,4 @@
-//! When the thread that holds the stream goes, another takes over.
+//! The takeover of the stream by another thread when the thread that holds it ends.
 
 use std::time::{Duration, Instant};
 

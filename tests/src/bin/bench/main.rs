@@ -1,5 +1,5 @@
-//! `latchkey-bench`: what Latchkey takes, in one report. `make bench` runs it and has it written
-//! down.
+//! `latchkey-bench`: the cost of Latchkey, in one report. `make bench` runs it and writes the
+//! report.
 //!
 //! | module | owns |
 //! |---|---|

@@ -16,8 +16,8 @@ const CALL: Duration = Duration::from_secs(6);
 /// The result of a call.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    /// Each node has acknowledged the change. It has the time when the answer was read, and the
-    /// duration of the call.
+    /// The change is acknowledged by each node. `at` is the time when the answer was read, and
+    /// `took` the duration of the call.
     Complete {
         data: Value,
         at: Instant,
@@ -25,7 +25,7 @@ pub(crate) enum Outcome {
     },
     /// The change is made, but a node that may still serve has not acknowledged it.
     Incomplete { data: Value },
-    /// There is no such key.
+    /// The key does not exist.
     Gone,
     /// The result is unknown: there was no answer, or one that says so.
     Unknown,

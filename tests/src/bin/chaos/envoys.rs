@@ -14,7 +14,7 @@ use crate::model::Violation;
 use crate::settings::Deck;
 use crate::world::{World, filters};
 
-/// One Envoy, including its restarts.
+/// An Envoy, including its restarts.
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) name: String,

@@ -23,11 +23,11 @@ const DESCRIBED: u64 = 12;
 pub(crate) enum Expectation {
     /// A change is in progress, or its result is not known.
     Unknown,
-    /// It has been admitted since then.
+    /// The subject was opened at this time.
     Open(Instant),
     /// No request that starts after this is admitted.
     Closed(Instant),
-    /// Nobody changes it: it is always admitted.
+    /// No change concerns the subject: it is always admitted.
     Untouched,
 }
 
@@ -54,9 +54,9 @@ pub(crate) enum Violation {
     NotReopened,
     /// A limit of the fleet admitted far more than its bound.
     LimitVoid,
-    /// At the end, the database lacks a revocation that was complete.
+    /// A complete revocation is missing from the database at the end.
     RevocationLost,
-    /// At the end, Envoys do not decide according to the last changes.
+    /// The Envoys do not decide according to the last changes at the end.
     Differs,
     /// A change took longer than an update of listeners explains.
     SlowUpdate,
@@ -84,7 +84,7 @@ impl fmt::Display for Violation {
 pub(crate) enum Decision<'a> {
     /// The request passed.
     Admitted,
-    /// It was refused, with the verdict's code.
+    /// The request was refused, with the verdict's code.
     Refused(&'a str),
 }
 

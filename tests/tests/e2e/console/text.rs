@@ -1,4 +1,4 @@
-//! Text that people write is shown as text, whatever it contains.
+//! Text that people write is always shown as text, also if it looks like markup.
 
 use latchkey_tests::Browser;
 use reqwest::Method;

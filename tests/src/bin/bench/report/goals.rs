@@ -5,7 +5,7 @@ use crate::nodes::Nodes;
 use crate::requests::{EXT_AUTHZ, FULL, PLAIN, Requests};
 use crate::scale::{FEW, MANY, MANY_IN_USE, Scale, Step};
 
-/// One figure that has a bound.
+/// A figure with a bound.
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
     pub(crate) unit: &'static str,

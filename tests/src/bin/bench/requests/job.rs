@@ -11,7 +11,7 @@ use crate::traffic::Traffic;
 /// The limits that a contender enforces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Limits {
-    /// Each key has [`LIMIT`] requests in a minute.
+    /// A limit of [`LIMIT`] requests in a minute for each key.
     EachKey,
     /// One limit for all keys together, which the load does not reach; or no limit.
     None,
