@@ -19,7 +19,7 @@ const DEFAULT_TIER: &str = "basic";
 /// An account, as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Account {
-    /// `acc_…`
+    /// The account's id: `acc_…`
     pub id: String,
     /// The name that the operator gave it.
     pub name: String,
@@ -31,7 +31,7 @@ pub struct Account {
     pub disabled: bool,
     /// It is the operator's account: its users decide about what all accounts share.
     pub operator: bool,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
     /// The time of closing, in Unix seconds. `None` while the account is open.
     pub closed_at: Option<i64>,
@@ -63,13 +63,13 @@ const ACCOUNTS: List = List {
 /// The login of a user, and the hash that their password is verified against.
 #[derive(Debug, FromRow)]
 pub struct Credentials {
-    /// `usr_…`
+    /// The user's id: `usr_…`
     pub user_id: String,
-    /// `acc_…`
+    /// The account's id: `acc_…`
     pub account_id: String,
     /// The email address, in lower case.
     pub email: String,
-    /// A PHC string.
+    /// The hash of the password, as a PHC string.
     pub password_hash: String,
 }
 

@@ -24,7 +24,7 @@ pub struct Acting {
     origin: Origin,
     if_match: Option<IfMatch>,
     call: Option<RepeatableCall>,
-    /// Unix seconds.
+    /// The present time, in Unix seconds.
     pub(super) now: i64,
 }
 
@@ -61,7 +61,7 @@ pub(super) struct Deed<T> {
     if_match: Option<IfMatch>,
     /// The repeatable call, in the form in which it is stored.
     call: Option<RepeatableCall>,
-    /// Unix seconds.
+    /// The present time, in Unix seconds.
     pub(super) now: i64,
 }
 

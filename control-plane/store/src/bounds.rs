@@ -15,7 +15,7 @@ use super::{Key, NewKey, StoreError, services, tiers};
 pub(super) struct Bounds {
     tiers: Tiers,
     accounts: HashMap<String, Account>,
-    /// Unix seconds.
+    /// The present time, in Unix seconds.
     now: i64,
 }
 

@@ -31,14 +31,14 @@ pub enum Credential {
 pub enum Actor {
     /// A user, in a session.
     User {
-        /// `usr_…`
+        /// The user's id: `usr_…`
         id: String,
         /// Their address.
         email: String,
     },
     /// An API key.
     Key {
-        /// `key_…`
+        /// The key's id: `key_…`
         id: String,
         /// The name that people know it by.
         name: String,
@@ -80,7 +80,7 @@ impl Actor {
 pub struct Caller {
     /// The caller as an actor.
     pub actor: Actor,
-    /// `acc_…`
+    /// The account's id: `acc_…`
     pub account_id: String,
     /// The user themselves, or the owner of the key: `usr_…`
     pub user_id: String,

@@ -29,9 +29,9 @@ const NAMES: usize = 5_000;
 /// A key to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
-    /// The account: `acc_…`
+    /// The account's id: `acc_…`
     pub account_id: String,
-    /// The owner: `usr_…`
+    /// The owner's id: `usr_…`
     pub user_id: String,
     /// The digest, which is all that is kept of the secret.
     pub digest: KeyDigest,

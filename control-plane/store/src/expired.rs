@@ -83,7 +83,7 @@ pub(super) struct KeyNumbers {
     /// The number of expired keys among them. They are counted only if the account's limit is
     /// reached without that.
     expired: Option<i64>,
-    /// Unix seconds.
+    /// The present time, in Unix seconds.
     now: i64,
 }
 

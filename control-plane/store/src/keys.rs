@@ -61,9 +61,9 @@ impl KeySettings {
 /// A key as the API shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// `key_…`
+    /// The key's id: `key_…`
     pub id: String,
-    /// The owner: `usr_…`
+    /// The owner's id: `usr_…`
     pub user_id: String,
     /// The current secret.
     pub secret: Secret,
@@ -76,9 +76,9 @@ pub struct Key {
     pub limits: Limits,
     /// It is disabled at present.
     pub disabled: bool,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
-    /// Unix seconds.
+    /// The time of the last change, in Unix seconds.
     pub updated_at: i64,
     /// The last time that nodes have reported at which a request was admitted, with any of its
     /// secrets, in Unix seconds.

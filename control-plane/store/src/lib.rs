@@ -142,8 +142,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The histogram's buckets: from a millisecond to a duration that delays other writers for too
-/// long.
+/// The histogram's buckets: from a millisecond to a wait that is too long for other writers.
 pub const COMMIT_SECONDS: [f64; 10] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
 
@@ -162,8 +161,7 @@ const LOCK: &str = ".lock";
 const LOG: &str = "-wal";
 const LOG_INDEX: &str = "-shm";
 
-/// The maximum time for which a caller waits for a connection, and SQLite for the lock of another
-/// process.
+/// The maximum wait of a caller for a connection, and of SQLite for another process' lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The identity of the store's history. Revisions of two epochs cannot be compared.

@@ -58,7 +58,7 @@ pub struct Past {
 /// The note that a control plane is running.
 #[derive(Debug, Clone, Copy)]
 pub struct Note {
-    /// Unix seconds.
+    /// The present time, in Unix seconds.
     pub now: i64,
     /// The number of seconds that control planes have run on this database.
     pub uptime: i64,

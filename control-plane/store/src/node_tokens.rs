@@ -23,11 +23,11 @@ pub struct NodeTokenDetails {
     pub name: String,
     /// The values of Envoy's `node.id` that the token is valid for.
     pub pattern: String,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
-    /// Unix seconds, to the minute.
+    /// The time of the last use, in Unix seconds, to the minute.
     pub last_used_at: Option<i64>,
-    /// Unix seconds.
+    /// The time of revocation, in Unix seconds.
     pub revoked_at: Option<i64>,
 }
 

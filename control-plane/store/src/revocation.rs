@@ -15,7 +15,7 @@ const ROWS: usize = 500;
 /// The result of revoking one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
-    /// `key_…`
+    /// The key's id: `key_…`
     pub id: String,
     /// The time at which it was first revoked.
     pub revoked_at: i64,

@@ -36,7 +36,7 @@ const REIMPORT_SECONDS: i64 = 7 * 24 * 60 * 60;
 pub struct Secret {
     /// The masked form, by which people recognise it.
     pub masked: String,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
     /// The second from which on it is refused, if it is not the current one.
     pub ends_at: Option<i64>,

@@ -25,7 +25,7 @@ pub struct Service {
     pub name: String,
     /// A description in free text.
     pub description: Option<String>,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
 }
 

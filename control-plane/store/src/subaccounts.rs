@@ -23,11 +23,11 @@ const SUBACCOUNTS: List = List {
 /// A part of an account.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Subaccount {
-    /// `sub_…`. It is never reused.
+    /// The subaccount's id: `sub_…`. It is never reused.
     pub id: String,
     /// The name, unique in the account.
     pub name: String,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
 }
 

@@ -82,7 +82,7 @@ pub type Windows = [Option<Count>; Window::ALL.len()];
 pub struct LastUse {
     /// The secret's number.
     pub secret: u32,
-    /// Unix seconds.
+    /// The time of the request, in Unix seconds.
     pub at: i64,
     /// The client's address.
     pub from: Option<IpAddr>,

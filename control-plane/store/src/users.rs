@@ -23,7 +23,7 @@ pub(super) use deletion::{Whose, delete_some, free_email, log_out};
 /// A user, as the API shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// `usr_…`
+    /// The user's id: `usr_…`
     pub id: String,
     /// The email address, in lower case. It is unique among the users of all accounts.
     pub email: String,
@@ -33,7 +33,7 @@ pub struct User {
     pub subaccounts: Selection,
     /// The user and their keys are refused at present.
     pub disabled: bool,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
 }
 
@@ -61,7 +61,7 @@ impl User {
 pub struct NewUser {
     /// The email address, in lower case.
     pub email: String,
-    /// A PHC string.
+    /// The hash of the password, as a PHC string.
     pub password_hash: String,
     /// The permissions.
     pub authority: Authority,

@@ -32,7 +32,7 @@ pub const MAX_WEBHOOKS: i64 = 20;
 /// A receiver, and the events that it subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
-    /// `whk_…`
+    /// The webhook's id: `whk_…`
     pub id: String,
     /// The URL to which deliveries are sent.
     pub url: String,
@@ -42,9 +42,9 @@ pub struct Webhook {
     pub expiring_days: Vec<u32>,
     /// True if deliveries are sent to it.
     pub active: bool,
-    /// Unix seconds.
+    /// The time of creation, in Unix seconds.
     pub created_at: i64,
-    /// Unix seconds.
+    /// The time of the last change, in Unix seconds.
     pub updated_at: i64,
     /// Creation of the current secret, in Unix seconds.
     pub secret_created_at: i64,

@@ -21,14 +21,14 @@ pub struct NewAccount {
     pub max_keys: Option<u32>,
     /// The administrator's email address, in lower case.
     pub email: String,
-    /// A PHC string.
+    /// The hash of the password, as a PHC string.
     pub password_hash: String,
 }
 
 /// The fields of an account to change.
 #[derive(Debug, Default)]
 pub struct AccountChange {
-    /// The name.
+    /// The new name.
     pub name: Option<String>,
     /// The name of the tier.
     pub tier: Option<String>,

@@ -15,7 +15,7 @@ use crate::{PageQuery, Position, Store, StoreError, to_json};
 pub struct AuditEntry {
     /// The entry's number, which grows from entry to entry.
     pub seq: i64,
-    /// Unix seconds.
+    /// The time of the change, in Unix seconds.
     pub at: i64,
     /// `user`, `key`, `system` or `unknown`.
     pub actor_kind: String,

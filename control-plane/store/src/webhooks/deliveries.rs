@@ -70,7 +70,7 @@ pub enum Settled {
         status: Option<u16>,
         /// The reason, for people.
         error: String,
-        /// Unix seconds.
+        /// The time of the next attempt, in Unix seconds.
         next_at: i64,
     },
     /// The delivery is given up.

@@ -57,15 +57,15 @@ impl EventType {
 pub struct KeyFacts {
     /// The key's number.
     pub seq: i64,
-    /// `acc_…`
+    /// The account's id: `acc_…`
     pub account_id: String,
-    /// `key_…`
+    /// The key's id: `key_…`
     pub id: String,
     /// The name, unique among the account's live keys.
     pub name: String,
     /// The masked form, by which people recognise it.
     pub masked: String,
-    /// The owner: `usr_…`
+    /// The owner's id: `usr_…`
     pub user_id: String,
     /// `live` or `test`.
     pub environment: String,
@@ -94,9 +94,9 @@ pub(super) enum Event {
     LimitReached(KeyFacts, i64),
     /// A caller requested it, for the webhook of that id and account.
     Test {
-        /// `acc_…`
+        /// The account's id: `acc_…`
         account_id: String,
-        /// `whk_…`
+        /// The webhook's id: `whk_…`
         webhook_id: String,
     },
 }

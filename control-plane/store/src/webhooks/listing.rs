@@ -13,7 +13,7 @@ pub(super) const KEPT: i64 = 7 * 86_400;
 /// A delivery, as the API shows it. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct Delivery {
-    /// `msg_…`
+    /// The delivery's id: `msg_…`
     pub id: String,
     /// The type of its event.
     pub event: String,
