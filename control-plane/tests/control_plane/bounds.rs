@@ -385,8 +385,7 @@ async fn tiers_are_raised_by_no_key_that_they_bound() {
             .status,
         StatusCode::CREATED
     );
-    // The key could exceed its limits in two steps: by raising a lower tier and using it, or by
-    // raising its own tier.
+    // A key could exceed its limits by raising a lower tier and using it, or by raising its own.
     for raised in [
         json!({"a": {}, "basic": {"minute": 100}, "enterprise": {"minute": 10_000}}),
         json!({"a": {"minute": 10}, "basic": {"minute": 101}, "enterprise": {"minute": 10_000}}),

@@ -88,8 +88,7 @@ async fn a_lost_node_counts_until_its_staleness_limit_is_over() {
     let lost = Instant::now();
     drop(node);
     is_lost(&client, &handle(INSTANCE)).await;
-    // During the grace period, a call waits for the node. After that, the node counts, but no call
-    // waits for it.
+    // In the grace period a call waits for the node. After that it counts, but no call waits.
     let started = Instant::now();
     assert_eq!(
         enforcement(&create(&client, "one", 20_000).await),

@@ -252,8 +252,7 @@ impl Stream {
         message.message.unwrap()
     }
 
-    /// Returns the next heartbeat with an echo, or without one if `answered` is false. Skips other
-    /// messages.
+    /// Returns the next heartbeat that has an echo exactly if `answered`. Skips other messages.
     pub(crate) async fn beat(&mut self, answered: bool) -> Heartbeat {
         loop {
             let message = time::timeout(PATIENCE, self.inbox.message())

@@ -224,8 +224,7 @@ async fn what_is_logged_of_a_request_has_its_id() {
             (&json!("POST"), &json!("/v1/keys/generate"))
         );
     }
-    // The statements in the database are logged with the request too, although other tasks run
-    // them.
+    // The request's database statements, which other tasks run, are logged with it too.
     let statements = lines[others..]
         .iter()
         .filter(|line| line["target"] == "sqlx::query");

@@ -118,8 +118,7 @@ async fn a_new_node_gets_every_live_key() {
     let plain = client.generate(json!({"name": "plain"})).await;
     let gone = client.key("gone").await;
     client.delete(&format!("/v1/keys/{gone}")).await;
-    // Expired keys are sent: a node answers `expired_key` for them, and `invalid_key` for unknown
-    // ones.
+    // Expired keys are sent: a node answers expired_key for them, and invalid_key for unknown ones.
     plane.clock.advance(120);
 
     let node = Node::ready(&plane).await;

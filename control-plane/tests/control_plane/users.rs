@@ -1,5 +1,4 @@
-//! Tests `/v1/users`: which changes of users are permitted, and that users' permissions limit
-//! others and their own keys.
+//! Tests `/v1/users`: permitted changes, and that permissions limit other users and own keys.
 
 use crate::harness::{EMAIL, PASSWORD, Plane};
 use crate::node::Node;

@@ -286,7 +286,7 @@ impl Import {
 /// The faults of rows, with their places.
 #[derive(Debug, Default, PartialEq)]
 struct Faults {
-    /// The faults that are reported, up to the maximum number.
+    /// The places and reasons of the first faults.
     told: Vec<(String, String)>,
     /// The faults that many rows share, each reported once.
     groups: Vec<(String, String)>,

@@ -82,8 +82,8 @@ pub(super) fn one(key: &Value, now: i64) -> String {
     ])
 }
 
-/// Describes the limits for created keys: `tier pro, 1000 a day, from everywhere, for at most 90
-/// days, environments live`.
+/// Describes the limits for created keys, such as
+/// `tier pro, 1000 a day, from everywhere, for at most 90 days, environments live`.
 fn issues(issues: &Value) -> String {
     let tier = issues["tier"]
         .is_string()

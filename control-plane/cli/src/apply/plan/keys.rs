@@ -1,6 +1,5 @@
-//! Plans the changes of keys, which are identified by their names. Attributes that cannot be edited
-//! are only compared; the others are edited. An expired key does not hold its name: it stays as it
-//! is, and another key is created.
+//! Plans changes of keys by name. Attributes that cannot be edited are only compared; the others are
+//! edited. An expired key does not hold its name: it stays as it is, and another key is created.
 
 use latchkey_model::clock::rfc3339;
 use latchkey_model::ip_list::IpList;

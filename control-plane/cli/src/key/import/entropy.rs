@@ -28,8 +28,7 @@ const MIN_RUN: usize = 4;
 /// the alphabet and are not separators.
 const MANY_SYMBOLS: usize = 4;
 
-/// The minimum number of characters of a part between separators for which an alphabet is estimated
-/// separately.
+/// The minimum number of characters of a part between separators that has its own alphabet.
 const LONG_PART: usize = 10;
 
 /// Words that keys often contain.
@@ -248,8 +247,7 @@ fn repeats(text: &[u8], len: usize) -> bool {
         .any(|window| window == ending(text, len))
 }
 
-/// Returns whether each character has the same distance, of at most 1, from the one before: `aaaa`,
-/// `abcd`, `9876`.
+/// Returns whether characters differ by the same step of -1, 0 or 1: `aaaa`, `abcd`, `9876`.
 fn is_run(part: &[u8]) -> bool {
     let mut steps = part
         .iter()
@@ -395,9 +393,8 @@ mod tests {
         }
     }
 
-    /// Refuses none of a sample of random keys. At most one in a million may be refused. The sample
-    /// is smaller, as a million would take too long; the mean and the deviation of the estimates
-    /// show that the limit is many deviations away.
+    /// At most one random key in a million may be refused. The sample is smaller, to save time; the
+    /// mean and the deviation of the estimates show that the limit is many deviations away.
     #[test]
     fn random_keys_are_never_refused() {
         const SAMPLES: u32 = 20_000;
