@@ -1,4 +1,4 @@
-//! Plans changes of keys by name. Attributes that cannot be edited are only compared; the others are
+//! Plans changes of keys by name. Attributes that cannot be edited are only compared; others are
 //! edited. An expired key does not hold its name: it stays as it is, and another key is created.
 
 use latchkey_model::clock::rfc3339;
