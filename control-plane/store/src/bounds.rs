@@ -188,7 +188,7 @@ fn of_issues(error: StoreError) -> StoreError {
     }
 }
 
-/// Refuses own limits of a key that are above those of the account's tier, for windows that the
+/// Refuses a key's own limits that are above those of the account's tier, for windows that the
 /// tier limits.
 fn within(
     tier: &Tier,

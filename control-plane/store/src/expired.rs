@@ -216,7 +216,7 @@ impl Held {
         Ok(())
     }
 
-    /// Returns a key that has left the snapshot to it, unless the key is still expired.
+    /// Puts a key that has left the snapshot back into it, unless it is still expired.
     pub(super) async fn return_to_snapshot(
         self,
         change: &mut Change,
@@ -249,8 +249,8 @@ async fn end_old_secret(
 }
 
 impl Store {
-    /// Removes keys from the snapshot that expired a day ago, and returns keys to it that have left
-    /// it and have not expired, as after a wrong clock. Each step is a separate change.
+    /// Removes keys from the snapshot that expired a day ago, and puts keys back that have left it
+    /// and have not expired, as after a wrong clock. Each step is a separate change.
     pub async fn sweep_expired_keys(&self, now: i64) -> Result<(), StoreError> {
         // A wrong clock that is ahead must not remove keys from nodes. A clock that is trusted is
         // ahead by less than a day.

@@ -37,7 +37,7 @@ pub(super) struct Health {
 struct State {
     /// The error of the last write, if it failed.
     failure: Option<String>,
-    /// The number of reports of damage, of any kind, before the last check that passed.
+    /// The reports of damage in this process before the last check that passed.
     checked: u64,
     /// The damage that the last check found.
     damage: Option<String>,
