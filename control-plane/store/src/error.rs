@@ -347,8 +347,8 @@ fn is_damage(error: &sqlx::Error) -> bool {
 }
 
 /// Returns whether the error is SQLITE_BUSY, LOCKED, READONLY, IOERR, FULL or CANTOPEN: their
-/// causes can end without a change to the database or to us. They are in the low byte of the extended code:
-/// <https://sqlite.org/rescode.html>.
+/// causes can end without a change to the database or to us. They are in the low byte of the
+/// extended code: <https://sqlite.org/rescode.html>.
 fn passing(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(5 | 6 | 8 | 10 | 13 | 14))
 }
