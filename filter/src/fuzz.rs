@@ -1,5 +1,5 @@
-//! Whatever comes on the stream, in a configuration or in a request. `make fuzz` runs this for
-//! long.
+//! Arbitrary messages on the stream, configurations and requests. `make fuzz` runs this for a long
+//! time.
 
 use crate::config::Config;
 use crate::credentials::Credentials;
@@ -23,7 +23,7 @@ const CONFIGURATION: &str = r#"{"control_plane":{"cluster":"latchkey","token":"n
     "identity_headers":{"x-tier":"tier"},"max_staleness_seconds":60,"key_prefix":"lk",
     "client_address":{"xff_trusted_hops":1},"health_path":"/latchkey/ready","end_streams":"all"}"#;
 
-/// One policy, and one key that has it.
+/// Returns the records of one policy and of one key with it.
 fn snapshot_of(digest: KeyDigest) -> (Vec<u8>, Vec<u8>) {
     let (mut policies, mut keys) = (Vec::new(), Vec::new());
     test_util::policy(1).encode(&mut policies).unwrap();
@@ -131,7 +131,8 @@ fn fuzz_stream_messages() {
             if let Ok(mut view) = reader.view(&host) {
                 match view.find(&host, &KeyDigest::of(&[random.number().to_le_bytes()[0]])) {
                     Ok(Some(entry)) => assert_eq!(entry.key().name, "CI"),
-                    // Moved: a batch was changed so that it names a policy that never came.
+                    // The view moved because a batch was changed so that it names a policy that
+                    // never came.
                     Ok(None) | Err(Unavailable::Moved) => {}
                     Err(other) => panic!("{other}"),
                 }
@@ -150,7 +151,7 @@ fn fuzz_configuration() {
     });
 }
 
-/// Only a request that presents the one key there is passes, and then nothing of it is left where
+/// Only a request that presents the existing key passes, and then nothing of the key is left where
 /// keys are looked for.
 #[test]
 fn fuzz_requests() {
@@ -223,7 +224,7 @@ fn fuzz_requests() {
                 host.headers.borrow_mut().insert(name.to_owned(), value);
             }
         }
-        // Whatever stands where a key may be, and which of it can be a key.
+        // Returns all values where a key may be. `counts` selects those that can be a key.
         let candidates = |host: &FakeHost| {
             let headers = host.request_headers().unwrap();
             let credentials = Credentials::new(&config.credentials, &headers);
@@ -238,7 +239,7 @@ fn fuzz_requests() {
         let shared = worker.shared();
         let outcome = Life::default().on_headers(&host, &shared);
         let counted: Vec<_> = before.iter().filter(|value| counts(value)).collect();
-        // Behind a word it is the same key, if it also stands alone.
+        // A value after a word is the same key, if the key also stands without it.
         let is_only = counted
             .iter()
             .all(|value| without_word(value, &config.keys) == key);

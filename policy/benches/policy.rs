@@ -1,4 +1,4 @@
-//! How long the parts of a verdict take, and two whole ones.
+//! The time that the parts of a verdict take, and two whole verdicts.
 
 mod setup;
 
@@ -16,8 +16,8 @@ use latchkey_policy::test_util;
 use setup::{EPOCH, METHOD, NOW, PATH, SOURCE, Scene, published, records};
 use std::hint::black_box;
 
-/// About five times as many as a worker keeps decoded, so that asked for in turn, none is kept
-/// until its next one.
+/// About five times as many keys as a worker keeps decoded, so that a key that is looked up in turn
+/// is no longer kept at its next turn.
 const MANY_KEYS: u32 = 40_000;
 
 fn main() {
@@ -135,7 +135,7 @@ fn meter(criterion: &mut Criterion) {
             bytes = meter.encode();
         });
     });
-    // From the same counters each time. A new one takes the place of one that is used up once in
+    // Each run starts from the same counters. A new allowance replaces one that is used up once in
     // about 1,000 requests.
     let granted = || {
         let mut meter = meter;

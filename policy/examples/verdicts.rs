@@ -1,5 +1,5 @@
-//! Decides the same request again and again: what `policy/benches/instructions` counts the
-//! instructions of.
+//! Decides the same request again and again. `policy/benches/instructions` counts the instructions
+//! of this program.
 
 #[path = "../benches/setup/mod.rs"]
 mod setup;

@@ -1,8 +1,8 @@
 //! The key that a request presents, found in the places where keys are looked for.
 //!
 //! Clients also send credentials for other services in these places: a user's token, another
-//! provider's key, `undefined`. Beside a key they are ignored. Only a value that [begins like a
-//! key](is_ours), or is an imported key, counts as one (`crate::verdict`).
+//! provider's key, `undefined`. Beside a key they are ignored. Only a value that
+//! [begins like a key](is_ours), or is an imported key, counts as one (`crate::verdict`).
 //!
 //! Values of a header that was sent more than once are joined by commas (RFC 9110, section 5.3), as
 //! a key contains no comma.
@@ -12,8 +12,7 @@ use crate::percent::Text;
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
-/// The length of imported keys, in bytes: shorter ones could be guessed, and longer ones are not
-/// worth a look-up.
+/// The bytes of imported keys: shorter ones could be guessed, longer ones are not worth a look-up.
 const IMPORTED_LEN: RangeInclusive<usize> = 8..=512;
 
 /// Returns whether `candidate` can be a key that was created in another system: 8 to 512 bytes of
@@ -31,8 +30,7 @@ pub fn is_ours(candidate: &[u8], keys: &KeyFormat) -> bool {
     keys.resembles(candidate) || word_before_key(candidate, keys).is_some()
 }
 
-/// Returns the word before a value that begins like our keys: of `Bearer lk_…` in `X-API-Key` it is
-/// `Bearer`.
+/// Returns the word before a key that begins like ours: of `Bearer lk_…` in `X-API-Key`, `Bearer`.
 pub fn word_before_key(candidate: &[u8], keys: &KeyFormat) -> Option<&'static str> {
     WORDS.into_iter().find(|word| {
         let Some((before, key)) = candidate.split_at_checked(word.len()) else {
@@ -52,8 +50,7 @@ pub fn without_word<'c>(candidate: &'c [u8], keys: &KeyFormat) -> &'c [u8] {
     )
 }
 
-/// The highest number of values of one request that are checked. An honest request does not have
-/// more.
+/// The most values of one request that are checked. An honest request does not have more.
 pub const MAX_CANDIDATES: usize = 16;
 
 /// The values that were found in all places together.
@@ -97,8 +94,7 @@ impl<'a> Presented<'a> {
 }
 
 /// Returns the values of a header without some of those that are separated by commas; `None` if it
-/// has none of these. The rest stays as it was, byte for byte; several headers of one name become
-/// one.
+/// has none of these. The rest stays the same, byte for byte; headers of one name become one.
 pub fn without_elements<'v>(
     values: impl IntoIterator<Item = &'v [u8]>,
     mut is_removed: impl FnMut(&[u8]) -> bool,

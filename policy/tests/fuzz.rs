@@ -1,5 +1,5 @@
-//! Whatever comes to the parsers, on valid inputs that were tampered with and on noise. `make fuzz`
-//! runs this for long.
+//! Arbitrary input for the parsers: valid inputs that were changed, and noise. `make fuzz` runs
+//! this for a long time.
 #![cfg(not(target_arch = "wasm32"))]
 
 use latchkey_policy::address::AddressLists;
@@ -108,7 +108,7 @@ fn fuzz_key_format() {
             changed,
             "one change is always noticed"
         );
-        // Several are not once in four billion times.
+        // Several changes go unnoticed once in four billion times.
         let other = random.mutated(valid.as_bytes());
         if KeyFormat::default().check(&other).is_ok() {
             assert_eq!(other.len(), valid.len());
@@ -173,7 +173,7 @@ fn fuzz_credentials() {
             .flat_map(|_| random.pick(&parts).to_vec())
             .collect();
 
-        // What is taken out is out, all of it, and nothing else goes.
+        // The removed values are removed completely, and nothing else is.
         if let Some(rest) = without_query(&value, "key", |_| true) {
             assert_eq!(in_query(&rest, "key").count(), 0);
             assert_eq!(without_query(&rest, "key", |_| true), None);
@@ -214,7 +214,7 @@ fn fuzz_credentials() {
             assert_eq!(in_cookies(&value, "key").count(), 0);
         }
 
-        // Each value counts once, wherever it stands; the definition, taken literally.
+        // Each value counts once, wherever it stands. This is the literal definition.
         let found: Vec<Cow<'_, [u8]>> = in_header(&value)
             .chain(in_authorization(&value))
             .chain(in_cookies(&value, "key"))
@@ -255,7 +255,7 @@ fn fuzz_credentials() {
     });
 }
 
-/// The members of a dictionary of strings and Display Strings, read by the grammar of RFC 9651.
+/// Reads the members of a dictionary of strings and Display Strings, by RFC 9651's grammar.
 fn parse_dictionary(mut text: &str) -> Vec<(String, String)> {
     let mut members = Vec::new();
     loop {
@@ -300,7 +300,7 @@ fn parse_dictionary(mut text: &str) -> Vec<(String, String)> {
 #[test]
 fn fuzz_identity() {
     fuzz(|random| {
-        // Lists are not for the small parser below.
+        // The small parser below does not read lists.
         let (policy, name) = (
             PolicyRecord {
                 roles: Vec::new(),

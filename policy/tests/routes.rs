@@ -1,5 +1,5 @@
-//! Route rules against a model that decodes everything and tries one rule after the other. `make
-//! fuzz` runs this for long.
+//! Route rules compared with a model that decodes everything and tries one rule after the other.
+//! `make fuzz` runs this for a long time.
 #![cfg(not(target_arch = "wasm32"))]
 
 use latchkey_policy::record::{Damaged, FORMAT};
@@ -10,7 +10,7 @@ use latchkey_policy::route::{
 use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::test_util::{Random, fuzz};
 
-/// So few that requests meet rules, and rules each other.
+/// Segments, so few that requests meet rules, and rules each other.
 const SEGMENTS: [&str; 16] = [
     "a",
     "b",
@@ -82,7 +82,7 @@ fn rule(random: &mut Random) -> Option<Rule> {
         permission: some(random, name(&["dns:read", "dns:write"])).filter(|_| !public),
         subaccount: some(random, place).filter(|_| !public),
     };
-    // Some name a parameter that the path has not, or has twice.
+    // Some rules name a parameter that the path does not have, or has twice.
     Rule::new(spec).ok()
 }
 
@@ -98,7 +98,7 @@ fn document(random: &mut Random) -> RouteRecord {
     }
 }
 
-/// Some bytes written as escapes that were not before.
+/// Writes some bytes as escapes that were not escaped before.
 fn escaped(random: &mut Random, path: &[u8], can_be: impl Fn(u8) -> bool) -> Vec<u8> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -184,7 +184,7 @@ fn host(random: &mut Random) -> String {
     format!("{}{}", random.pick(&hosts), random.pick(&ends))
 }
 
-/// The bytes that a text stands for; `None` if an escape is not valid.
+/// Decodes a text; `None` if an escape is not valid.
 fn decode(text: &[u8], plus: u8) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -206,7 +206,7 @@ fn decode(text: &[u8], plus: u8) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// A query's text with its escapes undone; what is none stays as it is.
+/// Decodes a query's text; an invalid escape stays as it is.
 fn lenient(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
@@ -226,14 +226,14 @@ fn lenient(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A canonical path's segments, by the contract's words; `None` if it is ambiguous.
+/// Returns a canonical path's segments, by the contract's words; `None` if it is ambiguous.
 fn segments(path: &[u8]) -> Option<Vec<String>> {
     let path = path.split(|byte| *byte == b'?').next().unwrap();
     if path.iter().any(|byte| b"#\\; ".contains(byte)) {
         return None;
     }
     let mut parts: Vec<_> = path.split(|byte| *byte == b'/').collect();
-    // Before the first slash, and behind the last.
+    // The part before the first slash must be empty; an empty part after the last is ignored.
     if path.is_empty() || !parts.remove(0).is_empty() {
         return None;
     }
@@ -256,7 +256,7 @@ fn segments(path: &[u8]) -> Option<Vec<String>> {
     parts.iter().map(segment).collect()
 }
 
-/// A host's labels in lower case, of an IPv6 address one; `None` if it cannot be read.
+/// Returns a host's labels in lower case, one for an IPv6 address; `None` if it cannot be read.
 fn labels(host: &str) -> Option<Vec<String>> {
     let (name, port) = match host.strip_prefix("[::1]") {
         Some(port) => ("v6", port),
@@ -288,7 +288,7 @@ fn host_matches(rule: &str, labels: &[String]) -> bool {
         .map_or(host == rule, |end| host.ends_with(end))
 }
 
-/// What is ignored of a segment.
+/// A function that removes the ignored differences from a segment.
 type Fold = fn(&str) -> String;
 
 fn nothing(segment: &str) -> String {
@@ -316,7 +316,7 @@ fn path_matches(rule: &PathSpec, segments: &[String], fold: Fold) -> bool {
     let is_parameter =
         |at: usize| matches!(rule, PathSpec::Template(_)) && raw[at].starts_with('{');
     let of_rule = self::segments(rule.as_str().as_bytes()).unwrap();
-    // None is a parameter.
+    // A parameter becomes `None`.
     let of_rule = of_rule
         .iter()
         .enumerate()
@@ -338,7 +338,7 @@ fn path_matches(rule: &PathSpec, segments: &[String], fold: Fold) -> bool {
     length && (0..of_rule.len()).all(same)
 }
 
-/// The number of a request's rule, 0 if none matches; or why there is none.
+/// The number of a request's rule, 0 if none matches; or the reason why there is no number.
 type Number = Result<usize, &'static str>;
 
 const AMBIGUOUS: &str = "ambiguous";
@@ -380,7 +380,7 @@ fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Numb
     }
 }
 
-/// Which of the path's segments is the parameter.
+/// Returns the index of the path's segment that is the parameter.
 fn parameter(spec: &RuleSpec, name: &str) -> Option<usize> {
     spec.path
         .as_str()
@@ -389,7 +389,7 @@ fn parameter(spec: &RuleSpec, name: &str) -> Option<usize> {
         .position(|part| part == format!("{{{name}}}"))
 }
 
-/// The first rule that matches, 0 if none does; `None` if the request is ambiguous.
+/// Returns the first rule that matches, 0 if none does; `None` if the request is ambiguous.
 fn first(record: &RouteRecord, host: &str, method: &str, path: &[u8], fold: Fold) -> Option<usize> {
     let by_method = record
         .rules()
@@ -436,7 +436,7 @@ fn number(found: Match<'_>) -> Number {
     }
 }
 
-/// What a rule asks for, with names in place of indexes.
+/// Checks that the compiled requirements are those of the rule as it was written.
 fn assert_asks_for_what_was_written(routes: &Routes, access: &Access, written: &RuleSpec) {
     let Access::Key {
         service,
@@ -524,7 +524,7 @@ fn fuzz_routes() {
     });
 }
 
-/// What a request says of its subaccount, by the definition; `None` if that is not clear.
+/// Returns the subaccount that a request names, by the definition; `None` if it is not clear.
 fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
     match place {
         Place::Header(_) => {
@@ -618,7 +618,7 @@ fn fuzz_subaccount_places() {
     });
 }
 
-/// The record's head: its length, its identifier, the CRC over all but the length.
+/// The length of the record's head: its length, its identifier, the CRC over all but the length.
 const BODY: usize = 4 + 8 + 4;
 
 #[test]
@@ -636,7 +636,7 @@ fn fuzz_route_records() {
         let other = random.mutated(&bytes);
         assert!(other == bytes || SettingsRecord::decode(&other) == Err(Damaged));
 
-        // With a length and a CRC that are right, whatever is read is valid.
+        // With a valid length and CRC, every record that can be read is valid.
         let body = random.mutated(&bytes[BODY..]);
         let content = [&[0; 8], &body[..]].concat();
         let length = u32::try_from(content.len() + 4).unwrap().to_le_bytes();

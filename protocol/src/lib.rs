@@ -1,5 +1,5 @@
 //! The messages of the stream between a node's filter and the control plane, generated from
-//! `proto/latchkey.proto`, which documents them; and the names under which gRPC finds the service.
+//! `proto/latchkey.proto`, which documents them, and the gRPC names of the service.
 
 #[allow(missing_docs, clippy::all, unreachable_pub, unused_qualifications)]
 mod generated {
@@ -8,7 +8,7 @@ mod generated {
 
 pub use generated::*;
 
-/// gRPC's full name of the service, as Envoy wants it to open a stream.
+/// The service's full name in gRPC, which Envoy needs to open a stream.
 pub const SERVICE: &str = "latchkey.v1.Snapshots";
 
 /// The service's only method.

@@ -1,4 +1,4 @@
-//! Configurations, and what is told of those that are wrong.
+//! Valid configurations, and the errors of invalid ones.
 
 use super::*;
 

@@ -67,7 +67,7 @@ fn a_lease_given_back_is_anybodys_after_the_back_off() {
         first.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving),
         Ok(Standing::Idle)
     );
-    // Nothing happens to what is somebody else's.
+    // A lease of another worker does not change.
     assert!(!first.release(&cells, SECOND + FIRST_BACKOFF));
     assert_eq!(
         second.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving),
@@ -212,7 +212,7 @@ fn lease_goes_to_a_worker_that_serves_no_requests() {
         matches!(elected, Ok(Standing::Elected { term: 2, .. })),
         "{elected:?}"
     );
-    // Once it is gone, a busy one has to do.
+    // Once the idle worker has left, a busy one gets the lease.
     main.leave(&cells, SECOND + HEAD_START).unwrap();
     let later = SECOND + HEAD_START + IDLE_EXPIRY + 1;
     let elected = busy.tick(&cells, later, Role::Serving);
@@ -222,7 +222,7 @@ fn lease_goes_to_a_worker_that_serves_no_requests() {
     );
 }
 
-/// Envoy configures the main thread's first, which is the last to end.
+/// Envoy configures the main thread's worker first, which is the last to end.
 #[test]
 fn lease_goes_to_the_idle_worker_that_was_configured_first() {
     let cells = MemoryCells::default();
@@ -258,8 +258,8 @@ fn lease_goes_to_the_idle_worker_that_was_configured_first() {
     }
 }
 
-/// As when a listener is replaced: its workers leave within moments, and nobody waits for one that
-/// is gone.
+/// This is as when a listener is replaced: its workers leave within moments, and no worker waits
+/// for one that has left.
 #[test]
 fn idle_worker_that_leaves_has_no_head_start() {
     let cells = MemoryCells::default();

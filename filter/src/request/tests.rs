@@ -1,4 +1,4 @@
-//! Requests on a fake host, each verdict by all the ways in which it shows.
+//! Requests on a fake host, and each place in which a verdict shows.
 
 use super::*;
 use crate::fake::FakeHost;
@@ -21,8 +21,8 @@ fn key(seed: u8) -> PlainKey {
         .unwrap()
 }
 
-/// A worker with a snapshot: key 1 is good, 2 expires now, 3 is disabled, 4's owner is; 5 is not
-/// there; 6 is good from 10.0.0.0/8.
+/// Creates a worker with a snapshot: key 1 is valid, 2 expires now, 3 is disabled, 4's owner is
+/// disabled; 5 does not exist; 6 is valid from 10.0.0.0/8.
 fn gateway() -> (FakeHost, Worker) {
     let host = FakeHost::default();
     host.clock.set(NOW * 1_000_000_000);
@@ -72,7 +72,7 @@ fn gateway() -> (FakeHost, Worker) {
     (host, worker)
 }
 
-/// A worker with more in its configuration than it needs.
+/// Creates a worker with `more` in its configuration.
 fn configured(host: &FakeHost, more: &str) -> Worker {
     let mut worker = Worker::default();
     let json =
@@ -85,7 +85,7 @@ fn configured(host: &FakeHost, more: &str) -> Worker {
     worker
 }
 
-/// Sends a request, and tells the verdict by all the ways in which it shows.
+/// Sends a request, and returns the verdict as it shows in each place.
 fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
     *host.headers.borrow_mut() = headers
         .iter()
@@ -130,7 +130,7 @@ fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
     state
 }
 
-/// Sends a request whose answer is looked at alone.
+/// Sends a request of which only the answer is checked.
 fn send_raw(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) {
     *host.headers.borrow_mut() = headers
         .iter()
@@ -331,7 +331,7 @@ fn a_refusal_is_in_the_clients_terms() {
     );
     assert_eq!(refused(&without_bearer, &[]), (api_key, None));
 
-    // The host does not know this for gRPC.
+    // The host does not recognize this as gRPC.
     send_raw(
         &host,
         &worker,

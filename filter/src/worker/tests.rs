@@ -97,7 +97,7 @@ fn knows(worker: &Worker, host: &FakeHost, name: &str) -> bool {
         .is_some()
 }
 
-/// A worker that holds the stream and has a snapshot at revision 5 with the key `one`.
+/// Creates a worker that holds the stream and has a snapshot at revision 5 with the key `one`.
 fn following() -> (FakeHost, Worker) {
     let host = host();
     let mut worker = worker(&host);
@@ -223,7 +223,7 @@ fn a_worker_that_slept_finds_that_it_was_replaced_and_lets_go() {
         &sibling,
         to_node::Message::Batch(batch(1, 6, "two")),
     );
-    // Its own stream delivers something that it has not seen yet.
+    // Its own stream delivers a message that it has not seen yet.
     deliver(
         &mut sleeper,
         &host,
@@ -272,13 +272,13 @@ fn all_workers_learn_when_the_control_plane_was_heard_from() {
     );
     assert_eq!(other.check_staleness(&host, minute), Ok(()));
 
-    // A clock that is set says nothing about the snapshot's age.
+    // A clock that is set does not change the snapshot's age.
     for set in [host.clock.get() - 2 * minute, host.clock.get() + 2 * minute] {
         host.clock.set(set);
         assert_eq!(other.check_staleness(&host, minute), Ok(()));
     }
 
-    // Nor does the promise of changes.
+    // The promise of changes does not make it newer either.
     host.advance_millis(60_001);
     let lost = stream(&host);
     worker.on_close(&host, lost, 14);
@@ -342,7 +342,7 @@ fn whatever_makes_no_sense_ends_the_stream_changes_nothing_and_asks_for_a_whole_
             }))
         },
         || {
-            // Nothing is wrong with it but its length.
+            // Only the length of this message is wrong.
             let mut long = message(to_node::Message::Batch(batch(2, 6, "two")));
             // A field that this version does not know, with 4 MiB in it.
             long.extend([0x7a, 0x80, 0x80, 0x80, 0x02]);
@@ -454,7 +454,7 @@ fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
         to_node::Message::Batch(batch(1, 6, "one")),
     );
     assert!(knows(&other, &sibling, "one"));
-    // Once reported, once mended.
+    // A report of damage leads to one repair.
     let mended = stream(&host);
     worker.tick(&host, false);
     worker.tick(&host, false);

@@ -1,5 +1,5 @@
-//! What the benchmarks and the count of instructions share: a snapshot in memory, and requests
-//! decided by it as the filter decides them, but for the host.
+//! The common part of the benchmarks and of the count of instructions: a snapshot in memory, and
+//! requests decided by it as the filter decides them, except for the host.
 
 pub(crate) mod records;
 
@@ -22,12 +22,12 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// When all requests come in, Unix time.
+/// The time of all requests, in Unix seconds.
 pub(crate) const NOW: i64 = 1_800_000_000;
 pub(crate) const EPOCH: Epoch = [7; 16];
 
-/// What Envoy tells of the client, which the full policy allows, and of what it asks for, which the
-/// last rule is for.
+/// The client's address, as Envoy returns it and the full policy allows it, and the request's
+/// target, which the last rule is for.
 pub(crate) const SOURCE: &[u8] = b"10.3.132.7:4711";
 pub(crate) const METHOD: &[u8] = b"GET";
 pub(crate) const PATH: &[u8] = b"/v4/service_49/zones/example.com/records?page=2";
@@ -41,12 +41,12 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A key with its tier's limit, where there are no rules.
+    /// Creates a key with its tier's limit, without rules.
     pub(crate) fn plain() -> Self {
         Self::of(&records::plain_policy(), &RouteRecord::default())
     }
 
-    /// A key with IP lists, a scope, permissions and three limits, where there are many rules.
+    /// Creates a key with IP lists, a scope, permissions and three limits, and many rules.
     pub(crate) fn full() -> Self {
         Self::of(&records::full_policy(), &records::rules())
     }
@@ -79,7 +79,7 @@ impl Scene {
     }
 }
 
-/// A snapshot with these rules and this policy, which all of these keys have.
+/// Publishes a snapshot with these rules and this policy, which all of these keys have.
 pub(crate) fn published(
     rules: &RouteRecord,
     policy: &PolicyRecord,
@@ -108,7 +108,7 @@ pub(crate) fn published(
     cells
 }
 
-/// The key comes in `X-API-Key`.
+/// A request with the key in `X-API-Key`.
 struct Asked(PlainKey);
 
 impl Request for Asked {
@@ -131,8 +131,8 @@ impl Request for Asked {
     }
 }
 
-/// What a worker decides by. Each request is counted in shared memory: allowances are the filter's
-/// to keep.
+/// The data that a worker decides by. Each request is counted in shared memory, because allowances
+/// belong to the filter.
 struct Memory<'m> {
     cells: &'m MemoryCells,
     view: RefCell<View<'m>>,

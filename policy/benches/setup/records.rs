@@ -1,4 +1,4 @@
-//! What the verdicts are decided by: a key, two policies, and route rules.
+//! The data that the verdicts are decided by: a key, two policies, and route rules.
 
 use ipnet::IpNet;
 use latchkey_policy::address::AddressLists;
@@ -14,10 +14,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub(crate) const RULES: u16 = 50;
 pub(crate) const ADDRESSES: u16 = 1000;
 
-/// More than anybody measures in one window, so that every request is admitted.
+/// A limit above any measured number of requests in one window, so that every request is admitted.
 const PLENTY: u32 = u32::MAX / 2;
 
-/// The same at each call.
+/// Returns the same key at each call.
 pub(crate) fn plain_key() -> PlainKey {
     let mut random = Random(1);
     let generated = KeyFormat::default().generate(Environment::Live, |bytes| {
@@ -31,7 +31,7 @@ pub(crate) fn plain_key() -> PlainKey {
     }
 }
 
-/// A key that has its tier's limit and nothing else.
+/// Returns the policy of a key that only has its tier's limit.
 pub(crate) fn plain_policy() -> PolicyRecord {
     PolicyRecord {
         limits: Limits::default().with(Window::Minute, Some(PLENTY)),
@@ -39,7 +39,7 @@ pub(crate) fn plain_policy() -> PolicyRecord {
     }
 }
 
-/// A key with IP lists, a scope, roles, permissions and three limits.
+/// Returns the policy of a key with IP lists, a scope, roles, permissions and three limits.
 pub(crate) fn full_policy() -> PolicyRecord {
     let patterns = |patterns: &[&str]| {
         patterns
@@ -65,7 +65,7 @@ pub(crate) fn full_policy() -> PolicyRecord {
     }
 }
 
-/// IPv4 and IPv6 by turns, none of which touch.
+/// Returns alternating IPv4 and IPv6 ranges, none of which touch.
 fn ranges() -> Vec<IpNet> {
     let range = |number: u16| {
         let [high, low] = number.to_be_bytes();
@@ -82,7 +82,7 @@ fn ranges() -> Vec<IpNet> {
         .collect()
 }
 
-/// Each of the rules is for another path, service and permission.
+/// Returns rules, each for another path, service and permission.
 pub(crate) fn rules() -> RouteRecord {
     let rule = |number| {
         Rule::new(RuleSpec {

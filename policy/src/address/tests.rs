@@ -175,7 +175,7 @@ fn forwarded_entries_that_are_no_address_are_unknown() {
     assert_eq!(parse_forwarded(b"192.0.2.1\0"), None);
 }
 
-/// Whatever an address is written with, it is read as itself.
+/// An address is read as itself in every form in which it can be written.
 #[test]
 fn forwarded_entries_survive_the_round_trip() {
     let mut random = Random(11);
@@ -200,7 +200,8 @@ fn forwarded_entries_survive_the_round_trip() {
     }
 }
 
-/// Against the definition, taken literally, on ranges that overlap, nest and touch.
+/// Compared with a literal implementation of the definition, on ranges that overlap, nest and
+/// touch.
 #[test]
 fn sets_agree_with_a_look_at_every_entry() {
     let mut random = Random(7);

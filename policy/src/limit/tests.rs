@@ -1,4 +1,4 @@
-//! Windows against the plain calendar, and where they begin and end.
+//! Windows compared with the plain calendar, and their first and last seconds.
 
 use super::reference::{Calendar, Span};
 use super::*;
@@ -67,7 +67,7 @@ fn times_beyond_the_calendar_are_taken_for_its_first_or_last_second() {
             LAST_SECOND + 1,
             "{window:?}"
         );
-        // A number from elsewhere may be any.
+        // A number from another node may be any.
         assert!(window.end(u32::MAX) > LAST_SECOND);
         assert!(window.seconds(u32::MAX) <= 31 * 86_400);
     }

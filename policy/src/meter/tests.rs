@@ -1,4 +1,4 @@
-//! What limits admit and tell, the encoding of counters, and whose they are.
+//! Admissions and reports of limits, the encoding of counters, and their owners.
 
 mod model;
 
@@ -12,7 +12,7 @@ const OWNER: Owner = Owner {
     key: 7,
 };
 
-/// 2024-02-29T23:59:30Z: the last minute of a leap day, of February.
+/// 2024-02-29T23:59:30Z: the last minute of the February of a leap year.
 const NOW: i64 = 1_709_251_170;
 const HOUR: i64 = 3_600;
 
@@ -24,7 +24,7 @@ fn limits<const N: usize>(limits: [(Window, u32); N]) -> Limits {
         })
 }
 
-/// How many of `requests` are admitted.
+/// Returns the number of `requests` that are admitted.
 fn admitted(meter: &mut Meter, limits: &Limits, now: i64, requests: u32) -> usize {
     (0..requests)
         .filter(|_| meter.admit(limits, now).admitted())
@@ -125,7 +125,7 @@ fn what_is_not_limited_is_counted_all_the_same() {
     let number = |window: Window| window.number(NOW);
     let expected = Window::ALL.map(|window| (window, number(window), 3));
     assert_eq!(meter.windows().collect::<Vec<_>>(), expected);
-    // A limit that comes later begins with what was used.
+    // A limit that is added later begins with the requests that are already counted.
     assert_eq!(
         meter
             .nearest(&limits([(Window::Month, 5)]), NOW)
@@ -182,7 +182,7 @@ fn a_clock_that_was_wrong_by_years_locks_no_key() {
     assert_eq!(admitted(&mut meter, &limits, i64::MAX, 9), 5);
     assert_eq!(admitted(&mut meter, &limits, NOW, 9), 5);
     assert_eq!(admitted(&mut meter, &limits, i64::MIN, 9), 5);
-    // Nor does another node's.
+    // A wrong clock of another node locks no key either.
     assert_eq!(admitted(&mut meter, &limits, NOW, 9), 5);
     for number in [Window::Month.number(NOW + 400 * 24 * HOUR), u32::MAX] {
         meter.elsewhere(Window::Month, number, 1, NOW);

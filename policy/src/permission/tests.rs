@@ -1,5 +1,5 @@
-//! The grammar, and patterns against the plain definition: the set of all the permissions that one
-//! gives.
+//! The grammar, and patterns compared with the plain definition: the set of all permissions that a
+//! pattern grants.
 
 use super::roles::{ROLES, patterns};
 use super::*;
@@ -137,7 +137,7 @@ fn nobody_covers_what_is_more_than_they_hold() {
     }
 }
 
-/// All sequences of these segments, of 1, 2 and 3.
+/// Returns all sequences of 1, 2 and 3 of these segments.
 fn sequences(alphabet: &[&str]) -> Vec<String> {
     let of_one: Vec<String> = alphabet.iter().copied().map(str::to_owned).collect();
     let longer = |shorter: &[String]| -> Vec<String> {
@@ -151,8 +151,8 @@ fn sequences(alphabet: &[&str]) -> Vec<String> {
     [of_one, of_two, of_three].concat()
 }
 
-/// A small world: all its permissions, and its patterns, each with the set of those that it gives,
-/// one bit for each. `z` is what no pattern names.
+/// A small world: all its permissions, and its patterns, each with the set of those that it grants,
+/// one bit for each. No pattern names `z`.
 struct World {
     permissions: Vec<Permission>,
     patterns: Vec<(Pattern, u64)>,
@@ -166,7 +166,7 @@ impl World {
             .filter_map(|text| Permission::parse(text).ok())
             .collect();
         assert_eq!(permissions.len(), 9 + 27);
-        // The definition, taken literally: each `*` replaced by each sequence.
+        // This is the literal definition: each `*` is replaced by each sequence.
         let gives = |pattern: &str| {
             let mut drawn_out = vec![String::new()];
             for segment in pattern.split(':') {

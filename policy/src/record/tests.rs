@@ -1,4 +1,4 @@
-//! Records: round trips, truncation, flipped bits, what a later format may add.
+//! Records: round trips, truncation, flipped bits, possible additions of a later format.
 
 use super::*;
 #[cfg(target_arch = "wasm32")]

@@ -10,7 +10,7 @@ pub enum Ambiguity {
     /// `*`, a whole URL, or an empty path.
     #[error("must begin with `/`")]
     Relative,
-    /// `//`, which some readers merge.
+    /// An empty segment (`//`), which some readers merge.
     #[error("has an empty segment (`//`)")]
     EmptySegment,
     /// `.` and `..`, escaped or not, which some readers resolve.

@@ -1,4 +1,4 @@
-//! The contract's rows in their order, over rules and policies made for it.
+//! The contract's rows in their order, with rules and policies made for this test.
 
 use super::*;
 use crate::address::AddressLists;
@@ -16,7 +16,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const NOW: i64 = 1_000_000;
 
-/// Which of its parts a request was asked for.
+/// A request that records which of its parts were read.
 #[derive(Default)]
 struct Asking {
     key: Option<Vec<u8>>,
@@ -62,7 +62,7 @@ impl Request for Asking {
     }
 }
 
-/// One key, its policy, and what is at hand to decide by.
+/// One key, its policy, and the other data to decide by.
 struct World {
     snapshot: SettingsRecord,
     policy: PolicyRecord,
@@ -140,7 +140,7 @@ impl World {
         decide(self, request, settings, &mut Silent).unwrap_or(Verdict::NOT_READY)
     }
 
-    /// Of a request that nothing is wrong with.
+    /// Returns a request without any fault.
     fn asking() -> Asking {
         Asking {
             key: Some(a_key()),
@@ -202,7 +202,7 @@ impl Source for World {
     }
 }
 
-/// Makes one check refuse.
+/// A change that makes one check refuse.
 type Break = fn(&mut World, &mut Asking);
 
 /// Every row that refuses, in the contract's order.
@@ -285,7 +285,7 @@ fn an_imported_key_may_have_any_form_and_nothing_is_looked_up_where_there_is_non
         (true, true, &b"sk-proj-\xff".to_vec(), Code::MalformedKey, 0),
         (true, true, &a_key()[1..].to_vec(), Code::MalformedKey, 1),
         (false, true, &foreign, Code::MalformedKey, 0),
-        // One of the right form is looked up anyway.
+        // A value of the right form is looked up in any case.
         (true, false, &a_key(), Code::Allowed, 1),
         (true, true, &a_key(), Code::InvalidKey, 1),
     ] {
@@ -308,7 +308,7 @@ fn an_imported_key_may_have_any_form_and_nothing_is_looked_up_where_there_is_non
     }
 }
 
-/// What a request with these values gets, and how many look-ups it takes.
+/// Returns the code for a request with these values, and the number of look-ups.
 fn presenting(world: &World, values: &[&[u8]]) -> (Code, usize) {
     world.looked_up.set(0);
     let [key, second_key] = [0, 1].map(|at| values.get(at).map(|value| value.to_vec()));
@@ -500,7 +500,7 @@ fn keys_of_ended_owners_count_as_revoked() {
         .snapshot
         .with_ended_owners(vec!["acc_2".into(), "usr_2".into()]);
     assert_eq!(world.code(), Code::Allowed);
-    // As an imported key that was revoked, its value counts no longer beside a key of ours.
+    // After an imported key is revoked, its value no longer counts beside a key of ours.
     world.snapshot.imported = true;
     world.snapshot = world.snapshot.with_ended_owners(vec!["usr_1".into()]);
     world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
@@ -707,7 +707,7 @@ fn without_a_key_that_exists_a_shadowed_check_ends_it() {
             (Code::Allowed, Some(*code))
         );
         assert!(verdict.entry.is_none());
-        // What can be checked without a key still is.
+        // The checks that need no key are still made.
         world.snapshot.routes = RouteRecord::new(Vec::new(), Unmatched::Deny).unwrap();
         let verdict = world.decide(&request);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What makes no sense is refused, on its way in and in memory.
+//! Invalid data is refused, in batches and in memory.
 
 use crate::model::{EPOCH, Model, Owned, digest, find, load};
 use latchkey_policy::identity::render;
@@ -43,8 +43,7 @@ fn a_damaged_batch_changes_nothing() {
     }
 }
 
-/// Whatever one flipped bit in memory does, it never turns an unknown key into a known one, nor one
-/// key into another.
+/// One flipped bit in memory never turns an unknown key into a known one, nor one key into another.
 #[test]
 fn damaged_memory_refuses() {
     let mut model = Model {

@@ -22,7 +22,7 @@ fn routes(ended: &[&str]) -> Vec<u8> {
     record
 }
 
-/// A snapshot with keys of `usr_1` and `usr_2`, of whom the first has ended.
+/// Publishes a snapshot with keys of `usr_1` and `usr_2`, of whom the first has ended.
 fn published(cells: &MemoryCells) -> Writer {
     let mut model = Model {
         revision: 1,
@@ -68,8 +68,7 @@ fn keys_of_ended_owner_are_refused_by_readers_that_knew_them() {
     assert_eq!(writer.position(), Some((EPOCH, 2)));
 }
 
-/// Whoever has no rules yet reads those that are there, before or after the head that they belong
-/// to.
+/// A reader without rules reads the present ones, before or after the head that they belong to.
 #[test]
 fn new_reader_finds_no_key_of_ended_owner_while_they_go() {
     let mut looked = 0;
@@ -90,7 +89,7 @@ fn new_reader_finds_no_key_of_ended_owner_while_they_go() {
             let mut reader = Reader::default();
             for number in 0..KEYS {
                 let found = find(&mut reader, &cells, number);
-                // A page of the rules' record that is half written is no reason to admit.
+                // A half-written page of the rules' record is no reason to admit.
                 if number % 2 == 0 {
                     assert!(
                         matches!(found, Ok(None) | Err(Unavailable::Moved)),

@@ -1,4 +1,4 @@
-//! The snapshot in shared cells against a plain map.
+//! The snapshot in shared cells compared with a plain map.
 
 mod damage;
 mod ended;
@@ -126,7 +126,7 @@ fn a_snapshot_of_fewer_keys_than_were_announced_is_whole() {
     };
     model.keys.insert(1, (1, "one".into()));
     drop(load(&cells, 1, &Model::of(300)));
-    // Over what an earlier snapshot left there.
+    // The new snapshot is written over the pages of an earlier one.
     drop(load(&cells, 2, &Model::of(100)));
     let mut writer = Writer::take_over(&cells, 3).unwrap();
     writer.begin(EPOCH, 1_000);
@@ -272,8 +272,8 @@ fn where_there_is_no_generation_the_head_is_read_each_time() {
     assert_eq!(counted.reads.get(), 1);
 }
 
-/// Runs something else before the fourth read: behind the head, the rules and the key's page,
-/// before the policy's.
+/// Memory that runs a function before the fourth read: after the head, the rules and the key's
+/// page, and before the policy's.
 struct Overtaken<'a> {
     cells: &'a MemoryCells,
     reads: std::cell::Cell<usize>,

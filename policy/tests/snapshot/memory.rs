@@ -1,4 +1,4 @@
-//! Memory is used again, and given back.
+//! Memory is reused, and freed.
 
 use crate::model::{EPOCH, Model, Owned, digest, find, load};
 use latchkey_policy::snapshot::{Reader, Writer};
@@ -114,13 +114,13 @@ fn a_former_snapshot_is_swept_and_readers_on_it_find_the_new_one() {
 
 #[test]
 fn a_successor_sweeps_what_its_predecessors_left() {
-    // Of many expected keys, the first few are written here and there.
+    // Of the pages for many expected keys, only a few of the first are written.
     for expected in [300, 100_000] {
         let cells = MemoryCells::default();
         let model = Model::of(300);
         drop(load(&cells, 1, &model));
         let one = cells.bytes();
-        // One that is not finished.
+        // This is a snapshot that is not finished.
         let mut unfinished = Writer::take_over(&cells, 2).unwrap();
         unfinished.begin(EPOCH, expected);
         let batch = model.whole().remove(0);

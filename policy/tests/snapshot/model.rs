@@ -1,5 +1,5 @@
-//! The control plane's side of a snapshot: a plain map, each change to it as a batch, and what
-//! readers must see.
+//! The control plane's side of a snapshot: a plain map, each change to it as a batch, and the
+//! records that readers must see.
 
 use latchkey_policy::cells::Cells;
 use latchkey_policy::identity::render;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 pub(crate) const EPOCH: Epoch = [7; 16];
 
-/// The control plane's side: what keys there are, and each change as a batch.
+/// The control plane's side: the keys, and each change as a batch.
 #[derive(Default, Clone)]
 pub(crate) struct Model {
     /// Policy and name by the key's number.
@@ -79,7 +79,7 @@ pub(crate) fn service_name(service: u32) -> String {
     format!("service_{service}")
 }
 
-/// As a request does it.
+/// Finds a key as a request does.
 pub(crate) fn find(
     reader: &mut Reader,
     cells: &impl Cells,
@@ -99,7 +99,7 @@ pub(crate) fn digest(number: u32) -> KeyDigest {
 }
 
 impl Model {
-    /// So many keys of one policy, at revision 1.
+    /// Creates a number of keys of one policy, at revision 1.
     pub(crate) fn of(keys: u32) -> Self {
         Self {
             keys: (0..keys)

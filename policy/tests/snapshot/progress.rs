@@ -1,4 +1,4 @@
-//! Loading a whole snapshot in several goes.
+//! Loading a whole snapshot in several parts.
 
 use crate::model::{EPOCH, Model, Owned, load};
 use crate::takeover::{Mortal, Preempted};
@@ -12,7 +12,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const IMAGE: Image = [3; 16];
 
-/// More keys than were announced, so that pages are split, and a rule.
+/// Creates a model with more keys than were announced, so that pages are split, and with a rule.
 fn model() -> Model {
     Model {
         routed: Some(5),
@@ -20,7 +20,7 @@ fn model() -> Model {
     }
 }
 
-/// The batches of the image, and the one that publishes.
+/// Returns the batches of the image, and the one that publishes.
 fn batches(model: &Model) -> Vec<Owned> {
     let mut batches = model.whole();
     let published = Owned {
@@ -31,7 +31,7 @@ fn batches(model: &Model) -> Vec<Owned> {
     batches
 }
 
-/// Applies the batches behind the first `done`; returns how many of all were applied.
+/// Applies the batches after the first `done`.
 fn go_on(
     writer: &mut Writer,
     cells: &impl Cells,
@@ -44,7 +44,8 @@ fn go_on(
     Ok(())
 }
 
-/// A new writer loads the snapshot, from where its predecessor left off if that is known.
+/// Loads the snapshot by a new writer, from the point that its predecessor reached if that is
+/// known. Returns the number of batches that were already loaded.
 fn load_on(cells: &impl Cells, term: u32, batches: &[Owned]) -> Result<u64, ApplyError> {
     let mut writer = Writer::take_over(cells, term)?;
     let done = writer.progress().map_or(0, |(image, done)| {
@@ -97,7 +98,8 @@ fn loader_that_wakes_up_behind_its_successor_changes_nothing() {
     let mut begun_anew = 0;
     for pause in 0.. {
         let cells = MemoryCells::default();
-        // Up to the end, or half way: the sleeper wakes up while its successor is still loading.
+        // The successor loads to the end, or half way: then the sleeper wakes up while it is still
+        // loading.
         let half = pause % 2 == 0;
         let successor = RefCell::new(None);
         let other = || {
@@ -130,7 +132,7 @@ fn loader_that_wakes_up_behind_its_successor_changes_nothing() {
         assert!(outcome.is_err(), "pause before write {pause}");
         let (mut writer, end) = successor.take().unwrap();
         if go_on(&mut writer, &cells, &batches, u64::try_from(end).unwrap()).is_err() {
-            // The sleeper has finished a split: the successor gives its term up and begins anew.
+            // The sleeper has finished a split: the successor gives its term up and starts again.
             begun_anew += 1;
             let mut writer = Writer::take_over(&cells, 3).unwrap();
             writer.begin_image(EPOCH, 40, Some(IMAGE));

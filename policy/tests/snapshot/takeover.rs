@@ -9,7 +9,7 @@ use std::cell::RefCell;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// Runs something else before the n-th write, as if this thread had been preempted there.
+/// Memory that runs a function before the n-th write, as if this thread had been preempted there.
 pub(crate) struct Preempted<'a> {
     pub(crate) cells: &'a MemoryCells,
     pub(crate) writes_left: std::cell::Cell<usize>,
@@ -60,7 +60,7 @@ fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
             let mut sleeper = load(&cells, 1, &model);
             let mut next = model.clone();
             let mut random = Random(pause as u64);
-            // Growing changes, so that pages are split meanwhile.
+            // The changes grow, so that pages are split in between.
             let mut batch = next.change(&mut random);
             for number in 300..360 {
                 batch.put(number, 1, "more");
@@ -107,8 +107,8 @@ fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
     }
 }
 
-/// The sleeper is in the middle of a split that its successor does not come by: the page that it
-/// leaves behind must not hide records from the successor.
+/// The sleeper is in the middle of a split that its successor does not reach: the page that it
+/// writes must not hide records from the successor.
 #[test]
 fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
     let mut stopped = 0;
@@ -116,7 +116,7 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
         let cells = MemoryCells::default();
         let mut model = Model::of(160);
         let mut sleeper = load(&cells, 1, &model);
-        // 160 keys in 10 pages: one more splits a page.
+        // There are 160 keys in 10 pages: one more splits a page.
         let mut batch = Owned {
             revision: Some(2),
             ..Owned::default()
@@ -151,7 +151,7 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
             };
             removal.removed.extend(digest(number).0);
             if writer.apply(&cells, &removal.batch()).is_err() {
-                // It gives its term up, and goes on as the next.
+                // The writer gives its term up, and goes on as the next.
                 stopped += 1;
                 term += 1;
                 writer = Writer::take_over(&cells, term).unwrap();
@@ -165,8 +165,8 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
     }
 }
 
-/// The same, but the worker never wakes up, and its successor does not know what was already
-/// written.
+/// This is the same test, but the worker never wakes up, and its successor does not know which
+/// writes were made.
 #[test]
 fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
     for pause in 0..200 {
@@ -202,7 +202,7 @@ fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
     panic!("the batch takes more than 200 writes");
 }
 
-/// Memory that takes so many writes and no more.
+/// Memory that takes a number of writes and fails afterwards.
 pub(crate) struct Mortal<'a> {
     pub(crate) cells: &'a MemoryCells,
     pub(crate) writes: std::cell::Cell<usize>,

@@ -5,7 +5,7 @@ use latchkey_policy::snapshot::note_contact;
 
 const CONFIGURATION: &str = r#","health_path":"/latchkey/ready","max_staleness_seconds":60"#;
 
-/// The answer to a request, and its body; nothing if it was not answered.
+/// Returns the answer to a request, and its body; `None` if it was not answered.
 fn probe(
     host: &FakeHost,
     worker: &Worker,

@@ -1,4 +1,4 @@
-//! Requests with keys that were made elsewhere, of which only the digest is known.
+//! Requests with keys that were created in another system, of which only the digest is known.
 
 use super::routes_and_limits::{limited, routed};
 use super::*;
@@ -10,8 +10,8 @@ use latchkey_policy::settings::SettingsRecord;
 
 const FOREIGN: &str = "sk-proj-0123456789";
 
-/// Where `/health` is public, and key 1 is known besides an imported one; whether the snapshot says
-/// so is `told`.
+/// Creates a worker with key 1, an imported key and the public path `/health`. `told` sets whether
+/// the snapshot declares that there are imported keys.
 fn gateway_with_imported(told: bool, more: &str) -> (FakeHost, Worker) {
     let (host, worker) = routed(&limited(Limits::default()), more);
     let (mut routes, mut keys) = (Vec::new(), Vec::new());
@@ -46,7 +46,7 @@ fn gateway_with_imported(told: bool, more: &str) -> (FakeHost, Worker) {
     (host, worker)
 }
 
-/// What is left of a header on a public route.
+/// Returns the rest of a header on a public route.
 fn left_on_a_public_route(
     host: &FakeHost,
     worker: &Worker,

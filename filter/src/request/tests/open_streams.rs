@@ -26,7 +26,7 @@ impl Streams {
         }
     }
 
-    /// Admits a request from an address, which stays open. Returns whether it is kept.
+    /// Admits a request from an address, which stays open. Returns whether the stream is kept.
     fn open(&mut self, seed: u8, source: &str, headers: &[(&str, &str)]) -> bool {
         self.next += 1;
         let key = key(seed);
@@ -56,7 +56,7 @@ impl Streams {
         kept
     }
 
-    /// The streams that were reset within so many ticks.
+    /// Returns the streams that were reset within a number of ticks.
     fn resets_after(&self, ticks: usize) -> usize {
         for _ in 0..ticks {
             self.host.advance_millis(100);

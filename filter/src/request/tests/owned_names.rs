@@ -5,7 +5,7 @@ use super::*;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::token::is_token;
 
-/// Every name that some upstreams take for `name`, but for `name` itself.
+/// Returns every name that some upstreams take for `name`, without `name` itself.
 fn spellings(name: &str) -> Vec<String> {
     let separators = (0..=u8::MAX)
         .filter(|byte| is_token(&[*byte]) && !byte.is_ascii_alphanumeric() && *byte != b'-');
@@ -14,7 +14,8 @@ fn spellings(name: &str) -> Vec<String> {
         .collect()
 }
 
-/// What is left for the upstream of a request for `path`, with a key unless the path is public.
+/// Returns the headers that the upstream gets of a request for `path`, with a key unless the path
+/// is public.
 fn left(host: &FakeHost, worker: &Worker, path: &str, more: &[(&str, &str)]) -> Vec<String> {
     let key = key(1);
     let mut headers = vec![(":path", path), (":method", "GET"), ("accept", "*/*")];
@@ -89,8 +90,8 @@ fn other_spellings_of_owned_trailers_do_not_reach_the_upstream() {
     }
 }
 
-/// Several filters may share a VM, of which one has no snapshot, and a snapshot may end between
-/// headers and trailers.
+/// Several filters may share a VM, and one of them may have no snapshot. A snapshot may also end
+/// between headers and trailers.
 #[test]
 fn trailers_are_cleaned_without_a_snapshot() {
     let forged = || {

@@ -9,7 +9,7 @@ use latchkey_policy::record::FORMAT;
 use latchkey_policy::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use latchkey_policy::settings::SettingsRecord;
 
-/// A policy that lets its keys do something, and so often.
+/// Returns a policy that grants its keys some permissions, within `limits`.
 pub(super) fn limited(limits: Limits) -> PolicyRecord {
     PolicyRecord {
         roles: vec!["dns_manager".into()],
@@ -21,7 +21,7 @@ pub(super) fn limited(limits: Limits) -> PolicyRecord {
     }
 }
 
-/// A worker with one key, 1, in slot 1, and some rules.
+/// Creates a worker with one key, 1, in slot 1, and some rules.
 pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
     let host = FakeHost::default();
     host.clock.set(NOW * 1_000_000_000);
@@ -70,7 +70,7 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
     (host, worker)
 }
 
-/// The verdict of a request for a path with key 1, and the response's headers about limits.
+/// Returns the verdict of a request for a path with key 1, and the response's headers about limits.
 fn ask(host: &FakeHost, worker: &Worker, path: &str) -> (String, Vec<String>) {
     let key = key(1);
     *host.headers.borrow_mut() = [
@@ -272,7 +272,7 @@ fn what_becomes_of_requests_is_counted_by_code_and_the_address_is_asked_once_a_s
         meter(&host).last_uses().next().map(|used| used.at),
         Some(i64::try_from(NOW).unwrap())
     );
-    // In the same second the address is not asked again; where that fails, the request still
+    // In the same second the address is not read again; if reading it fails, the request still
     // passes.
     let (host, worker) = routed(&limited(Limits::default()), "");
     ask(&host, &worker, "/");

@@ -1,5 +1,4 @@
-//! The staleness limit that requests meet: the smaller of the worker's own and the one that was
-//! reported.
+//! The staleness limit of requests: the smaller of the worker's own limit and the reported one.
 
 use super::*;
 use latchkey_policy::snapshot;

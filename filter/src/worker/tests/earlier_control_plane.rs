@@ -6,7 +6,7 @@ use super::*;
 use latchkey_policy::record::MIN_FORMAT;
 use latchkey_policy::settings::SettingsRecord;
 
-/// The format of the records and the messages that version 0.1 writes.
+/// Returns a welcome with the record format and the messages of version 0.1.
 fn earlier_welcome(resume: bool) -> to_node::Message {
     let to_node::Message::Welcome(welcome) = welcome(resume) else {
         panic!()
@@ -29,7 +29,7 @@ fn earlier_batch(sequence: u64, revision: u64, name: &str) -> to_node::Message {
     })
 }
 
-/// A worker that follows such a control plane from revision 5 on.
+/// Creates a worker that follows such a control plane from revision 5 on.
 fn following_the_earlier() -> (FakeHost, Worker) {
     let host = host();
     let mut worker = worker(&host);
@@ -54,7 +54,7 @@ fn earlier_control_plane_is_followed_by_its_records() {
     deliver(&mut worker, &host, to_node::Message::Batch(removal));
     assert_eq!(acks(&host), [(2, 6)]);
     assert!(!knows(&worker, &host, "one"));
-    // By changes after a lost stream, as it names the revision.
+    // After a lost stream it resumes by changes, as it names the revision.
     let hello = reconnect(&host, &mut worker);
     assert_eq!(
         (hello.epoch, hello.revision, hello.tag),

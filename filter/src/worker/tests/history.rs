@@ -1,4 +1,4 @@
-//! Secrets, tags, epochs that nobody knows, and where the node token comes from.
+//! Secrets, tags, unknown epochs, and the source of the node token.
 
 use super::staleness::heartbeat;
 use super::*;
@@ -23,14 +23,14 @@ pub(super) fn welcome_of_this_version(resume: bool) -> to_node::Message {
     })
 }
 
-/// All but what says that the node is alive.
+/// Returns all messages but `Alive`.
 pub(super) fn sent(host: &FakeHost) -> Vec<from_node::Message> {
     let mut sent = host.sent.take();
     sent.retain(|message| !matches!(message, from_node::Message::Alive(_)));
     sent
 }
 
-/// A worker that follows a control plane of this version from revision 5 on.
+/// Creates a worker that follows a control plane of this version from revision 5 on.
 pub(super) fn following_with_tags() -> (FakeHost, Worker) {
     let host = host();
     let mut worker = worker(&host);
@@ -42,7 +42,7 @@ pub(super) fn following_with_tags() -> (FakeHost, Worker) {
     (host, worker)
 }
 
-/// The stream is lost, and the next one opened.
+/// Loses the stream, and opens the next one.
 pub(super) fn reconnect(host: &FakeHost, worker: &mut Worker) -> Hello {
     let lost = stream(host);
     worker.on_close(host, lost, 14);
@@ -144,7 +144,7 @@ fn damaged_snapshot_is_replaced_by_its_own_history_only() {
     );
 }
 
-/// The worker that was told may end before it has done anything about it.
+/// The worker that got the report may end before it has acted on it.
 #[test]
 fn damage_is_known_to_every_worker_until_a_whole_snapshot_is_there() {
     let (host, mut first) = following_with_tags();
@@ -212,7 +212,7 @@ fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
                 &host,
                 to_node::Message::Heartbeat(Heartbeat::default()),
             );
-            // What would refresh a node that follows.
+            // These messages would refresh a node that follows.
             for (tag, echo) in [
                 (TAG, 0),
                 (TAG, host.monotonic.get()),
@@ -280,14 +280,14 @@ fn batch_before_the_epoch_is_accepted_ends_the_stream() {
 fn node_token_comes_from_the_environment() {
     const BY_NAME: &[u8] = br#"{"control_plane":{"cluster":"latchkey","token_env":"TOKEN"}}"#;
     let host = host();
-    // As a Secret that was made with `echo`.
+    // This is like a Secret that was created with `echo`.
     host.environment
         .borrow_mut()
         .insert("TOKEN".to_owned(), "node-token\n".to_owned());
     let mut worker = Worker::default();
     assert!(worker.configure(&host, BY_NAME));
     worker.tick(&host, false);
-    // The fake host looks at the token.
+    // The fake host checks the token.
     hello(&host);
 }
 

@@ -1,4 +1,4 @@
-//! Snapshots that come slowly, or in several goes.
+//! Snapshots that arrive slowly, or in several parts.
 
 use super::history::{reconnect, sent};
 use super::*;
@@ -25,7 +25,7 @@ fn welcome_with(load: Load) -> to_node::Message {
     to_node::Message::Welcome(welcome)
 }
 
-/// A worker that has two batches of a snapshot.
+/// Creates a worker that has two batches of a snapshot.
 fn half_way() -> (FakeHost, Worker) {
     let host = host();
     let mut worker = worker(&host);

@@ -1,4 +1,4 @@
-//! How old a snapshot may be, and what the control plane is told about that.
+//! The highest age of a snapshot, and the reports of it to the control plane.
 
 use super::history::{following_with_tags, reconnect, welcome_of_this_version};
 use super::*;
@@ -35,7 +35,7 @@ fn configured(host: &FakeHost, seconds: u64) -> Worker {
     worker
 }
 
-/// The limit that all workers enforce, whatever their own.
+/// Returns the limit that all workers enforce, independent of their own.
 fn enforced(worker: &Worker, host: &FakeHost) -> u64 {
     worker
         .shared()
@@ -163,7 +163,7 @@ fn longest_limit_is_reported_and_none_is_the_longest() {
     );
     deliver(&mut workers[1], &siblings[1], welcome_of_this_version(true));
     assert_eq!(enforced(&workers[0], &host), 60);
-    // One without a limit comes.
+    // A worker without a limit joins.
     let sibling = host.sibling();
     let mut unlimited = configured(&sibling, 0);
     unlimited.tick(&sibling, false);
@@ -196,7 +196,7 @@ fn shorter_limit_holds_before_it_is_reported() {
         to_node::Message::Batch(batch(1, 5, "one")),
     );
     assert_eq!(enforced(&long, &host), 60);
-    // Its successor has a shorter one, and nobody answers it.
+    // Its successor has a shorter limit, and nobody answers it.
     let sibling = host.sibling();
     let mut short = configured(&sibling, 20);
     short.tick(&sibling, false);

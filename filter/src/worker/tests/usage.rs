@@ -1,4 +1,4 @@
-//! What a worker tells the control plane of requests, and what it is told of other nodes.
+//! A worker's reports of requests to the control plane, and counts from other nodes.
 
 use super::*;
 use crate::meters::Admission;
@@ -11,7 +11,7 @@ use latchkey_protocol::{Elsewhere, KeyElsewhere, LastUse, Usage, UsageAck, Windo
 const EPOCH: [u8; 16] = [9; 16];
 const NOW: i64 = 1_700_000_000;
 
-/// A worker that follows, at a time when windows have numbers.
+/// Creates a worker that follows, at a time at which windows have numbers.
 fn in_time() -> (FakeHost, Worker) {
     let (host, mut worker) = following();
     host.clock.set(NOW.unsigned_abs() * 1_000_000_000);
@@ -28,17 +28,17 @@ fn in_time() -> (FakeHost, Worker) {
     (host, worker)
 }
 
-/// As a request does it, at whichever worker.
+/// Admits as a request does, at any worker.
 fn admit(host: &FakeHost, worker: &Worker, slot: u32) {
     admit_by(host, worker, slot, 1);
 }
 
-/// What the worker has counted by itself is in shared memory.
+/// Writes the worker's own counts to shared memory.
 fn settle(host: &FakeHost, worker: &Worker) {
     (0..5).for_each(|_| worker.shared().meters.flush(host));
 }
 
-/// With the key's secret of that number.
+/// Admits with the key's secret of that number.
 fn admit_by(host: &FakeHost, worker: &Worker, slot: u32, secret: u32) {
     let key = latchkey_policy::record::KeyRecord {
         slot,
@@ -62,12 +62,12 @@ fn admit_by(host: &FakeHost, worker: &Worker, slot: u32, secret: u32) {
         .unwrap();
 }
 
-/// As many requests, of which the worker counts most by itself.
+/// Admits `times` requests, most of which the worker counts in its allowance.
 pub(super) fn admit_often(host: &FakeHost, worker: &Worker, slot: u32, times: u32) {
     (0..times).for_each(|_| admit(host, worker, slot));
 }
 
-/// The reports that were sent, after so many ticks.
+/// Returns the reports that were sent after `ticks` ticks.
 fn reports(host: &FakeHost, worker: &mut Worker, ticks: u32) -> Vec<Usage> {
     for _ in 0..ticks {
         host.advance_millis(100);
@@ -127,7 +127,7 @@ fn what_all_workers_admit_is_reported_in_totals_until_it_is_acknowledged() {
     };
     assert_eq!((key.windows.len(), key.windows[0]), (4, minute));
 
-    // One of them is used again before the acknowledgement, which is for what was sent.
+    // One of them is used again before the acknowledgement, which is only for the sent report.
     admit(&host, &worker, 1);
     acknowledge(&host, &mut worker, 1);
     let sent = reports(&host, &mut worker, 4);
@@ -202,7 +202,7 @@ fn a_meter_that_cannot_be_read_does_not_stay_marked() {
     assert_eq!(ledger::marked(&host, 0, 10).unwrap(), [0; 0]);
 }
 
-/// A request by the former history would put that one's counters in the place of these.
+/// A request by the former history would replace these counters by that history's.
 #[test]
 fn what_others_admitted_is_held_until_its_history_is_in_force() {
     let (host, mut worker) = in_time();
@@ -330,7 +330,7 @@ fn counts_before_the_welcome_end_the_stream() {
     );
 }
 
-/// Admits as requests do, with the time going on by itself.
+/// Admits as requests do, while the time goes on.
 fn admit_limited(host: &FakeHost, worker: &Worker, slot: u32, limits: &Limits) -> bool {
     let key = latchkey_policy::record::KeyRecord {
         slot,

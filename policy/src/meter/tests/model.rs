@@ -1,4 +1,4 @@
-//! Counters against a plain model: a list of everything that ever happened, counted anew for every
+//! Counters compared with a plain model: a list of all events, which is counted again for every
 //! question.
 
 use super::*;
@@ -8,24 +8,23 @@ use std::collections::BTreeMap;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// What the model remembers of a window of one kind: in which window it happened, by that window's
-/// first second.
+/// An event in a window of one kind, with that window's first second.
 struct Event {
     begin: i64,
-    /// `None` is one request that was admitted here.
+    /// The count from other nodes; `None` is one request that was admitted here.
     elsewhere: Option<u32>,
 }
 
-/// Everything that ever happened, by window.
+/// All events, by window.
 struct Model<'a> {
     calendar: &'a Calendar,
     events: [Vec<Event>; 4],
 }
 
 impl Model<'_> {
-    /// First and last second of the window that counts, and how much of it is used. It is that of
-    /// the newest event, if it has begun and not ended, or begins soon; then it has all events
-    /// since the one before that was of another.
+    /// Returns the first and the last second of the window that counts, and the used part of it. It
+    /// is the window of the newest event, if that window has begun and not ended, or begins soon.
+    /// Then it has all events since the last one that was of another window.
     fn used(&self, window: Window, now: i64) -> (i64, i64, u64) {
         let current = self.calendar.span(window, now);
         let events = &self.events[window as usize];
@@ -65,7 +64,7 @@ impl Model<'_> {
         Window::ALL.into_iter().filter_map(state).collect()
     }
 
-    /// Whether all admit, and if so, a request in each.
+    /// Returns whether all limits admit a request, and if so, adds it to each window.
     fn admit(&mut self, limits: &Limits, now: i64) -> bool {
         let admitted = self
             .remaining(limits, now)
@@ -81,7 +80,7 @@ impl Model<'_> {
         admitted
     }
 
-    /// Something that is told about the window that `then` is in.
+    /// Adds a count from other nodes for the window that `then` is in.
     fn elsewhere(&mut self, window: Window, then: i64, count: u32, now: i64) {
         let (begin, told) = (
             self.used(window, now).0,
@@ -96,8 +95,8 @@ impl Model<'_> {
     }
 }
 
-/// The next moment: mostly a little later, often around the end of a window, sometimes earlier,
-/// rarely nonsense.
+/// Returns the next moment: mostly a little later, often around the end of a window, sometimes
+/// earlier, rarely nonsense.
 fn step(random: &mut Random, calendar: &Calendar, now: i64) -> i64 {
     let about = |random: &mut Random, moment: i64| moment - 3 + i64::from(random.below(6));
     let next = match random.below(20) {
@@ -142,7 +141,8 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
             calendar: &calendar,
             events: Default::default(),
         };
-        // When each secret was used last; one that comes later has a higher number.
+        // The time at which each secret was used last; a secret that is added later has a higher
+        // number.
         let (mut secrets, mut newest, mut last_used) = (BTreeMap::new(), 1, None);
         let (mut now, mut allowed, mut limited) = (NOW - 90, 0, 0);
         for _ in 0..120 {
@@ -178,7 +178,7 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
                         last_used = Some(secret);
                     }
                     assert_eq!(quota.nearest, meter.nearest(&limits, now));
-                    // Those left, and the end.
+                    // The requests that are left, and the end of the window.
                     let expected = model
                         .remaining(&limits, now)
                         .into_iter()
@@ -211,8 +211,8 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
                 .last_uses()
                 .map(|used| (used.secret, used.at))
                 .collect();
-            // Of the newest secret, of the one used last, and if these are the same, of another
-            // one.
+            // These are the uses of the newest secret, of the one used last, and if these are the
+            // same, of another one.
             assert_eq!(told.len(), secrets.len().min(2), "seed {seed} at {now}");
             assert!(
                 told.iter()
@@ -229,7 +229,7 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
                 "seed {seed} at {now}: {told:?}"
             );
             assert_eq!(meter.requests(), [allowed, 0, 0, 0, 0, 0, 0, limited]);
-            // What lies between two requests is only the cell.
+            // Only the cell is kept between two requests.
             meter = Meter::of(Some(&meter.encode()), OWNER).unwrap();
         }
     }

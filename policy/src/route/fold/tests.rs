@@ -1,4 +1,4 @@
-//! What is taken for the same segment, and what is not.
+//! Segments that are taken for the same, and segments that are not.
 
 use super::*;
 #[cfg(target_arch = "wasm32")]
@@ -91,8 +91,8 @@ fn dots_and_blanks_are_ignored_at_the_end_alone() {
     assert!(is("v1.Zip", Fold::CaseAndEnd, "v1.zip") && is("v1.Zip", Fold::Case, "v1.zip"));
 }
 
-/// What was folded is folded; and a segment meets a literal exactly when both are the same once
-/// folded.
+/// A folded segment does not change when it is folded again. A segment meets a literal exactly when
+/// both are the same once folded.
 #[test]
 fn every_character_is_folded_once() {
     for character in (0x20..=0x10_ffff).filter_map(char::from_u32) {

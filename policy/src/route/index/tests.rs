@@ -1,4 +1,4 @@
-//! Which rule a request gets: precedence, hosts, methods, ambiguity, and how little is looked at.
+//! The rule that a request gets: precedence, hosts, methods, ambiguity, and the number of steps.
 
 use super::*;
 use crate::route::{PathSpec, RuleSpec};
@@ -63,7 +63,7 @@ fn target<'t>(host: &'t str, method: &'t str, path: &'t str) -> Target<'t> {
     }
 }
 
-/// The number of the rule that a request gets; 0 if none matches.
+/// Returns the number of the rule that a request gets; 0 if none matches.
 fn number(routes: &Routes, target: Target<'_>) -> Option<usize> {
     match routes.find(&target) {
         Match::Rule(route) => Some(route.number),
@@ -393,7 +393,7 @@ fn rules_refer_to_services_and_permissions_that_are_kept_once() {
     }
 }
 
-/// What a search of an API's paths looks at, with so many services of ten rules each.
+/// Returns the steps of a search in an API's paths, for some services with ten rules each.
 fn steps(services: usize, hosts: bool) -> usize {
     let rules = (0..services).flat_map(|service| {
         let rule = move |rule: RuleSpec| {
@@ -439,8 +439,8 @@ fn what_is_looked_at_hardly_grows_with_the_number_of_rules() {
     }
 }
 
-/// What a request finds with each [`PathCase`]: refuse, ignore, distinct; 0 if no rule matches,
-/// `None` if it is disputed.
+/// Checks the rules that requests get with each [`PathCase`]: refuse, ignore, distinct; 0 if no
+/// rule matches, `None` if the request is disputed.
 #[track_caller]
 fn assert_cases(rules: &[RuleSpec], unmatched: Unmatched, expected: &[(&str, [Option<usize>; 3])]) {
     for (path, expected) in expected {
@@ -496,11 +496,11 @@ fn a_path_that_some_upstreams_take_for_a_guarded_one_is_disputed() {
             ("/v4/zones%C2%A0/7", [None, None, Some(0)]),
             ("/.../v4/zones", [None, None, Some(0)]),
             ("/CAF%C3%89", [None, Some(3), Some(0)]),
-            // Other letters, which no upstream takes for these by ignoring case.
+            // These are different letters, which no upstream takes for the rules' by ignoring case.
             ("/v4%ef%bc%8fzones", all(0)),
             ("/\u{ff48}ealth", all(0)),
             ("/Elsewhere.", all(0)),
-            // A rule that asks for no more than no rule does.
+            // This rule has the same requirements as a request that no rule matches.
             ("/Plain", [Some(0), Some(4), Some(0)]),
         ],
     );

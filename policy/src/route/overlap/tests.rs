@@ -1,4 +1,4 @@
-//! Which rules are affected, and that their own spelling is what is refused.
+//! The affected rules: requests in their own spelling are refused.
 
 use super::*;
 use crate::route::{Match, PathSpec, Routes, RuleSpec, Target, Unmatched};

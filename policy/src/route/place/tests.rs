@@ -1,10 +1,10 @@
-//! What requests say of their subaccount, and what is not clear enough.
+//! The subaccounts that requests name, and values that are not clear enough.
 
 use super::*;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-/// What was said, if it was clear; an empty text if nothing was.
+/// Returns the named subaccount, if it is clear; an empty text if there is none.
 fn clear(named: Named<'_>) -> Option<String> {
     match named {
         Named::None => Some(String::new()),

@@ -1,4 +1,4 @@
-//! What makes a rule valid, field by field.
+//! The conditions for a valid rule, field by field.
 
 use super::*;
 #[cfg(target_arch = "wasm32")]
@@ -20,7 +20,7 @@ fn words(words: &[&str]) -> Option<Vec<String>> {
     Some(words.iter().map(|&word| word.to_owned()).collect())
 }
 
-/// The fields that are wrong, in their order.
+/// Returns the fields that are wrong, in their order.
 fn faults(spec: RuleSpec) -> Vec<&'static str> {
     Rule::new(spec)
         .err()
@@ -268,7 +268,7 @@ fn only_a_template_has_parameters() {
         }),
         ["subaccount.path"]
     );
-    // Nothing is said of a name when the path itself could not be read.
+    // There is no error for a name if the path itself could not be read.
     let path = PathSpec::Template("zones/{zone}".into());
     assert_eq!(
         faults(RuleSpec {

@@ -1,4 +1,4 @@
-//! The record of the settings: round trip, damage, what a later format may add.
+//! The record of the settings: round trip, damage, possible additions of a later format.
 
 use super::*;
 use crate::record::{FORMAT, MIN_FORMAT, Records};
@@ -49,7 +49,7 @@ fn encoded(record: &SettingsRecord) -> Vec<u8> {
     bytes
 }
 
-/// A record of the one body, well-formed otherwise.
+/// Decodes a record with this body that is otherwise well-formed.
 fn decode(body: &[&[u8]]) -> Result<SettingsRecord, Damaged> {
     let mut bytes = Vec::new();
     encode(Kind::Routes, &SettingsRecord::ID, body, &mut bytes).unwrap();
