@@ -2,8 +2,8 @@
 //! for a subaccount.
 //!
 //! A client must not reach the upstream with another spelling of these names, which some upstreams
-//! take for the name itself ([`latchkey_policy::names`]), nor with a `Connection` header that lists
-//! them, since the next proxy would remove them then (RFC 9110, section 7.6.1).
+//! take for the name itself ([`latchkey_policy::names`]). Nor must it send a `Connection` header
+//! that lists them: the next proxy would remove them then (RFC 9110, section 7.6.1).
 
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Refused};

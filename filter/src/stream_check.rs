@@ -1,7 +1,7 @@
 //! Ending open streams whose secret has ended.
 //!
-//! Soon after a change of the snapshot, and twice a second as keys expire, the open streams are
-//! checked again by rows 6 to 9 of the verdict, a part of them at each tick.
+//! The open streams are checked again soon after a change of the snapshot, and twice a second as
+//! keys expire. The checks are rows 6 to 9 of the verdict. Each tick checks a part of the streams.
 
 use crate::host::{ContextId, Host, Nanos};
 use crate::memory::Memory;

@@ -53,7 +53,7 @@ pub struct AddressLists {
 /// The lists, compiled for requests: a look-up takes the logarithm of their length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressRule {
-    /// There are no lists.
+    /// All addresses are admitted, as there are no lists.
     Any,
     /// Only these addresses are admitted.
     Only(AddressSet),

@@ -24,12 +24,12 @@ const LEAST_OF_ANY: &str = "*:*";
 /// A text that is no permission, or no pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// No permission.
+    /// The text is not a permission.
     #[error(
         "must be `resource:action` or `group:resource:action`, each of a-z, 0-9, _ and -, 128 characters at most"
     )]
     Permission,
-    /// No pattern.
+    /// The text is not a pattern.
     #[error(
         "must be `*`, or two or three segments joined by colons, each `*` or of a-z, 0-9, _ and -, 128 characters at most"
     )]

@@ -31,9 +31,9 @@ pub const RECORDS_PER_PAGE: u64 = 16;
 /// One of the two places of a snapshot: one is read while the other is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The first.
+    /// The first place.
     A,
-    /// The other.
+    /// The second place.
     B,
 }
 

@@ -10,9 +10,9 @@ const MAPPED: (u128, u128) = (0xffff_0000_0000, 0xffff_ffff_ffff);
 /// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// This address.
+    /// A known client address.
     Address(IpAddr),
-    /// An unknown address.
+    /// An address that is not known.
     Unknown,
 }
 

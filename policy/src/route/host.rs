@@ -20,7 +20,7 @@ pub(super) struct Malformed;
 /// The hosts that a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pattern<'a> {
-    /// This host.
+    /// Only this host.
     Exact(&'a str),
     /// Hosts below this one, which have at least one label more.
     Below(&'a str),
