@@ -75,6 +75,9 @@ fn outlives_its_request(headers: &RequestHeaders) -> bool {
     })
 }
 
+/// The streams of one tick, and the stream after them.
+type Part = (Vec<(ContextId, OpenStream)>, Option<ContextId>);
+
 /// The open streams of one worker.
 #[derive(Debug, Default)]
 pub struct OpenStreams {
@@ -108,10 +111,7 @@ impl OpenStreams {
 
     /// Returns the streams from `first` on that are checked in one tick, and the one after them;
     /// `None` while the streams cannot be read.
-    pub fn part(
-        &self,
-        first: ContextId,
-    ) -> Option<(Vec<(ContextId, OpenStream)>, Option<ContextId>)> {
+    pub fn part(&self, first: ContextId) -> Option<Part> {
         let streams = self.streams.try_borrow().ok()?;
         let len = MIN_CHECKS.max(streams.len().div_ceil(PASS_TICKS));
         let mut rest = streams

@@ -84,7 +84,7 @@ impl Worker {
         self.say_limit(host);
         match self.candidate.tick(host, now, self.role(serves)) {
             Ok(Standing::Elected { term, instance }) => {
-                self.open(host, self.identity(term, instance), now)
+                self.open(host, self.identity(term, instance), now);
             }
             Ok(standing @ (Standing::Holding | Standing::Wanted)) => self.hold(host, now, standing),
             Ok(Standing::Deposed) => {

@@ -37,10 +37,10 @@ fn key(criterion: &mut Criterion) {
     let (format, key) = (KeyFormat::default(), records::plain_key());
     let key = key.expose().as_bytes();
     criterion.bench_function("key/check the form", |bencher| {
-        bencher.iter(|| format.check(black_box(key)).unwrap())
+        bencher.iter(|| format.check(black_box(key)).unwrap());
     });
     criterion.bench_function("key/SHA-256", |bencher| {
-        bencher.iter(|| KeyDigest::of(black_box(key)))
+        bencher.iter(|| KeyDigest::of(black_box(key)));
     });
 }
 
@@ -55,7 +55,7 @@ fn record(criterion: &mut Criterion) {
     let settings = SnapshotSettings::compile(&records::rules().into());
     let mut compile = |name, policy: PolicyRecord| {
         criterion.bench_function(name, |bencher| {
-            bencher.iter(|| Policy::compile(black_box(&policy), &settings))
+            bencher.iter(|| Policy::compile(black_box(&policy), &settings));
         });
     };
     compile("policy/compile a plain one", records::plain_policy());

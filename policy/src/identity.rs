@@ -58,7 +58,7 @@ impl Field {
         };
         let mut out = String::with_capacity(value.len());
         value.bytes().for_each(|byte| {
-            push_encoded(&mut out, byte, matches!(byte, b' '..=b'$' | b'&'..=b'~'))
+            push_encoded(&mut out, byte, matches!(byte, b' '..=b'$' | b'&'..=b'~'));
         });
         out
     }
@@ -153,7 +153,7 @@ fn push_text(out: &mut String, text: &str) {
                 out,
                 byte,
                 matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'"'),
-            )
+            );
         });
     }
     out.push('"');

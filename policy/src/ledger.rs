@@ -84,7 +84,7 @@ pub fn mark(cells: &impl Cells, slots: &[u32]) -> Result<(), CellError> {
     for slots in slots.chunk_by(|a, b| a / PAGE == b / PAGE) {
         let page = slots.first().copied().unwrap_or_default() / PAGE;
         update(cells, &page_cell(page), |bits| {
-            slots.iter().for_each(|slot| set(bits, slot % PAGE))
+            slots.iter().for_each(|slot| set(bits, slot % PAGE));
         })?;
         // The summary is written after the page, because `clear` reads the page after it has
         // written the summary.

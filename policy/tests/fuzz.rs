@@ -271,7 +271,7 @@ fn parse_dictionary(mut text: &str) -> Vec<(String, String)> {
             match characters.next().unwrap() {
                 (at, '"') => break at,
                 (_, '\\') if !display => {
-                    value.push(u8::try_from(characters.next().unwrap().1).unwrap())
+                    value.push(u8::try_from(characters.next().unwrap().1).unwrap());
                 }
                 (_, '%') if display => {
                     let digits = [characters.next().unwrap().1, characters.next().unwrap().1];

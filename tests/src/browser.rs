@@ -72,7 +72,7 @@ impl Browser {
         let (process, port) = loop {
             match start_driver(&chromedriver, profile.path(), tries).await {
                 Err(error) if tries < MOST_TRIES && format!("{error:#}").contains(PORT_TAKEN) => {
-                    tries += 1
+                    tries += 1;
                 }
                 started => break started.context("chromedriver does not start")?,
             }

@@ -81,9 +81,9 @@ fn push_tag(out: &mut String, tag: &str) {
 
 fn push(out: &mut String, text: &str, edited: bool) {
     if edited {
-        out.push_str(text)
+        out.push_str(text);
     } else {
-        out.push_str(&text::escaped_lines(text))
+        out.push_str(&text::escaped_lines(text));
     }
 }
 

@@ -36,6 +36,11 @@ impl IpList {
         u64::try_from(self.0.len()).unwrap_or(u64::MAX)
     }
 
+    /// Returns whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the ranges of enabled entries.
     pub fn enabled(&self) -> Vec<IpNet> {
         self.0

@@ -155,7 +155,7 @@ impl RouteDocument {
             match rule(text) {
                 Ok(rule) => rules.push(rule),
                 Err(found) => {
-                    faults.extend(found.into_iter().map(|fault| fault.within(&place(index))))
+                    faults.extend(found.into_iter().map(|fault| fault.within(&place(index))));
                 }
             }
         }

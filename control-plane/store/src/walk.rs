@@ -277,7 +277,7 @@ impl Walk {
                 None => {
                     _ = to
                         .push(format_args!(" AND {table}.seq {behind} "))
-                        .push_bind(after.number())
+                        .push_bind(after.number());
                 }
             }
         }

@@ -187,7 +187,7 @@ impl Acting {
             update(transaction, &webhook, self.now).await?;
             match (before.active, webhook.active) {
                 (true, false) => {
-                    deliveries::give_up(transaction, &id, "webhook deactivated", self.now).await?
+                    deliveries::give_up(transaction, &id, "webhook deactivated", self.now).await?;
                 }
                 (false, true) => deliveries::works(transaction, &id).await?,
                 _ => {}

@@ -57,7 +57,7 @@ impl Visitor {
         )));
         let mut body = format!("csrf={csrf}");
         fields.iter().for_each(|(name, value)| {
-            body.push_str(&format!("&{name}={}", value.replace(' ', "+")))
+            body.push_str(&format!("&{name}={}", value.replace(' ', "+")));
         });
         let request = self
             .client

@@ -84,7 +84,7 @@ async fn world() -> Plane {
             "zeta" => {
                 _ = client
                     .patch(&format!("/v1/keys/{id}"), json!({"active": false}))
-                    .await
+                    .await;
             }
             "eta" => _ = client.delete(&format!("/v1/keys/{id}")).await,
             _ => {}

@@ -68,7 +68,7 @@ pub(crate) fn encode(kind: Kind, id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -
     match kind {
         Kind::Key => out.extend_from_slice(&u16::try_from(length).ok()?.to_le_bytes()),
         Kind::Policy | Kind::Routes => {
-            out.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes())
+            out.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes());
         }
     }
     out.extend_from_slice(id);

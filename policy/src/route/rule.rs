@@ -200,7 +200,7 @@ impl Errors {
                 self.0.push(FieldError {
                     field,
                     reason: reason.to_string(),
-                })
+                });
             })
             .ok()
     }

@@ -106,7 +106,7 @@ impl World {
             rule.subaccount = Some(PlaceSpec::Header("x-subaccount".to_owned()));
         });
         let health = rule(PathSpec::Exact("/health".to_owned()), |rule| {
-            rule.public = true
+            rule.public = true;
         });
         let all = vec![Pattern::parse("*").unwrap()];
         Self {
@@ -209,13 +209,13 @@ type Break = fn(&mut World, &mut Asking);
 const ROWS: [(Code, Break); 12] = [
     (Code::NotReady, |world, _| world.stale = true),
     (Code::MissingKey, |_, request| {
-        (request.key, request.second_key) = (None, None)
+        (request.key, request.second_key) = (None, None);
     }),
     (Code::AmbiguousKey, |_, request| {
-        request.second_key = Some(b"lk_live_another".to_vec())
+        request.second_key = Some(b"lk_live_another".to_vec());
     }),
     (Code::MalformedKey, |_, request| {
-        request.key = Some(b"lk_live_short".to_vec())
+        request.key = Some(b"lk_live_short".to_vec());
     }),
     (Code::InvalidKey, |_, request| {
         let secret = KeyFormat::default().generate(Environment::Test, |bytes| {
@@ -233,13 +233,13 @@ const ROWS: [(Code, Break); 12] = [
         };
     }),
     (Code::OutOfScope, |world, _| {
-        world.policy.services = Some(vec!["cdn".to_owned()])
+        world.policy.services = Some(vec!["cdn".to_owned()]);
     }),
     (Code::MissingPermission, |world, _| {
-        world.policy.grants.clear()
+        world.policy.grants.clear();
     }),
     (Code::SubaccountDenied, |_, request| {
-        request.subaccount = Some("sub_other")
+        request.subaccount = Some("sub_other");
     }),
     (Code::RateLimited, |world, _| {
         world.policy.limits = Limits::default().with(Window::Day, Some(1));

@@ -31,7 +31,7 @@ fn published(cells: &MemoryCells) -> Writer {
     (0..KEYS).for_each(|number| {
         _ = model
             .keys
-            .insert(number, (u64::from(number % 2) + 1, "one".into()))
+            .insert(number, (u64::from(number % 2) + 1, "one".into()));
     });
     let mut writer = load(cells, 1, &model);
     writer.resume(cells).unwrap();

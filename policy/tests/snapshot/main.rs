@@ -166,7 +166,7 @@ fn a_policy_that_goes_while_a_reader_is_on_its_way_is_no_damage() {
         other: RefCell::new(None),
     };
     overtaken.other.replace(Some(Box::new(|| {
-        assert_eq!(writer.apply(&cells, &removal.batch()), Ok(Some(2)))
+        assert_eq!(writer.apply(&cells, &removal.batch()), Ok(Some(2)));
     })));
     let found = find(&mut Reader::default(), &overtaken, 1);
     assert!(matches!(found, Ok(None)), "{found:?}");

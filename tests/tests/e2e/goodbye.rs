@@ -76,7 +76,7 @@ async fn drained_listeners_are_no_goodbye() {
 async fn limit_is_exact_while_the_record_format_changes() {
     let mut gateway = Gateway::builder().envoy(with_lds).start().await;
     let (key, admitted) = limit_holds_through_update(&mut gateway, |envoy| {
-        envoy.filter = next_format_filter().unwrap()
+        envoy.filter = next_format_filter().unwrap();
     })
     .await;
     used_today(&gateway, &key.key_id, admitted).await;

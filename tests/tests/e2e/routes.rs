@@ -245,7 +245,7 @@ async fn a_request_that_no_rule_is_about_needs_a_valid_key_or_is_denied() {
 async fn on_a_public_route_keys_of_ours_are_hidden_and_foreign_credentials_pass() {
     let gateway = Gateway::builder()
         .envoy(|envoy| {
-            envoy.configuration = json!({ "identity_headers": { "x-consumer-id": "key" } })
+            envoy.configuration = json!({ "identity_headers": { "x-consumer-id": "key" } });
         })
         .start()
         .await;

@@ -51,7 +51,7 @@ pub(crate) async fn limit_holds_through_update(
 async fn limit_is_exact_while_the_code_is_updated() {
     let mut gateway = Gateway::builder().envoy(with_lds).start().await;
     limit_holds_through_update(&mut gateway, |envoy| {
-        envoy.filter = faulty_filter().unwrap()
+        envoy.filter = faulty_filter().unwrap();
     })
     .await;
 }

@@ -80,7 +80,7 @@ impl Work {
                         time::sleep(RETRY).await;
                     }
                     Err(error) => {
-                        error!(%error, "cannot send other nodes' counts to nodes")
+                        error!(%error, "cannot send other nodes' counts to nodes");
                     }
                 }
                 task::yield_now().await;

@@ -121,7 +121,7 @@ impl Work {
                 debug!(
                     webhook,
                     delivery, attempts, error, "delivery failed; retrying"
-                )
+                );
             }
             Settled::Failed { error, .. } => warn!(
                 webhook,

@@ -156,22 +156,22 @@ fn every_end_of_a_secret_resets_its_streams_and_no_others() {
             (|streams| streams.revoke(&key(1).digest())) as fn(&Streams),
         ),
         ("disabled_key", |streams| {
-            streams.change(1, |key| key.disabled = true)
+            streams.change(1, |key| key.disabled = true);
         }),
         ("disabled_key", |streams| {
-            streams.change_policy(1, |policy| policy.owner_disabled = true)
+            streams.change_policy(1, |policy| policy.owner_disabled = true);
         }),
         ("disabled_key", |streams| {
-            streams.change_policy(1, |policy| policy.account_disabled = true)
+            streams.change_policy(1, |policy| policy.account_disabled = true);
         }),
         ("expired_key", |streams| {
             streams.change(1, |key| {
-                key.expires_at = Some(i64::try_from(NOW).unwrap() + 1)
-            })
+                key.expires_at = Some(i64::try_from(NOW).unwrap() + 1);
+            });
         }),
         ("ip_denied", |streams| {
             streams.change_policy(1, |policy| {
-                policy.addresses.deny = vec!["10.1.0.0/16".parse().unwrap()]
+                policy.addresses.deny = vec!["10.1.0.0/16".parse().unwrap()];
             });
         }),
     ] {
@@ -216,7 +216,7 @@ fn an_address_that_was_unknown_stays_unknown() {
         };
         assert!(streams.open(1, source, &[WEBSOCKET, ("x-forwarded-for", forwarded)]));
         streams.change_policy(1, |policy| {
-            policy.addresses.deny = vec!["192.0.2.0/24".parse().unwrap()]
+            policy.addresses.deny = vec!["192.0.2.0/24".parse().unwrap()];
         });
         assert_eq!(streams.resets_after(10), resets, "{forwarded}");
     }

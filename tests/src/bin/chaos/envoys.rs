@@ -96,7 +96,7 @@ impl Node {
             "identity_headers": { format!("x-update-{}", running.updates): "key" },
         });
         self.update(&mut running, |options| {
-            options.configuration = configuration
+            options.configuration = configuration;
         })
         .await
     }

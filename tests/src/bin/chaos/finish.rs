@@ -136,7 +136,7 @@ async fn verify_target(world: &World, target: &Target) -> Result<()> {
         let admitted = decision(&answer) == Some(Decision::Admitted);
         match expectation {
             Expectation::Open(_) | Expectation::Untouched => {
-                ensure!(admitted, "{}: {}", node.name, answer.code())
+                ensure!(admitted, "{}: {}", node.name, answer.code());
             }
             Expectation::Closed(_) => ensure!(!admitted, "admitted by {}", node.name),
             Expectation::Unknown => {}

@@ -141,9 +141,9 @@ async fn calm(world: &World) -> Result<()> {
             world.say(&format!("{}: {kind}, calm", node.name));
             world.figures.fault(kind);
             if round < 2 {
-                node.update_configuration(world).await?
+                node.update_configuration(world).await?;
             } else {
-                node.update_code().await?
+                node.update_code().await?;
             }
         }
         sleep(world.settings.drain + CALM_STEP).await;

@@ -243,7 +243,7 @@ impl World {
                     "{path}?sub={}&sub={}",
                     subaccount(chance),
                     subaccount(chance)
-                )
+                );
             }
             _ => {}
         }

@@ -220,7 +220,7 @@ fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
     let before = names(&there_is["subaccounts"], state);
     match user.subaccounts.as_ref().map(canonical) {
         Some(wanted) if wanted == "all" && before != "all" => {
-            wider.push("gets all subaccounts".to_owned())
+            wider.push("gets all subaccounts".to_owned());
         }
         Some(wanted) if before != "all" => {
             wider.extend(

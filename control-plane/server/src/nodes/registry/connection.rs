@@ -84,7 +84,7 @@ impl Connection {
     /// Notes that the node enforces `revision`, and no older one while this stream is open.
     pub(crate) fn acknowledge(&self, revision: u64) {
         self.shared.change(&self.id, self.stream, |node| {
-            node.acknowledged = node.acknowledged.max(revision)
+            node.acknowledged = node.acknowledged.max(revision);
         });
     }
 

@@ -58,7 +58,7 @@ pub(crate) fn serve(keys: impl Iterator<Item = PlainKey>) -> Result<Authorizatio
                 .add_service(check)
                 .serve_with_incoming(incoming)
                 .await,
-        )
+        );
     });
     Ok(Authorization { address })
 }
