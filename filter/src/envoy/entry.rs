@@ -310,7 +310,7 @@ extern "C" fn proxy_on_response_headers(context: u32, _headers: usize, _end_of_s
 extern "C" fn proxy_on_grpc_receive(context: u32, stream: u32, size: usize) {
     VM.with(|vm| {
         vm.with_worker(context, |host, worker| {
-            worker.on_message(host, stream, size)
+            worker.on_message(host, stream, size);
         })
     });
 }
@@ -319,7 +319,7 @@ extern "C" fn proxy_on_grpc_receive(context: u32, stream: u32, size: usize) {
 extern "C" fn proxy_on_grpc_close(context: u32, stream: u32, status: u32) {
     VM.with(|vm| {
         vm.with_worker(context, |host, worker| {
-            worker.on_close(host, stream, status)
+            worker.on_close(host, stream, status);
         })
     });
 }
