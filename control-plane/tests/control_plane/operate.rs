@@ -419,7 +419,7 @@ async fn the_commands_back_up_and_restore() {
     let refused = latchkey(directory.path(), &["restore", "copy.db"]);
     assert_eq!(
         String::from_utf8(refused.stderr).unwrap(),
-        "latchkey: latchkey.db is there already\n"
+        "latchkey: latchkey.db exists already\n"
     );
     let restored = latchkey(directory.path(), &["restore", "copy.db", "--force"]);
     assert_eq!(restored.status.code(), Some(0));
