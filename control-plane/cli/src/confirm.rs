@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use super::error::CommandError;
 
-/// Whether to ask for confirmation.
+/// Controls whether a command asks for confirmation.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Confirmation {
     /// Do not ask for confirmation. Without a terminal, `apply` requires it to revoke or delete

@@ -9,7 +9,7 @@ use super::text::number;
 /// The shortest time between two updates.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Whether progress is shown.
+/// Controls whether progress is shown.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct ShowProgress {
     /// Show progress on stderr (default: only if stderr is a terminal and stdout is not)

@@ -39,7 +39,7 @@ impl FromStr for AtRestKeyText {
     }
 }
 
-/// What encrypts the digests of imported keys in the database.
+/// The keys that encrypt the digests of imported keys in the database.
 #[derive(Debug, Clone, Default, Args)]
 pub struct AtRestConfig {
     /// Key that encrypts the digests of imported keys in the database: 64 hexadecimal digits.

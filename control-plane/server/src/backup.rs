@@ -77,7 +77,7 @@ pub struct AuditCut {
     /// Entries of before then: RFC 3339, such as 2030-01-01T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = unix_seconds)]
     before: i64,
-    /// Where to write the entries, a line of JSON for each; must not be there yet
+    /// File for the entries, one line of JSON each; must not exist
     #[arg(long, value_name = "FILE")]
     export: PathBuf,
 }

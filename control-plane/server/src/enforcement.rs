@@ -19,7 +19,7 @@ pub(crate) struct Enforcement {
     /// The number of nodes that have no stream and have not acknowledged. They count until they can
     /// no longer serve or are forgotten.
     pub(crate) lost: usize,
-    /// Whether every node that may be serving has acknowledged. If false, `acknowledged` is less
+    /// True if every node that may be serving has acknowledged. If false, `acknowledged` is less
     /// than `nodes`.
     pub(crate) complete: bool,
     /// The time that the caller waited, in milliseconds.

@@ -1,3 +1,5 @@
+//! Tests of address sets: which addresses IP lists admit.
+
 use super::*;
 use crate::test_util::Random;
 #[cfg(target_arch = "wasm32")]

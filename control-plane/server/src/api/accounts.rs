@@ -87,7 +87,7 @@ pub(super) struct AccountView {
     #[schema(required)]
     max_keys: Option<u32>,
     disabled: bool,
-    /// Whether this is the operator's own account.
+    /// True if this is the operator's own account.
     operator: bool,
     /// The number of keys that count towards `max_keys`: neither revoked nor expired.
     keys: i64,
@@ -121,7 +121,7 @@ impl From<Account> for AccountView {
 pub(super) struct List {
     accounts: Vec<AccountView>,
     total: u64,
-    /// Whether there may be more than `total`, which is exact up to 10,000.
+    /// True if there may be more than `total`, which is exact up to 10,000.
     total_is_estimate: bool,
     /// The cursor of the next page; null on the last page.
     #[schema(required)]

@@ -25,7 +25,7 @@ pub(super) struct List {
     keys: Vec<KeyView>,
     /// The number of keys on all pages, exact up to 10,000.
     total: u64,
-    /// Whether there may be more than `total` keys: there are over 10,000, or counting them takes
+    /// True if there may be more than `total` keys: there are over 10,000, or counting them takes
     /// too long.
     total_is_estimate: bool,
     /// The cursor of the next page; null on the last page.

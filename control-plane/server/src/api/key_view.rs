@@ -67,9 +67,9 @@ pub(super) struct KeyView {
     expires_at: Option<String>,
     #[schema(value_type = texts::UserId)]
     owner: String,
-    /// Whether the key itself is usable: not revoked, expired or disabled.
+    /// True if the key itself is usable: not revoked, expired or disabled.
     active: bool,
-    /// Whether the key is disabled.
+    /// True if the key is disabled.
     disabled: bool,
     #[schema(value_type = texts::Time)]
     created_at: String,

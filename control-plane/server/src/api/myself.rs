@@ -26,7 +26,7 @@ use crate::password::{Party, Rank};
 pub(super) struct Myself {
     #[schema(value_type = texts::AccountId)]
     account_id: String,
-    /// Whether this is the operator's account.
+    /// True if this is the operator's account.
     operator: bool,
     #[schema(value_type = texts::Word)]
     tier: String,
@@ -79,7 +79,7 @@ pub(super) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
     Ok(Answer::ok("Session retrieved successfully", myself))
 }
 
-/// What a caller can grant to keys and users.
+/// The roles, permissions, subaccounts and scope that a caller can grant to keys and users.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Grantable)]
 pub(super) struct Grantable {

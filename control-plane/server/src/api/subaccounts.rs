@@ -68,7 +68,7 @@ pub(super) struct Edit {
 pub(super) struct List {
     subaccounts: Vec<SubaccountView>,
     total: u64,
-    /// Whether there may be more than `total`, which is exact up to 10,000.
+    /// True if there may be more than `total`, which is exact up to 10,000.
     total_is_estimate: bool,
     /// The cursor of the next page; null on the last page.
     #[schema(required)]

@@ -91,9 +91,9 @@ pub(super) struct List {
     /// The number of API keys with such requests in this time, exact up to 10,000.
     #[schema(minimum = 0)]
     keys: u64,
-    /// Whether `keys` is only a lower bound.
+    /// True if `keys` is only a lower bound.
     keys_is_estimate: bool,
-    /// Whether an omitted API key may have more requests than one of the `top_keys`, because too
+    /// True if an omitted API key may have more requests than one of the `top_keys`, because too
     /// many keys have similar numbers.
     top_keys_is_estimate: bool,
     /// The counts, sorted by the dimensions of `group_by`: time, key and code. With `top_keys`, the

@@ -108,7 +108,7 @@ impl From<User> for UserView {
 pub(super) struct List {
     users: Vec<UserView>,
     total: u64,
-    /// Whether there may be more than `total`, which is exact up to 10,000.
+    /// True if there may be more than `total`, which is exact up to 10,000.
     total_is_estimate: bool,
     /// The cursor of the next page; null on the last page.
     #[schema(required)]

@@ -1,3 +1,5 @@
+//! Tests of the cut of the audit.
+
 use super::*;
 use crate::{OpenMode, Store};
 use std::fs;
