@@ -27,6 +27,7 @@ const SEGMENTS: [&str; 16] = [
     "a.",
     "b%20",
     "B.%e2%80%8b",
+    "b%e3%80%82%e2%80%8c",
     "...",
 ];
 const PARAMETERS: [&str; 3] = ["{x}", "{y}", "{zone}"];
@@ -243,7 +244,7 @@ fn segments(path: &[u8]) -> Option<Vec<String>> {
     let segment = |part: &&[u8]| {
         let text = String::from_utf8(decode(part, b'+')?).ok()?;
         let is_run_of_dots = text.len() > 2 && text.bytes().all(|byte| byte == b'.');
-        let is_dots_and_blanks = text.contains('.') && case_and_end(&text).is_empty();
+        let is_dots_and_blanks = text.contains(DOTS) && case_and_end(&text).is_empty();
         let refused = text.is_empty()
             || (is_dots_and_blanks && !is_run_of_dots)
             || text.contains(['/', '\\', ';', '?', '#'])
@@ -299,10 +300,24 @@ fn case(segment: &str) -> String {
     segment.to_lowercase()
 }
 
+/// The characters that an upstream may take for a full stop.
+const DOTS: [char; 6] = [
+    '.', '\u{2024}', '\u{3002}', '\u{fe52}', '\u{ff0e}', '\u{ff61}',
+];
+
+/// The characters without width, which Unicode does not count as white space.
+const WITHOUT_WIDTH: [char; 6] = [
+    '\u{180e}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{feff}',
+];
+
 fn case_and_end(segment: &str) -> String {
+    let is_blank = |character: char| {
+        let is_space = character.is_whitespace() && !character.is_control();
+        is_space || WITHOUT_WIDTH.contains(&character)
+    };
     segment
         .to_lowercase()
-        .trim_end_matches(['.', ' ', '\u{200b}'])
+        .trim_end_matches(|character| DOTS.contains(&character) || is_blank(character))
         .to_owned()
 }
 
