@@ -11,7 +11,7 @@ use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::test_util::{Random, fuzz};
 
 /// Segments, so few that requests meet rules, and rules each other.
-const SEGMENTS: [&str; 16] = [
+const SEGMENTS: [&str; 17] = [
     "a",
     "b",
     "ab",

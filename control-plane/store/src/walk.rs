@@ -143,28 +143,37 @@ impl Walk {
         on: &mut SqliteConnection,
         effort: Effort,
     ) -> Result<Total, StoreError> {
-        let limit = effort.walk.max(TOTAL_LIMIT.saturating_add(1));
-        let mut query = QueryBuilder::new("SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM (");
-        self.push_met(&mut query, None, None, limit);
-        query.push(")");
-        if !self.tests.is_empty() {
-            let table = self.sequence.table;
-            query.push(format_args!(
-                " AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "
-            ));
-            self.tests.push(&mut query);
+        let enough = TOTAL_LIMIT.saturating_add(1);
+        if self.tests.is_empty() {
+            let found = self.count(on, enough).await?;
+            return Ok(Total::counted(found, true));
         }
-        query
-            .push(" LIMIT ")
-            .push_bind(TOTAL_LIMIT.saturating_add(1))
-            .push(")), (SELECT COUNT(*) FROM (");
-        self.push_met(&mut query, None, None, limit);
-        query.push("))");
-        let (found, met): (i64, i64) = query.build_query_as().fetch_one(on).await?;
-        Ok(Total::counted(
-            found.cast_unsigned(),
-            met < i64::from(limit),
-        ))
+
+        let limit = effort.walk.max(enough);
+        let table = self.sequence.table;
+        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM (SELECT 1 FROM (");
+        self.push_numbers(&mut query, limit);
+        query.push(format_args!(
+            ") AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "
+        ));
+        self.tests.push(&mut query);
+        query.push(" LIMIT ").push_bind(enough).push(")");
+        let found: i64 = query.build_query_scalar().fetch_one(&mut *on).await?;
+
+        // With more rows than are counted the total is an estimate anyway.
+        let found = found.cast_unsigned();
+        let all_tested =
+            found >= u64::from(enough) || self.count(on, limit).await? < u64::from(limit);
+        Ok(Total::counted(found, all_tested))
+    }
+
+    /// Counts the rows of all runs, tested or not, up to `limit`.
+    async fn count(&self, on: &mut SqliteConnection, limit: u32) -> Result<u64, StoreError> {
+        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM (");
+        self.push_numbers(&mut query, limit);
+        query.push(")");
+        let count: i64 = query.build_query_scalar().fetch_one(on).await?;
+        Ok(count.cast_unsigned())
     }
 
     /// Returns at most `wanted` of the next `chunk` rows, those that pass the tests.
@@ -179,7 +188,7 @@ impl Walk {
         let table = self.sequence.table;
         let mut query = QueryBuilder::new("");
         self.sequence.push_select(&mut query);
-        self.push_met(&mut query, Some(segment), after, chunk);
+        self.push_met(&mut query, segment, after, chunk);
         query.push(format_args!(
             ") AS met CROSS JOIN {table} ON {table}.seq = met.number WHERE "
         ));
@@ -203,7 +212,7 @@ impl Walk {
         let mut query = QueryBuilder::new("");
         self.sequence.push_select(&mut query);
         query.push("SELECT number FROM (");
-        self.push_met(&mut query, Some(segment), after, chunk);
+        self.push_met(&mut query, segment, after, chunk);
         query
             .push(") LIMIT 1 OFFSET ")
             .push_bind(chunk.saturating_sub(1));
@@ -213,12 +222,22 @@ impl Walk {
         Ok(fetch(on, query).await?.pop().map(|(_, position)| position))
     }
 
-    /// Selects the numbers of the next `chunk` rows of all runs, in order; without a segment those
-    /// of all segments, in any order.
+    /// Selects the numbers of `limit` rows of all runs and segments, in any order.
+    fn push_numbers(&self, to: &mut QueryBuilder<Sqlite>, limit: u32) {
+        let mut before = "SELECT number FROM (";
+        for run in &self.runs {
+            to.push(before);
+            self.push_run(to, run, None, None, limit);
+            before = ") UNION SELECT number FROM (";
+        }
+        to.push(") LIMIT ").push_bind(limit);
+    }
+
+    /// Selects the numbers of the next `chunk` rows of all runs, in order.
     fn push_met(
         &self,
         to: &mut QueryBuilder<Sqlite>,
-        segment: Option<&Segment>,
+        segment: &Segment,
         after: Option<&Position>,
         chunk: u32,
     ) {
@@ -231,7 +250,7 @@ impl Walk {
         };
         for run in &self.runs {
             to.push(before);
-            self.push_run(to, run, segment, after, chunk);
+            self.push_run(to, run, Some(segment), after, chunk);
             before = ") UNION SELECT * FROM (";
         }
         if several {
@@ -376,12 +395,19 @@ mod statements {
             self.met_statements().into_iter().map(rows).collect()
         }
 
+        /// Returns the statement that counts its rows.
+        pub(crate) fn count_statement(&self) -> String {
+            let mut query = QueryBuilder::new("");
+            self.push_numbers(&mut query, 1);
+            query.sql().as_str().to_owned()
+        }
+
         pub(crate) fn met_statements(&self) -> Vec<String> {
             let mut statements = Vec::new();
             for segment in self.sequence.segments {
                 for after in [None, Some(Position::new(1, 1))] {
                     let mut query = QueryBuilder::new("");
-                    self.push_met(&mut query, Some(segment), after.as_ref(), 1);
+                    self.push_met(&mut query, segment, after.as_ref(), 1);
                     statements.push(query.sql().as_str().to_owned());
                 }
             }

@@ -383,7 +383,7 @@ async fn statements(
         Plan::Gather(gathering) => statements.push(gathering.statement()),
         Plan::Walk { page, count } => {
             statements.extend(page.statements());
-            statements.extend(count.statements());
+            statements.push(count.count_statement());
         }
     }
     statements

@@ -146,8 +146,9 @@ async fn most(
     code: &str,
     wanted: u32,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
-    const MOST: &str = "SELECT key_seq, requests FROM usage_days WHERE account_id = ? AND day = ? AND code = ? \
-         ORDER BY requests DESC LIMIT ?";
+    // SQLite would rather read and sort all keys of the day.
+    const MOST: &str = "SELECT key_seq, requests FROM usage_days INDEXED BY usage_days_most \
+         WHERE account_id = ? AND day = ? AND code = ? ORDER BY requests DESC LIMIT ?";
     let most = sqlx::query_as(MOST)
         .bind(query.account_id)
         .bind(day)
@@ -209,12 +210,16 @@ async fn sums(
 }
 
 /// Selects the numbers of at most `limit` keys that had such requests; only of existing keys if
-/// `must_exist`. Whole days come first: only keys of the other days are looked up by hour.
+/// `must_exist`. Whole days come first: only keys of the other days are looked up by hour. Of the
+/// whole days the newest come first: they are likely to have the most keys, so that the limit is
+/// reached early.
 fn push_used(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>, limit: i64, must_exist: bool) {
     let (days, whole) = (query.days(), whole_days(query));
     to.push("SELECT used.key_seq FROM (SELECT DISTINCT key_seq FROM (SELECT key_seq FROM (");
     push_days(to, query, &whole);
-    to.push(" LIMIT ").push_bind(MAX_ROWS).push(")");
+    to.push(" ORDER BY day DESC LIMIT ")
+        .push_bind(MAX_ROWS)
+        .push(")");
     for rest in [
         days.start..whole.start.min(days.end),
         whole.end.max(days.start)..days.end,
