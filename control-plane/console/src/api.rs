@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 use tracing::error;
 
-use super::HandOn;
+use crate::HandOn;
 
 /// The maximum size of a response to a page, in bytes.
 const MAX_ANSWER_LEN: usize = 64 << 20;

@@ -1,6 +1,6 @@
 //! ARIA attributes that describe the errors of form fields to assistive technology.
 
-use super::api::Refusal;
+use crate::api::Refusal;
 
 /// Returns `aria-invalid` for the field of that name.
 pub(super) fn invalid(refusal: Option<&Refusal>, name: &str) -> Option<&'static str> {

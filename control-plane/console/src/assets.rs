@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use super::Page;
+use crate::Page;
 
 /// Configures htmx: no styles or scripts made by htmx, which the pages' policy would refuse; no
 /// copies of pages in the browser's storage, as some show a key; and error responses are shown like

@@ -9,14 +9,14 @@ use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::Page;
-use super::api::{Refusal, with_query};
-use super::aria::{described, invalid};
-use super::failure::Failure;
-use super::form::Query;
-use super::layout;
-use super::session::Session;
-use super::widgets::{error, general_error, nothing, pages};
+use crate::Page;
+use crate::api::{Refusal, with_query};
+use crate::aria::{described, invalid};
+use crate::failure::Failure;
+use crate::form::Query;
+use crate::layout;
+use crate::session::Session;
+use crate::widgets::{error, general_error, nothing, pages};
 use entry::Entry;
 
 const PATH: &str = "/console/audit";

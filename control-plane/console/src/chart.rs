@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::widgets::{number, time};
+use crate::widgets::{number, time};
 
 const WIDTH: u32 = 720;
 const HEIGHT: u32 = 190;

@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::api::Refusal;
-use super::form::Fields;
+use crate::api::Refusal;
+use crate::form::Fields;
 
 const WAS: &str = "was";
 

@@ -11,9 +11,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::convert::Infallible;
 
-use super::Page;
-use super::partial::is_partial;
-use super::widgets::number;
+use crate::Page;
+use crate::partial::is_partial;
+use crate::widgets::number;
 
 const COOKIE: &str = "latchkey_done";
 

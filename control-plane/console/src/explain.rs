@@ -9,14 +9,14 @@ use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::Page;
-use super::api::Refusal;
-use super::aria::{described, invalid};
-use super::failure::Failure;
-use super::form::Query;
-use super::layout;
-use super::session::{Sent, Session};
-use super::widgets::{csrf, error, general_error};
+use crate::Page;
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::failure::Failure;
+use crate::form::Query;
+use crate::layout;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error};
 use answer::Told;
 use question::Question;
 

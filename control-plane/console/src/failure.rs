@@ -5,11 +5,11 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 
-use super::START;
-use super::api::Refusal;
-use super::layout;
-use super::login::{self, Why};
-use super::partial::Whole;
+use crate::START;
+use crate::api::Refusal;
+use crate::layout;
+use crate::login::{self, Why};
+use crate::partial::Whole;
 
 /// The reason for an error page.
 #[derive(Debug)]

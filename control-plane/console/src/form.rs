@@ -5,13 +5,13 @@ use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::{Form, RequestExt as _, extract};
+use latchkey_model::body::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, announces_more_than};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time;
 
-use super::Page;
-use super::failure::Failure;
-use latchkey_model::body::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, announces_more_than};
+use crate::Page;
+use crate::failure::Failure;
 
 /// The fields of a form. A missing field counts as an empty one.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -4,8 +4,8 @@ use latchkey_model::selection::Selection;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-use super::api::{Refusal, with_query};
-use super::session::Session;
+use crate::api::{Refusal, with_query};
+use crate::session::Session;
 
 /// The maximum number of subaccounts of an account.
 const ALL_SUBACCOUNTS: &str = "1000";

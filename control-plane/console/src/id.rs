@@ -3,8 +3,8 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use super::Page;
-use super::failure::Failure;
+use crate::Page;
+use crate::failure::Failure;
 
 /// The id in a page's path. Its characters cannot make it more than one segment of a path.
 pub(super) struct Id(pub(super) String);

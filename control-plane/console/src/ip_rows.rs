@@ -1,15 +1,15 @@
 //! The editor of an IP list, with a row for each entry, which is checked as it is typed.
 
 use axum::response::{Html, IntoResponse as _, Response};
+use latchkey_policy::address::parse_entry;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::api::Refusal;
-use super::failure::Failure;
-use super::form::Fields;
-use super::partial::unseen;
-use super::session::Sent;
-use latchkey_policy::address::parse_entry;
+use crate::api::Refusal;
+use crate::failure::Failure;
+use crate::form::Fields;
+use crate::partial::unseen;
+use crate::session::Sent;
 
 /// An entry of an IP list.
 #[derive(Debug, Clone, Deserialize, Serialize)]

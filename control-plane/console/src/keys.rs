@@ -17,13 +17,12 @@ pub(super) mod view;
 use axum::Router;
 use axum::routing::{get, post};
 use latchkey_model::tier::Tier;
-
+use latchkey_policy::limit::Window;
 use serde::Deserialize;
 
-use super::Page;
-use super::api::Refusal;
-use super::session::Session;
-use latchkey_policy::limit::Window;
+use crate::Page;
+use crate::api::Refusal;
+use crate::session::Session;
 
 /// The path of the section.
 pub(super) const PATH: &str = "/console/keys";

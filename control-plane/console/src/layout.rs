@@ -4,11 +4,11 @@ use axum::http::HeaderMap;
 use axum::response::{Html, Redirect};
 use maud::{DOCTYPE, Markup, html};
 
-use super::START;
-use super::assets;
-use super::me;
-use super::partial::is_partial;
-use super::session::{CSRF_FIELD, Session};
+use crate::START;
+use crate::assets;
+use crate::me;
+use crate::partial::is_partial;
+use crate::session::{CSRF_FIELD, Session};
 
 /// A section of the console, with its path and the permission to see it.
 struct Section {

@@ -9,13 +9,13 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::api::{Refusal, with_query};
-use super::failure::Failure;
-use super::form::{Fields, Query};
-use super::layout;
-use super::partial::is_partial;
-use super::session::{SESSION, Sent, cookie, no_cookie};
-use super::{Page, START};
+use crate::api::{Refusal, with_query};
+use crate::failure::Failure;
+use crate::form::{Fields, Query};
+use crate::layout;
+use crate::partial::is_partial;
+use crate::session::{SESSION, Sent, cookie, no_cookie};
+use crate::{Page, START};
 
 #[derive(Deserialize)]
 struct LoggedIn {

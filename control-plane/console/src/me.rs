@@ -7,14 +7,14 @@ use axum::routing::get;
 use maud::html;
 use serde_json::json;
 
-use super::Page;
-use super::api::Refusal;
-use super::aria::{described, invalid};
-use super::done::{self, Done};
-use super::failure::Failure;
-use super::layout;
-use super::session::{Sent, Session};
-use super::widgets::{csrf, error, general_error};
+use crate::Page;
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::done::{self, Done};
+use crate::failure::Failure;
+use crate::layout;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error};
 
 pub(super) const PATH: &str = "/console/me";
 

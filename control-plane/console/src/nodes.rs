@@ -7,20 +7,20 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use latchkey_model::clock::SKEW_WARNED;
 use latchkey_model::clock::rfc3339;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::Page;
-use super::api::with_query;
-use super::done::Done;
-use super::failure::Failure;
-use super::form::Query;
-use super::layout;
-use super::partial::is_partial;
-use super::session::Session;
-use super::widgets::{badge, cell, cell_of_number, number, time};
-use latchkey_model::clock::SKEW_WARNED;
+use crate::Page;
+use crate::api::with_query;
+use crate::done::Done;
+use crate::failure::Failure;
+use crate::form::Query;
+use crate::layout;
+use crate::partial::is_partial;
+use crate::session::Session;
+use crate::widgets::{badge, cell, cell_of_number, number, time};
 
 const PATH: &str = "/console/nodes";
 

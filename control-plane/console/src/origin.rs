@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

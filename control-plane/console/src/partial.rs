@@ -7,7 +7,7 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse as _, Response};
 use maud::html;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 const ASKS: HeaderName = HeaderName::from_static("hx-request");
 const BOOSTED: HeaderName = HeaderName::from_static("hx-boosted");

@@ -11,16 +11,16 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Page;
-use super::api::Refusal;
-use super::done::{self, Done, Enforcement};
-use super::explain::answer::Told;
-use super::explain::question::Question;
-use super::failure::Failure;
-use super::layout;
-use super::partial::is_partial;
-use super::session::{Sent, Session};
-use super::widgets::{csrf, general_error};
+use crate::Page;
+use crate::api::Refusal;
+use crate::done::{self, Done, Enforcement};
+use crate::explain::answer::Told;
+use crate::explain::question::Question;
+use crate::failure::Failure;
+use crate::layout;
+use crate::partial::is_partial;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, general_error};
 use editor::Edited;
 
 const PATH: &str = "/console/routes";

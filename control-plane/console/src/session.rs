@@ -10,10 +10,10 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::Page;
-use super::api::Api;
-use super::failure::Failure;
-use super::form::Fields;
+use crate::Page;
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::form::Fields;
 
 const COOKIE: &str = "latchkey_session";
 

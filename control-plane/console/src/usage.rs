@@ -12,15 +12,15 @@ use latchkey_model::clock::rfc3339;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::Page;
-use super::api::{Refusal, with_query};
-use super::aria::{described, invalid};
-use super::chart::{self, Usage};
-use super::failure::Failure;
-use super::form::Query;
-use super::layout;
-use super::session::Session;
-use super::widgets::{error, general_error, nothing};
+use crate::Page;
+use crate::api::{Refusal, with_query};
+use crate::aria::{described, invalid};
+use crate::chart::{self, Usage};
+use crate::failure::Failure;
+use crate::form::Query;
+use crate::layout;
+use crate::session::Session;
+use crate::widgets::{error, general_error, nothing};
 use totals::{ByCode, ByKey};
 
 const PATH: &str = "/console/usage";

@@ -11,8 +11,8 @@ mod view;
 use axum::Router;
 use axum::routing::{get, post};
 
-use super::Page;
-use super::id::Id;
+use crate::Page;
+use crate::id::Id;
 
 /// The path of the section.
 pub(super) const PATH: &str = "/console/users";

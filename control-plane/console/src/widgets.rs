@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::api::Refusal;
-use super::session::{CSRF_FIELD, Session};
+use crate::api::Refusal;
+use crate::session::{CSRF_FIELD, Session};
 
 const DAY: i64 = 86_400;
 

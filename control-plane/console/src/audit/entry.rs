@@ -4,9 +4,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::session::Session;
-use super::super::widgets::{cell, time};
 use super::changes;
+use crate::session::Session;
+use crate::widgets::{cell, time};
 
 #[derive(Deserialize)]
 pub(super) struct Entry {

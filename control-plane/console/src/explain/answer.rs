@@ -5,8 +5,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::session::Session;
-use super::super::widgets::{badge, time};
+use crate::session::Session;
+use crate::widgets::{badge, time};
 
 #[derive(Deserialize)]
 pub(crate) struct Told {

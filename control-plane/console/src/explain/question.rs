@@ -4,13 +4,13 @@ use axum::http::{Method, StatusCode};
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::failure::Failure;
-use super::super::form::Fields;
-use super::super::session::Session;
-use super::super::widgets::error;
 use super::answer::Told;
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::failure::Failure;
+use crate::form::Fields;
+use crate::session::Session;
+use crate::widgets::error;
 
 /// The fields of the API that have a field in the form, which shows their errors.
 pub(crate) const FIELDS: [&str; 6] = [

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use maud::html;
 use serde::Deserialize;
 
-use super::super::api::Refusal;
-use super::super::failure::Failure;
-use super::super::layout;
-use super::super::session::{Sent, Session};
 use super::{PATH, secret};
+use crate::api::Refusal;
+use crate::failure::Failure;
+use crate::layout;
+use crate::session::{Sent, Session};
 use draft::{Draft, Step};
 use steps::Choices;
 

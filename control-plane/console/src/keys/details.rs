@@ -8,11 +8,11 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::HashMap;
 
-use super::super::grants::{self, Grantable};
-use super::super::session::Session;
-use super::super::users;
-use super::super::widgets::{badge, ends, time, time_or};
 use super::view::Key;
+use crate::grants::{self, Grantable};
+use crate::session::Session;
+use crate::users;
+use crate::widgets::{badge, ends, time, time_or};
 
 #[derive(Deserialize)]
 struct User {

@@ -4,23 +4,23 @@ mod change;
 
 use axum::http::Method;
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use latchkey_policy::limit::{Limits, Window};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::conflict;
-use super::super::done::{self, Changed};
-use super::super::failure::Failure;
-use super::super::form::Fields;
-use super::super::layout;
-use super::super::session::{Sent, Session};
-use super::super::widgets::{csrf, error, general_error};
 use super::target::Target;
 use super::view::Key;
 use super::{PATH, expiry, limit_field, tiers};
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::conflict;
+use crate::done::{self, Changed};
+use crate::failure::Failure;
+use crate::form::Fields;
+use crate::layout;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error};
 use change::Before;
-use latchkey_policy::limit::{Limits, Window};
 
 /// The fields that show their own errors.
 const FIELDS: [&str; 6] = [

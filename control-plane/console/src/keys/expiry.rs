@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::form::Fields;
-use super::super::widgets::{error, time};
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::form::Fields;
+use crate::widgets::{error, time};
 
 /// The numbers of days that have a button.
 const SHORTCUTS: [u32; 3] = [30, 60, 90];

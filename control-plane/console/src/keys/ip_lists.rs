@@ -5,17 +5,17 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::super::api::Refusal;
-use super::super::conflict;
-use super::super::done::{self, Changed};
-use super::super::failure::Failure;
-use super::super::ip_rows::{self, IpEntry};
-use super::super::layout;
-use super::super::session::{Sent, Session};
-use super::super::widgets::{csrf, general_error};
 use super::PATH;
 use super::target::Target;
 use super::view::Key;
+use crate::api::Refusal;
+use crate::conflict;
+use crate::done::{self, Changed};
+use crate::failure::Failure;
+use crate::ip_rows::{self, IpEntry};
+use crate::layout;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, general_error};
 
 const ALLOW: &str = "allowed_ips";
 const DENY: &str = "denied_ips";

@@ -6,15 +6,15 @@ use latchkey_model::role::Role;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::super::api::with_query;
-use super::super::failure::Failure;
-use super::super::form::Query;
-use super::super::layout;
-use super::super::partial::is_partial;
-use super::super::session::Session;
-use super::super::widgets::{cell, count, counted, ends, nothing, pages, recount, time, time_or};
 use super::PATH;
 use super::view::Key;
+use crate::api::with_query;
+use crate::failure::Failure;
+use crate::form::Query;
+use crate::layout;
+use crate::partial::is_partial;
+use crate::session::Session;
+use crate::widgets::{cell, count, counted, ends, nothing, pages, recount, time, time_or};
 
 /// The number of rows on a page.
 const ROWS: &str = "25";

@@ -6,18 +6,18 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::done::Enforcement;
-use super::super::failure::Failure;
-use super::super::form::Fields;
-use super::super::layout;
-use super::super::session::{Sent, Session};
-use super::super::widgets::{csrf, error, general_error, time};
 use super::show::{self, Notes};
 use super::target::Target;
 use super::view::Key;
 use super::{PATH, expiry, secret};
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::done::Enforcement;
+use crate::failure::Failure;
+use crate::form::Fields;
+use crate::layout;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error, time};
 
 const OVERLAP: &str = "overlap_seconds";
 

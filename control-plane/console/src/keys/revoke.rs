@@ -5,15 +5,15 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::done::{self, Changed};
-use super::super::failure::Failure;
-use super::super::session::{Sent, Session};
-use super::super::widgets::{csrf, error, general_error};
 use super::show::{self, Notes};
 use super::target::Target;
 use super::view::Key;
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::done::{self, Changed};
+use crate::failure::Failure;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error};
 
 /// The field for the key's name.
 const NAME: &str = "name";

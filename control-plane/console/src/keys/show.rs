@@ -3,17 +3,17 @@
 use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
 
-use super::super::api::{Refusal, with_query};
-use super::super::audit;
-use super::super::done::Done;
-use super::super::explain;
-use super::super::failure::Failure;
-use super::super::layout;
-use super::super::session::Session;
-use super::super::widgets::{badge, general_error};
 use super::target::{Shown, Target};
 use super::view::Key;
 use super::{PATH, details, ip_lists, regenerate, revoke, used};
+use crate::api::{Refusal, with_query};
+use crate::audit;
+use crate::done::Done;
+use crate::explain;
+use crate::failure::Failure;
+use crate::layout;
+use crate::session::Session;
+use crate::widgets::{badge, general_error};
 
 const SENTENCES: [(&str, &str); 2] = [("saved", "Saved"), ("revoked", "Revoked")];
 

@@ -6,13 +6,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::super::Page;
-use super::super::api::Refusal;
-use super::super::failure::Failure;
-use super::super::id::Id;
-use super::super::session::Session;
 use super::PATH;
 use super::view::Key;
+use crate::Page;
+use crate::api::Refusal;
+use crate::failure::Failure;
+use crate::id::Id;
+use crate::session::Session;
 
 /// The key whose id is in the page's address.
 pub(super) struct Target {

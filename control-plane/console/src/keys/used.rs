@@ -1,14 +1,14 @@
 //! Shows a key's limits and usage.
 
+use latchkey_policy::limit::Window;
 use maud::{Markup, html};
 
-use super::super::api::{Refusal, with_query};
-use super::super::chart::{self, Usage};
-use super::super::failure::Failure;
-use super::super::session::Session;
-use super::super::widgets::number;
 use super::target::{Shown, Target, Used};
-use latchkey_policy::limit::Window;
+use crate::api::{Refusal, with_query};
+use crate::chart::{self, Usage};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::widgets::number;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;

@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use super::super::ip_rows::IpEntry;
-use super::super::widgets::badge;
+use crate::ip_rows::IpEntry;
+use crate::widgets::badge;
 
 /// A key.
 #[derive(Debug, Clone, Deserialize)]

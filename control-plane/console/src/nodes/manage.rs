@@ -6,11 +6,11 @@ use maud::{Markup, html};
 use serde::de::IgnoredAny;
 use serde_json::json;
 
-use super::super::done;
-use super::super::failure::Failure;
-use super::super::session::{Sent, Session};
-use super::super::widgets::csrf;
 use super::{Node, PATH};
+use crate::done;
+use crate::failure::Failure;
+use crate::session::{Sent, Session};
+use crate::widgets::csrf;
 
 const PERMISSION: &str = "gateway:nodes:update";
 

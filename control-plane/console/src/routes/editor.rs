@@ -4,13 +4,13 @@ use maud::{Markup, html};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::conflict;
-use super::super::form::Fields;
-use super::super::session::Session;
-use super::super::widgets::csrf;
 use super::PATH;
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::conflict;
+use crate::form::Fields;
+use crate::session::Session;
+use crate::widgets::csrf;
 
 const EXAMPLE: &str = r#"{ "path": { "template": "/v4/zones/{zone}" }, "methods": ["GET"], "service": "dns", "permission": "dns:read" }"#;
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::widgets::{badge, nothing};
+use crate::widgets::{badge, nothing};
 
 /// The parts of the API's document that pages show.
 #[derive(Default, Deserialize)]

@@ -5,10 +5,10 @@ use serde::Deserialize;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::super::api::{Refusal, with_query};
-use super::super::chart::{ALLOWED, Usage};
-use super::super::session::Session;
-use super::super::widgets::{badge, number};
+use crate::api::{Refusal, with_query};
+use crate::chart::{ALLOWED, Usage};
+use crate::session::Session;
+use crate::widgets::{badge, number};
 
 /// The number of keys in the table: those with the most requests.
 const ROWS: &str = "50";

@@ -4,12 +4,12 @@ use latchkey_model::selection::Selection;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::form::Fields;
-use super::super::widgets::error;
 use super::choices::Choices;
 use super::view::User;
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::form::Fields;
+use crate::widgets::error;
 
 /// The fields of the API whose errors this part shows.
 pub(super) const FIELDS: [&str; 3] = ["roles", "permissions", "subaccounts"];

@@ -2,11 +2,11 @@
 
 use latchkey_policy::permission::Pattern;
 
-use super::super::api::Refusal;
-use super::super::grants::{
+use crate::api::Refusal;
+use crate::grants::{
     Grantable, Role, Subaccount, grantable, lists_subaccounts, roles, subaccounts,
 };
-use super::super::session::Session;
+use crate::session::Session;
 
 pub(super) struct Choices {
     pub(super) roles: Vec<Role>,

@@ -5,16 +5,16 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::html;
 use serde::Deserialize;
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::done;
-use super::super::failure::Failure;
-use super::super::layout;
-use super::super::session::{Sent, Session};
-use super::super::widgets::{csrf, error, general_error};
 use super::PATH;
 use super::authority::{self, Authority};
 use super::choices::Choices;
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::done;
+use crate::failure::Failure;
+use crate::layout;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error};
 
 const FIELDS: [&str; 5] = [
     "email",

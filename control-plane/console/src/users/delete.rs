@@ -5,16 +5,16 @@ use axum::response::Response;
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::done::{self, Changed, Done};
-use super::super::failure::Failure;
-use super::super::id::Id;
-use super::super::session::{Sent, Session};
-use super::super::widgets::{csrf, error, general_error};
 use super::edit::{Refused, show};
 use super::view::User;
 use super::{PATH, call};
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::done::{self, Changed, Done};
+use crate::failure::Failure;
+use crate::id::Id;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error};
 
 pub(super) async fn delete(id: Id, Sent { session, fields }: Sent) -> Result<Response, Failure> {
     session.require("account:users:delete", "delete users")?;

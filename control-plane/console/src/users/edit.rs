@@ -5,20 +5,20 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::super::api::Refusal;
-use super::super::aria::{described, invalid};
-use super::super::audit;
-use super::super::conflict;
-use super::super::done::{self, Changed, Done, Enforcement};
-use super::super::failure::Failure;
-use super::super::id::Id;
-use super::super::layout;
-use super::super::session::{Sent, Session};
-use super::super::widgets::{csrf, error, general_error, time};
 use super::authority::{self, Authority};
 use super::choices::Choices;
 use super::view::User;
 use super::{PATH, call, delete};
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::audit;
+use crate::conflict;
+use crate::done::{self, Changed, Done, Enforcement};
+use crate::failure::Failure;
+use crate::id::Id;
+use crate::layout;
+use crate::session::{Sent, Session};
+use crate::widgets::{csrf, error, general_error, time};
 
 const SENTENCES: [(&str, &str); 4] = [
     (

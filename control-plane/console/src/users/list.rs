@@ -5,18 +5,18 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::super::api::with_query;
-use super::super::done::Done;
-use super::super::failure::Failure;
-use super::super::form::Query;
-use super::super::grants::Role;
-use super::super::layout;
-use super::super::partial::is_partial;
-use super::super::session::Session;
-use super::super::widgets::{cell, count, counted, nothing, pages, recount, time};
 use super::PATH;
 use super::choices::Choices;
 use super::view::User;
+use crate::api::with_query;
+use crate::done::Done;
+use crate::failure::Failure;
+use crate::form::Query;
+use crate::grants::Role;
+use crate::layout;
+use crate::partial::is_partial;
+use crate::session::Session;
+use crate::widgets::{cell, count, counted, nothing, pages, recount, time};
 
 /// The number of rows on a page.
 const ROWS: &str = "25";

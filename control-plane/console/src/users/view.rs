@@ -5,9 +5,9 @@ use latchkey_policy::permission::covers;
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use super::super::widgets::badge;
 use super::PATH;
 use super::choices::Choices;
+use crate::widgets::badge;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct User {

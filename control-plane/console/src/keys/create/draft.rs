@@ -1,12 +1,12 @@
 //! The fields of all steps for the new key.
 
+use latchkey_policy::limit::Window;
 use serde_json::{Map, Value, json};
 
-use super::super::super::api::Refusal;
-use super::super::super::form::Fields;
-use super::super::super::ip_rows;
-use super::super::{expiry, limit_field};
-use latchkey_policy::limit::Window;
+use crate::api::Refusal;
+use crate::form::Fields;
+use crate::ip_rows;
+use crate::keys::{expiry, limit_field};
 
 /// A step of the form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

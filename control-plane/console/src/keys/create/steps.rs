@@ -2,19 +2,19 @@
 
 use latchkey_model::selection::Selection;
 use latchkey_model::tier::Tier;
+use latchkey_policy::limit::{Limits, Window};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::super::super::api::Refusal;
-use super::super::super::aria::{described, invalid};
-use super::super::super::failure::Failure;
-use super::super::super::grants::{self, Grantable, Role, Subaccount};
-use super::super::super::ip_rows::{self, IpEntry};
-use super::super::super::session::Session;
-use super::super::super::widgets::{csrf, error, general_error};
-use super::super::{PATH, expiry, limit_field, tiers};
 use super::draft::{Draft, Step};
-use latchkey_policy::limit::{Limits, Window};
+use crate::api::Refusal;
+use crate::aria::{described, invalid};
+use crate::failure::Failure;
+use crate::grants::{self, Grantable, Role, Subaccount};
+use crate::ip_rows::{self, IpEntry};
+use crate::keys::{PATH, expiry, limit_field, tiers};
+use crate::session::Session;
+use crate::widgets::{csrf, error, general_error};
 
 /// The options of a step.
 #[derive(Default)]

@@ -4,10 +4,10 @@
 use latchkey_policy::limit::{Limits, Window};
 use serde_json::{Map, Value, json};
 
-use super::super::super::api::Refusal;
-use super::super::super::form::Fields;
-use super::super::view::Key;
-use super::super::{expiry, limit_field};
+use crate::api::Refusal;
+use crate::form::Fields;
+use crate::keys::view::Key;
+use crate::keys::{expiry, limit_field};
 
 /// The form's fields for the current key.
 pub(super) struct Before(Fields);
