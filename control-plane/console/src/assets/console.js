@@ -1,8 +1,8 @@
-// What pages cannot do without a script. Nothing here decides anything: the server does.
+// Adds what pages cannot do without a script. The server makes all decisions.
 (function () {
   "use strict";
 
-  // Times in the reader's zone; the title keeps UTC.
+  // Shows times in the reader's time zone. Their titles keep UTC.
   const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   function localize(root) {
     for (const time of root.querySelectorAll("time[datetime]:not([data-local])")) {
@@ -12,7 +12,7 @@
     }
   }
 
-  // What a button names: by data-copy the id of an element whose text is copied, or by data-copy-text the text.
+  // Copies the text of the element whose id is in the button's data-copy, or the text in data-copy-text.
   async function copy(button) {
     const element = document.getElementById(button.dataset.copy);
     try {
@@ -28,7 +28,7 @@
     }
   }
 
-  // Said on the button for a while, and to those who do not see it.
+  // Shows a text on the button for two seconds, and announces it to screen readers.
   const said = new Map();
   function say(button, text) {
     const { label = button.innerHTML, timer } = said.get(button) ?? {};
@@ -38,7 +38,7 @@
     said.set(button, { label, timer: setTimeout(() => { button.innerHTML = label; said.delete(button); }, 2000) });
   }
 
-  // A file with the text of an element, named by data-save-as.
+  // Saves the text of an element as a file. The button's data-save-as has the name of the file.
   function save(button) {
     const text = document.getElementById(button.dataset.save).textContent;
     const link = document.createElement("a");
@@ -48,7 +48,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
-  // Another row, from the template that a button names; rows are told apart by a number in the names of their fields.
+  // Adds a row from the template that the button names. A number in the names of its fields makes each row unique.
   function addRow(button) {
     const template = document.getElementById(button.dataset.add);
     const list = document.getElementById(button.dataset.to);
@@ -61,7 +61,7 @@
     row.querySelector("input").focus();
   }
 
-  // What is only to be pressed once a text was typed, or a box ticked.
+  // Enables a button only while the expected text is typed, or the box is ticked.
   function guard(field) {
     const button = document.getElementById(field.dataset.enables);
     const fits = field.type === "checkbox" ? field.checked : field.value === field.dataset.text;
@@ -87,7 +87,7 @@
       for (const box of boxes) box.checked = !all;
     }
   });
-  // Enter in a row of addresses is for another row, not for the whole form.
+  // Enter in a row of addresses adds another row. It does not send the form.
   document.addEventListener("keydown", (event) => {
     const row = event.key === "Enter" && event.target.dataset.checked !== undefined && event.target.closest(".row");
     if (!row) return;
@@ -105,13 +105,13 @@
     }
   });
 
-  // What the server found wrong with a field that is checked as it is typed is also told of the field itself.
+  // Marks a field that the server checks while the user types as invalid if the server returned an error.
   document.addEventListener("htmx:afterSwap", (event) => {
     const field = event.detail.requestConfig?.elt;
     if (field?.dataset.checked !== undefined) field.setAttribute("aria-invalid", event.detail.target.textContent !== "");
   });
 
-  // What cannot be reached is said, until it can be again.
+  // Shows a notice while the control plane cannot be reached.
   function unreachable(is) {
     const notice = document.getElementById("unreachable");
     if (notice) notice.hidden = !is;
@@ -119,14 +119,14 @@
   for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => unreachable(true));
   document.addEventListener("htmx:afterOnLoad", () => unreachable(false));
 
-  // What shows a key is not shown again by going back to it.
+  // Reloads a page that shows a key when the user goes back to it, so that the key is not shown again.
   addEventListener("pageshow", (event) => {
     if (event.persisted && document.getElementById("secret")) location.reload();
   });
 
   function prepare(root) {
     localize(root);
-    // After what else comes with new content, which may scroll.
+    // Waits until htmx has inserted and scrolled to the new content.
     const wrong = root.querySelector("[aria-invalid=true]");
     if (wrong) setTimeout(() => wrong.focus());
     for (const field of root.querySelectorAll("[data-enables]")) guard(field);
