@@ -11,24 +11,24 @@ use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 use tracing::error;
 
-use crate::HandOn;
+use crate::SelectExtensions;
 
 /// The maximum size of a response to a page, in bytes.
-const MAX_ANSWER_LEN: usize = 64 << 20;
+const MAX_RESPONSE_LEN: usize = 64 << 20;
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The API's router, which pages call.
+/// The API's router, which the pages call.
 #[derive(Clone)]
-pub(super) struct Calls {
+pub(super) struct ApiRouter {
     router: Router,
-    hand_on: HandOn,
+    select_extensions: SelectExtensions,
 }
 
 /// The API on behalf of one request of a browser.
 #[derive(Clone)]
 pub(super) struct Api {
-    calls: Calls,
+    api_router: ApiRouter,
     /// The extensions of the browser's request that are passed to the API.
     extensions: Extensions,
     forwarded_for: Vec<HeaderValue>,
@@ -50,7 +50,7 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    fn broken(reason: impl std::fmt::Display) -> Self {
+    fn internal(reason: impl std::fmt::Display) -> Self {
         error!(%reason, "the console could not call the API");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,14 +61,14 @@ impl Refusal {
     }
 
     /// Returns the `Retry-After` header, if there is one.
-    pub(super) fn wait(&self) -> Option<[(HeaderName, HeaderValue); 1]> {
+    pub(super) fn retry_after_header(&self) -> Option<[(HeaderName, HeaderValue); 1]> {
         self.retry_after
             .clone()
             .map(|seconds| [(header::RETRY_AFTER, seconds)])
     }
 
     /// Creates an error about a field that the console found before calling the API.
-    pub(super) fn of_field(field: &str, error: &str) -> Self {
+    pub(super) fn for_field(field: &str, error: &str) -> Self {
         let field = Some(field.to_owned());
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -78,13 +78,13 @@ impl Refusal {
         }
     }
 
-    /// Returns whether the error is about the form's content and is shown at the form.
-    pub(super) fn is_of_form(&self) -> bool {
+    /// Returns whether the error is shown at the form, because it is about the form's content.
+    pub(super) fn is_about_form(&self) -> bool {
         self.status.is_client_error() && self.status != StatusCode::UNAUTHORIZED
     }
 
-    /// Returns the sentence to show beside its field, without the field's name.
-    pub(super) fn beside(&self) -> String {
+    /// Returns the sentence to show beside the field, without the field's name.
+    pub(super) fn field_message(&self) -> String {
         let named = self
             .error
             .strip_prefix("Field `")
@@ -92,6 +92,7 @@ impl Refusal {
         let rest = named
             .and_then(|rest| rest.split_once("` "))
             .map_or(self.error.as_str(), |(_, rest)| rest);
+
         let mut letters = rest.chars();
         letters
             .next()
@@ -109,29 +110,33 @@ impl Refusal {
     }
 }
 
+/// A successful response of the API.
 #[derive(Deserialize)]
-struct Answer<T> {
+struct DataResponse<T> {
     data: T,
 }
 
-impl Calls {
-    pub(super) fn new(router: Router, hand_on: HandOn) -> Self {
-        Self { router, hand_on }
+impl ApiRouter {
+    pub(super) fn new(router: Router, select_extensions: SelectExtensions) -> Self {
+        Self {
+            router,
+            select_extensions,
+        }
     }
 
     /// Returns the API for a request with these headers and extensions, and with the session's
     /// token if there is one.
-    pub(super) fn of(
+    pub(super) fn for_request(
         &self,
         headers: &HeaderMap,
         extensions: &Extensions,
         token: Option<String>,
     ) -> Api {
         Api {
-            calls: self.clone(),
+            api_router: self.clone(),
             // Only some of the extensions: the calls would mistake the page's path parameters for
             // their own.
-            extensions: (self.hand_on)(extensions),
+            extensions: (self.select_extensions)(extensions),
             forwarded_for: headers.get_all(FORWARDED_FOR).iter().cloned().collect(),
             token,
         }
@@ -157,7 +162,7 @@ impl Api {
     }
 
     /// Makes a call without a body whose response has no data.
-    pub(super) async fn tell(&self, method: Method, path: &str) -> Result<(), Refusal> {
+    pub(super) async fn send_empty(&self, method: Method, path: &str) -> Result<(), Refusal> {
         self.call(method, path, Body::empty()).await.map(drop)
     }
 
@@ -166,7 +171,8 @@ impl Api {
             .method(method)
             .uri(path)
             .body(body)
-            .map_err(Refusal::broken)?;
+            .map_err(Refusal::internal)?;
+
         let headers = request.headers_mut();
         headers.insert(
             header::CONTENT_TYPE,
@@ -177,21 +183,23 @@ impl Api {
         }
         if let Some(token) = &self.token {
             let mut bearer =
-                HeaderValue::try_from(format!("Bearer {token}")).map_err(Refusal::broken)?;
+                HeaderValue::try_from(format!("Bearer {token}")).map_err(Refusal::internal)?;
             bearer.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, bearer);
         }
         request.extensions_mut().extend(self.extensions.clone());
-        let Ok(response) = self.calls.router.clone().oneshot(request).await;
+
+        let Ok(response) = self.api_router.router.clone().oneshot(request).await;
         let status = response.status();
         let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
-        let bytes = to_bytes(response.into_body(), MAX_ANSWER_LEN)
+        let bytes = to_bytes(response.into_body(), MAX_RESPONSE_LEN)
             .await
-            .map_err(Refusal::broken)?;
+            .map_err(Refusal::internal)?;
         if status.is_success() {
             return Ok(bytes.into());
         }
-        let refusal: Refusal = serde_json::from_slice(&bytes).map_err(Refusal::broken)?;
+
+        let refusal: Refusal = serde_json::from_slice(&bytes).map_err(Refusal::internal)?;
         Err(Refusal {
             status,
             retry_after,
@@ -203,13 +211,13 @@ impl Api {
 fn body(body: &impl Serialize) -> Result<Body, Refusal> {
     serde_json::to_vec(body)
         .map(Body::from)
-        .map_err(Refusal::broken)
+        .map_err(Refusal::internal)
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes)
-        .map(|Answer { data }| data)
-        .map_err(Refusal::broken)
+        .map(|DataResponse { data }| data)
+        .map_err(Refusal::internal)
 }
 
 /// Returns a path with a query of the parameters that have a value.
@@ -218,6 +226,7 @@ pub(super) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .collect();
+
     match serde_urlencoded::to_string(&given) {
         Ok(query) if !query.is_empty() => format!("{path}?{query}"),
         _ => path.to_owned(),

@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::Page;
+use crate::ConsoleState;
 
 /// Configures htmx: no styles or scripts made by htmx, which the pages' policy would refuse; no
 /// copies of pages in the browser's storage, as some show a key; and error responses are shown like
@@ -46,7 +46,7 @@ const HEADERS: [(HeaderName, HeaderValue); 2] = [
     ),
 ];
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     [HTMX, SCRIPT, STYLE, ICON]
         .into_iter()
         .fold(Router::new(), |router, asset| {

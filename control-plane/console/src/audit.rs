@@ -9,15 +9,15 @@ use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::{Refusal, with_query};
 use crate::aria::{described, invalid};
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::form::Query;
 use crate::layout;
 use crate::session::Session;
-use crate::widgets::{error, general_error, nothing, pages};
-use entry::Entry;
+use crate::widgets::{columns, empty_list, error, general_error, pager, stacked_table, wide_table};
+use entry::AuditEntry;
 
 const PATH: &str = "/console/audit";
 const PERMISSION: &str = "account:audit:read";
@@ -88,20 +88,21 @@ const ACTIONS: [(&str, &[&str]); 10] = [
     ("tiers", &["tiers.update"]),
 ];
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page))
 }
 
+/// The API's response to a search for changes.
 #[derive(Deserialize)]
-struct Audit {
-    entries: Vec<Entry>,
+struct AuditList {
+    entries: Vec<AuditEntry>,
     next_cursor: Option<String>,
 }
 
 /// The filters and the cursor, as given in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-struct Asked {
+struct AuditParams {
     since: String,
     until: String,
     actor: String,
@@ -110,7 +111,7 @@ struct Asked {
     cursor: String,
 }
 
-impl Asked {
+impl AuditParams {
     fn parameters(&self) -> [(&str, &str); 6] {
         let Self {
             since,
@@ -120,6 +121,7 @@ impl Asked {
             target,
             cursor,
         } = self;
+
         let (actor, target) = (actor.trim(), target.trim());
         [
             ("since", since),
@@ -131,22 +133,25 @@ impl Asked {
         ]
     }
 
-    fn from(&self, cursor: &str) -> String {
-        let asked = Self {
+    /// Returns the address of the page at a cursor.
+    fn address(&self, cursor: &str) -> String {
+        let params = Self {
             cursor: cursor.to_owned(),
             ..self.clone()
         };
-        with_query(PATH, &asked.parameters())
+        with_query(PATH, &params.parameters())
     }
 
-    fn question(&self) -> String {
-        let asked = Self {
+    /// Returns the path and query of the API call.
+    fn call(&self) -> String {
+        let params = Self {
             since: instant(&self.since),
             until: instant(&self.until),
             ..self.clone()
         };
+
         let mut parameters = vec![("limit", ROWS)];
-        parameters.extend(asked.parameters());
+        parameters.extend(params.parameters());
         with_query("/v1/audit", &parameters)
     }
 
@@ -166,23 +171,25 @@ fn instant(local: &str) -> String {
     }
 }
 
-async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
-    let (status, found) = match session.api.get::<Audit>(&asked.question()).await {
+async fn page(session: Session, Query(params): Query<AuditParams>) -> Result<Response, PageError> {
+    let (status, found) = match session.api.get::<AuditList>(&params.call()).await {
         Ok(found) => (None, Ok(found)),
         Err(refusal) if refusal.field.is_some() => (Some(refusal.status), Err(refusal)),
         Err(refusal) => return Err(refusal.into()),
     };
+
     let content = html! {
         h1 { "Audit" }
         p { "Every change to the account, newest first. Entries are never changed or removed." }
-        (filters(&asked, found.as_ref().err()))
-        @if let Ok(found) = &found { (list(&session, &asked, found)) }
+        (filters(&params, found.as_ref().err()))
+        @if let Ok(found) = &found { (list(&session, &params, found)) }
     };
+
     let page: Html<String> = layout::page(&session, PATH, "Audit", &content);
     Ok((status.unwrap_or_default(), page).into_response())
 }
 
-fn filters(asked: &Asked, refusal: Option<&Refusal>) -> Markup {
+fn filters(params: &AuditParams, refusal: Option<&Refusal>) -> Markup {
     let text = |name: &str, title: &str, kind: &str, value: &str, hint: &str| {
         html! {
             label { (title)
@@ -195,91 +202,75 @@ fn filters(asked: &Asked, refusal: Option<&Refusal>) -> Markup {
     html! {
         (general_error(refusal, &["since", "until", "actor", "action", "target"]))
         form .filters role="search" action=(PATH) {
-            (text("since", "Since (UTC)", "datetime-local", asked.since.trim_end_matches('Z'), ""))
-            (text("until", "Until (UTC)", "datetime-local", asked.until.trim_end_matches('Z'), ""))
-            (text("actor", "Actor", "search", &asked.actor, "Email address, name or id"))
+            (text("since", "Since (UTC)", "datetime-local", params.since.trim_end_matches('Z'), ""))
+            (text("until", "Until (UTC)", "datetime-local", params.until.trim_end_matches('Z'), ""))
+            (text("actor", "Actor", "search", &params.actor, "Email address, name or id"))
             label { "Action"
                 select name="action" {
                     option value="" { "Any" }
                     @for (kind, actions) in ACTIONS {
                         optgroup label=(kind) {
                             @if actions.len() > 1 {
-                                option value=(kind) selected[kind == asked.action] { "all of " (kind) }
+                                option value=(kind) selected[kind == params.action] { "all of " (kind) }
                             }
                             @for action in actions {
-                                option value=(action) selected[*action == asked.action] { (action) }
+                                option value=(action) selected[*action == params.action] { (action) }
                             }
                         }
                     }
                 }
             }
-            (text("target", "Target", "search", &asked.target, "Name or id"))
+            (text("target", "Target", "search", &params.target, "Name or id"))
             button type="submit" { "Filter" }
         }
     }
 }
 
-fn list(session: &Session, asked: &Asked, found: &Audit) -> Markup {
+fn list(session: &Session, params: &AuditParams, found: &AuditList) -> Markup {
     if found.entries.is_empty() {
         if let Some(cursor) = &found.next_cursor {
-            let on = html! { a .button href=(asked.from(cursor)) { "Continue searching" } };
-            return nothing(
+            let next = html! { a .button href=(params.address(cursor)) { "Continue searching" } };
+            return empty_list(
                 "No matching change found yet. Not all changes have been searched.",
-                &on,
+                &next,
             );
         }
+
         let all = html! { a href=(PATH) { "Show all changes" } };
-        return match asked.is_filtered() || !asked.cursor.is_empty() {
-            true => nothing("No changes match.", &all),
-            false => nothing("There are no changes yet.", &html! {}),
+        return match params.is_filtered() || !params.cursor.is_empty() {
+            true => empty_list("No changes match.", &all),
+            false => empty_list("There are no changes yet.", &html! {}),
         };
     }
+
+    let heads = columns(&["When", "Who", "Action", "Target", "From", "Changes"]);
+    let rows = html! { @for entry in &found.entries { (entry.row(session)) } };
+    let next = found.next_cursor.as_deref();
     html! {
-        div .wide tabindex="0" role="region" aria-label="Changes" {
-            table .stack {
-                thead { tr {
-                    th scope="col" { "When" }
-                    th scope="col" { "Who" }
-                    th scope="col" { "Action" }
-                    th scope="col" { "Target" }
-                    th scope="col" { "From" }
-                    th scope="col" { "Changes" }
-                } }
-                tbody { @for entry in &found.entries { (entry.row(session)) } }
-            }
-        }
-        (pages(
-            (!asked.cursor.is_empty()).then(|| (asked.from(""), "Newest")),
-            found.next_cursor.as_deref().map(|cursor| (asked.from(cursor), "Older")),
-        ))
+        (stacked_table("Changes", &heads, &rows))
+        (pager(&params.cursor, next, ["Newest", "Older"], |cursor| params.address(cursor)))
     }
 }
 
 /// Renders the latest changes to the resource with this id, as a part of its page. Returns nothing
 /// if the user may not read the audit.
-pub(super) async fn recent_of(session: &Session, target: &str) -> Markup {
-    if !session.me.may(PERMISSION) {
+pub(super) async fn recent_changes(session: &Session, target: &str) -> Markup {
+    if !session.user.may(PERMISSION) {
         return html! {};
     }
-    let question = with_query("/v1/audit", &[("target", target), ("limit", RECENT)]);
-    let found = session.api.get::<Audit>(&question).await;
+
+    let call = with_query("/v1/audit", &[("target", target), ("limit", RECENT)]);
+    let found = session.api.get::<AuditList>(&call).await;
+    let heads = columns(&["When", "Who", "Action", "Changes"]);
     html! {
         section .card {
             h2 { "Recent changes" }
             @match &found {
-                Ok(Audit { entries, .. }) if entries.is_empty() => { p .faint { "No changes." } },
-                Ok(Audit { entries, .. }) => {
-                    div .wide tabindex="0" role="region" aria-label="Recent changes" {
-                        table {
-                            thead { tr {
-                                th scope="col" { "When" }
-                                th scope="col" { "Who" }
-                                th scope="col" { "Action" }
-                                th scope="col" { "Changes" }
-                            } }
-                            tbody { @for entry in entries { (entry.short_row(session)) } }
-                        }
-                    }
+                Ok(AuditList { entries, .. }) if entries.is_empty() => { p .faint { "No changes." } },
+                Ok(AuditList { entries, .. }) => {
+                    (wide_table("Recent changes", &heads, &html! {
+                        @for entry in entries { (entry.short_row(session)) }
+                    }))
                     p { a href=(with_query(PATH, &[("target", target)])) { "All changes" } }
                 },
                 Err(refusal) => { p .error role="alert" { (refusal.error) } },

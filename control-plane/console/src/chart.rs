@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::widgets::{number, time};
+use crate::widgets::{number, time, wide};
 
 const WIDTH: u32 = 720;
 const HEIGHT: u32 = 190;
@@ -51,7 +51,7 @@ impl Bar {
     }
 
     /// Describes the numbers of allowed and refused requests, without codes that have none.
-    fn said(&self) -> String {
+    fn summary(&self) -> String {
         let refused = self
             .refused
             .iter()
@@ -64,7 +64,7 @@ impl Bar {
     }
 }
 
-/// The API's response about requests by time and code, asked with [`BY_TIME`]. Buckets without
+/// The API's response about requests by time and code, grouped with [`BY_TIME`]. Buckets without
 /// requests are left out.
 #[derive(Debug, Deserialize)]
 pub(super) struct Usage {
@@ -95,10 +95,12 @@ impl Usage {
             };
             *count = count.saturating_add(bucket.requests);
         }
+
         let step = if self.bucket == "day" { DAY } else { HOUR };
         let (from, to) = (seconds(&self.from), seconds(&self.to));
         let starts = (0..).map(|index: i64| from.saturating_add(index.saturating_mul(step)));
         let starts = starts.take_while(|start| *start < to).take(MAX_BARS.into());
+
         let bar = |start| {
             let start = rfc3339(start);
             let (allowed, refused) = by_start.get(start.as_str()).cloned().unwrap_or_default();
@@ -122,19 +124,20 @@ fn seconds(rfc3339: &str) -> i64 {
 /// Renders the bars, the oldest first, under a heading.
 pub(super) fn requests(title: &str, bars: &[Bar]) -> Markup {
     let sum = |count: fn(&Bar) -> u64| bars.iter().map(count).fold(0, u64::saturating_add);
-    let said = format!(
+    let summary = format!(
         "{} allowed, {} refused",
         number(sum(|bar| bar.allowed)),
         number(sum(Bar::refused))
     );
+
     html! {
         h3 { (title) }
-        p .faint { (said) }
+        p .faint { (summary) }
         @if bars.iter().any(|bar| bar.total() > 0) {
-            (drawing(&format!("{title}: {said}"), bars))
+            (drawing(&format!("{title}: {summary}"), bars))
             details {
                 summary { "As a table" }
-                div .wide tabindex="0" role="region" aria-label=(title) { (table(title, bars)) }
+                (wide(title, &table(title, bars)))
             }
         }
     }
@@ -148,6 +151,7 @@ fn drawing(label: &str, bars: &[Bar]) -> Markup {
     let height = |count: u64| f64::from(room) * count as f64 / highest as f64;
     let middle = |index: usize| f64::from(LEFT) + place * (index as f64 + 0.5);
     let days = are_days(bars);
+
     html! {
         svg .chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(label) {
             rect .allowed x=(LEFT) y="4" width="10" height="10" {}
@@ -160,7 +164,7 @@ fn drawing(label: &str, bars: &[Bar]) -> Markup {
             @for (index, bar) in bars.iter().enumerate().filter(|(_, bar)| bar.total() > 0) {
                 @let (allowed, all) = (height(bar.allowed), height(bar.total()));
                 g {
-                    title { (moment(&bar.start, days)) ": " (bar.said()) }
+                    title { (moment(&bar.start, days)) ": " (bar.summary()) }
                     (block("allowed", middle(index) - width / 2.0, f64::from(floor) - allowed, width, allowed))
                     (block("refused", middle(index) - width / 2.0, f64::from(floor) - all, width, all - allowed))
                 }
@@ -209,6 +213,7 @@ fn edge(anchor: &str, middle: f64, width: f64) -> f64 {
 fn table(title: &str, bars: &[Bar]) -> Markup {
     let days = are_days(bars);
     let codes: BTreeSet<&String> = bars.iter().flat_map(|bar| bar.refused.keys()).collect();
+
     html! {
         table {
             caption .hidden { (title) }
@@ -261,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_are_in_the_label_and_in_the_table() {
+    fn numbers_are_in_label_and_table() {
         let bars = [
             bar("2027-01-15T08:00:00Z", 3_000, &[]),
             bar(
@@ -270,6 +275,7 @@ mod tests {
                 &[("ip_denied", 499), ("rate_limited", 1)],
             ),
         ];
+
         let chart = requests("By hour", &bars).into_string();
         assert!(
             chart.contains("aria-label=\"By hour: 3,001 allowed, 500 refused\""),
@@ -293,6 +299,7 @@ mod tests {
             chart.contains("09:00 UTC: 1 allowed, 499 ip_denied, 1 rate_limited</title>"),
             "{chart}"
         );
+
         // The highest bar takes the whole height, and bars of 0 requests are not drawn.
         assert!(chart.contains("height=\"144.0\""), "{chart}");
         assert_eq!(chart.matches("<rect").count(), 2 + 3);
@@ -309,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_requests_has_no_bars() {
+    fn chart_without_requests_has_no_bars() {
         for bars in [&[][..], &[bar("2027-01-15T08:00:00Z", 0, &[])]] {
             let chart = requests("By hour", bars).into_string();
             assert!(
@@ -317,6 +324,7 @@ mod tests {
                 "{chart}"
             );
         }
+
         let most = requests(
             "By hour",
             &[bar(
@@ -330,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn times_without_requests_have_a_bar_as_well() {
+    fn hours_without_requests_have_a_bar() {
         let usage: Usage = serde_json::from_value(serde_json::json!({
             "from": "2027-01-15T08:00:00Z", "to": "2027-01-15T11:00:00Z", "bucket": "hour",
             "buckets": [
@@ -340,6 +348,7 @@ mod tests {
             ],
         }))
         .unwrap();
+
         let bars = [
             bar("2027-01-15T08:00:00Z", 0, &[]),
             bar(

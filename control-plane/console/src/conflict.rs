@@ -9,16 +9,17 @@ use sha2::{Digest as _, Sha256};
 use crate::api::Refusal;
 use crate::form::Fields;
 
-const WAS: &str = "was";
+/// The name of the field with the fingerprint.
+const FIELD: &str = "was";
 
 /// Renders the field with the fingerprint of the data that a form shows.
-pub(super) fn field(of: &impl Serialize) -> Markup {
-    html! { input type="hidden" name=(WAS) value=(fingerprint(of)); }
+pub(super) fn field(data: &impl Serialize) -> Markup {
+    html! { input type="hidden" name=(FIELD) value=(fingerprint(data)); }
 }
 
 /// Checks that the form was made of the current data, `now`.
 pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal> {
-    if fields.text(WAS) == fingerprint(now) {
+    if fields.text(FIELD) == fingerprint(now) {
         return Ok(());
     }
     Err(Refusal {
@@ -32,9 +33,9 @@ pub(super) fn check(fields: &Fields, now: &impl Serialize) -> Result<(), Refusal
     })
 }
 
-fn fingerprint(of: &impl Serialize) -> String {
+fn fingerprint(data: &impl Serialize) -> String {
     // Data that cannot be serialized has an empty fingerprint.
-    serde_json::to_vec(of)
+    serde_json::to_vec(data)
         .map(|json| hex::encode(Sha256::digest(json)))
         .unwrap_or_default()
 }
@@ -44,13 +45,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_good_for_what_it_was_made_of() {
+    fn form_of_outdated_data_is_a_conflict() {
         let fields = |was: &str| {
-            [(WAS.to_owned(), was.to_owned())]
+            [(FIELD.to_owned(), was.to_owned())]
                 .into_iter()
                 .collect::<Fields>()
         };
         assert!(check(&fields(&fingerprint(&["a"])), &["a"]).is_ok());
+
         for (was, now) in [(fingerprint(&["a"]), ["b"]), (String::new(), ["a"])] {
             assert_eq!(
                 check(&fields(&was), &now).unwrap_err().status,

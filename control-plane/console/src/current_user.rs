@@ -7,16 +7,14 @@ use axum::routing::get;
 use maud::html;
 use serde_json::json;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::Refusal;
 use crate::aria::{described, invalid};
-use crate::done::{self, Done};
-use crate::failure::Failure;
-use crate::layout;
-use crate::session::{Sent, Session};
+use crate::error::PageError;
+use crate::flash::{self, Flash};
+use crate::layout::{self, CURRENT_USER_PATH as PATH};
+use crate::session::{Session, VerifiedForm};
 use crate::widgets::{csrf, error, general_error};
-
-pub(super) const PATH: &str = "/console/me";
 
 const SENTENCES: [(&str, &str); 1] = [(
     "changed",
@@ -25,16 +23,17 @@ const SENTENCES: [(&str, &str); 1] = [(
 
 const FIELDS: [&str; 3] = ["current_password", "new_password", "again"];
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page).post(change))
 }
 
-async fn page(session: Session, done: Done) -> Html<String> {
-    show(&session, &done, None)
+async fn page(session: Session, flash: Flash) -> Html<String> {
+    show(&session, &flash, None)
 }
 
-async fn change(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+async fn change(VerifiedForm { session, fields }: VerifiedForm) -> Result<Response, PageError> {
     let (current, new) = (fields.raw("current_password"), fields.raw("new_password"));
+
     let changed = if new == fields.raw("again") {
         let body = json!({ "current_password": current, "new_password": new });
         session
@@ -42,16 +41,17 @@ async fn change(Sent { session, fields }: Sent) -> Result<Response, Failure> {
             .send::<Option<()>>(Method::PUT, "/v1/users/me/password", &body)
             .await
     } else {
-        Err(Refusal::of_field(
+        Err(Refusal::for_field(
             "again",
             "The two passwords do not match.",
         ))
     };
+
     match changed {
-        Ok(_) => Ok(done::redirect(PATH, "changed", None)),
-        Err(refusal) if refusal.is_of_form() => Ok((
+        Ok(_) => Ok(flash::redirect(PATH, "changed", None)),
+        Err(refusal) if refusal.is_about_form() => Ok((
             refusal.status,
-            show(&session, &Done::default(), Some(&refusal)),
+            show(&session, &Flash::default(), Some(&refusal)),
         )
             .into_response()),
         Err(refusal) => Err(refusal.into()),
@@ -59,7 +59,7 @@ async fn change(Sent { session, fields }: Sent) -> Result<Response, Failure> {
 }
 
 /// Renders the page. Typed passwords are not sent back.
-fn show(session: &Session, done: &Done, refusal: Option<&Refusal>) -> Html<String> {
+fn show(session: &Session, flash: &Flash, refusal: Option<&Refusal>) -> Html<String> {
     let password = |name: &str, title: &str, kind: &str, help: Option<&str>| {
         let help_id = help.map(|_| format!("{name}-help"));
         html! {
@@ -72,13 +72,14 @@ fn show(session: &Session, done: &Done, refusal: Option<&Refusal>) -> Html<Strin
             }
         }
     };
+
     let content = html! {
         h1 { "My password" }
-        (done.notice(&SENTENCES))
+        (flash.notice(&SENTENCES))
         (general_error(refusal, &FIELDS))
         form .card .narrow method="post" action=(PATH) {
             (csrf(session))
-            input type="hidden" name="username" value=(session.me.email) autocomplete="username";
+            input type="hidden" name="username" value=(session.user.email) autocomplete="username";
             (password("current_password", "Current password", "current-password", None))
             (password("new_password", "New password", "new-password", Some("At least 12 characters.")))
             (password("again", "New password again", "new-password", None))

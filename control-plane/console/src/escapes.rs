@@ -20,11 +20,13 @@ pub(super) async fn escape(response: Response) -> Response {
     if !is_html(response.headers()) {
         return response;
     }
+
     let (mut parts, body) = response.into_parts();
     // The whole page is in memory already.
     let Ok(bytes) = to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
+
     let body = match str::from_utf8(&bytes).map(page) {
         Ok(Cow::Owned(page)) => {
             parts.headers.remove(header::CONTENT_LENGTH);
@@ -51,19 +53,21 @@ fn page(html: &str) -> Cow<'_, str> {
     {
         return Cow::Borrowed(html);
     }
+
     let mut out = String::with_capacity(html.len());
     let mut rest = html;
     let mut edited = false;
-    while let Some((text, behind)) = rest.split_once('<') {
+    while let Some((text, after)) = rest.split_once('<') {
         push(&mut out, text, edited);
-        let (tag, behind) = behind.split_once('>').unwrap_or((behind, ""));
+        let (tag, after) = after.split_once('>').unwrap_or((after, ""));
         out.push('<');
         push_tag(&mut out, tag);
         out.push('>');
         edited = tag.starts_with(TEXT_AREA);
-        rest = behind;
+        rest = after;
     }
     push(&mut out, rest, edited);
+
     Cow::Owned(out)
 }
 
@@ -93,7 +97,7 @@ mod tests {
     use maud::html;
 
     #[test]
-    fn names_are_escaped_wherever_a_page_shows_them() {
+    fn names_are_escaped_outside_of_edited_fields() {
         let name = "\u{202e}a>\"<\u{1b}\u{200b}é";
         let shown = html! {
             h1 title=(name) { (name) br; "x" }
@@ -102,6 +106,7 @@ mod tests {
             textarea name="description" { (name) }
             p { (name) }
         };
+
         let shown = page(&shown.0).into_owned();
         let escaped = "\\u{202e}a&gt;&quot;&lt;\\u{1b}\\u{200b}é";
         let raw = "\u{202e}a&gt;&quot;&lt;\u{1b}\u{200b}é";

@@ -1,7 +1,7 @@
 //! The explain page: the verdict on a request, check by check.
 
-pub(super) mod answer;
-pub(super) mod question;
+pub(super) mod form;
+pub(super) mod verdict;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -9,75 +9,82 @@ use axum::routing::get;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::Refusal;
 use crate::aria::{described, invalid};
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::form::Query;
 use crate::layout;
-use crate::session::{Sent, Session};
+use crate::session::{Session, VerifiedForm};
 use crate::widgets::{csrf, error, general_error};
-use answer::Told;
-use question::Question;
+use form::ExplainForm;
+use verdict::ExplainView;
 
 pub(super) const PATH: &str = "/console/explain";
 const PERMISSION: &str = "account:apikeys:read";
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page).post(explain))
 }
 
+/// The key whose requests are explained, as given in the address.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Asked {
+struct ExplainParams {
     key_id: String,
 }
 
-async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+async fn page(
+    session: Session,
+    Query(params): Query<ExplainParams>,
+) -> Result<Response, PageError> {
     session.require(PERMISSION, "explain requests")?;
-    let question = Question {
-        key_id: asked.key_id,
-        ..Question::default()
+    let form = ExplainForm {
+        key_id: params.key_id,
+        ..ExplainForm::default()
     };
-    Ok(show(&session, &question, None).into_response())
+    Ok(show(&session, &form, None).into_response())
 }
 
-async fn explain(Sent { session, fields }: Sent) -> Result<Response, Failure> {
-    let question = Question::of(&fields);
-    let answer = question.ask(&session).await?;
-    let status = answer
+async fn explain(VerifiedForm { session, fields }: VerifiedForm) -> Result<Response, PageError> {
+    let form = ExplainForm::from_fields(&fields);
+    let result = form.explain(&session).await?;
+    let status = result
         .as_ref()
         .err()
         .map(|refusal| refusal.status)
         .unwrap_or_default();
-    Ok((status, show(&session, &question, Some(&answer))).into_response())
+
+    Ok((status, show(&session, &form, Some(&result))).into_response())
 }
 
 fn show(
     session: &Session,
-    question: &Question,
-    answer: Option<&Result<Told, Refusal>>,
+    form: &ExplainForm,
+    result: Option<&Result<ExplainView, Refusal>>,
 ) -> impl IntoResponse + use<> {
-    let refusal = answer.and_then(|answer| answer.as_ref().err());
+    let refusal = result.and_then(|result| result.as_ref().err());
+
     let content = html! {
         h1 { "Explain" }
         p { "Describe a request to see whether Envoy would let it pass, and why. Nothing is sent \
         or counted." }
-        (form(session, question, refusal))
-        @if let Some(Ok(told)) = answer { (told.shown(session)) }
+        (render_form(session, form, refusal))
+        @if let Some(Ok(view)) = result { (view.section(session)) }
     };
     layout::page(session, PATH, "Explain", &content)
 }
 
-fn form(session: &Session, question: &Question, refusal: Option<&Refusal>) -> Markup {
-    let Question {
+fn render_form(session: &Session, form: &ExplainForm, refusal: Option<&Refusal>) -> Markup {
+    let ExplainForm {
         key_id,
         headers,
         source_address,
         ..
-    } = question;
+    } = form;
+
     html! {
-        (general_error(refusal, &question::FIELDS))
+        (general_error(refusal, &form::FIELDS))
         form .card method="post" action={ (PATH) "#verdict" } {
             (csrf(session))
             label { "Key id " span .faint { "(optional)" }
@@ -88,7 +95,7 @@ fn form(session: &Session, question: &Question, refusal: Option<&Refusal>) -> Ma
                 taken from the headers." }
                 (error(refusal, "key_id"))
             }
-            (question.line(refusal))
+            (form.request_line(refusal))
             label { "Headers " span .faint { "(optional)" }
                 textarea .code .short name="headers" rows="4" spellcheck="false" placeholder="x-api-key: lk_live_…"
                     aria-invalid=[invalid(refusal, "request.headers")]

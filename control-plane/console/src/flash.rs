@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::convert::Infallible;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::partial::is_partial;
 use crate::widgets::number;
 
@@ -27,30 +27,30 @@ pub(super) struct Enforcement {
     elapsed_ms: u64,
 }
 
-/// The response to a change that nodes enforce.
+/// The API's response to a change that nodes enforce.
 #[derive(Debug, Deserialize)]
-pub(super) struct Changed {
+pub(super) struct ChangeResponse {
     pub(super) enforcement: Enforcement,
 }
 
 /// The change that was just made; empty for most pages.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Done {
+pub(super) struct Flash {
     word: String,
     enforcement: Option<Enforcement>,
 }
 
-impl FromRequestParts<Page> for Done {
+impl FromRequestParts<ConsoleState> for Flash {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Page) -> Result<Self, Infallible> {
-        Ok(told(&parts.headers)
+    async fn from_request_parts(parts: &mut Parts, _: &ConsoleState) -> Result<Self, Infallible> {
+        Ok(cookie_value(&parts.headers)
             .and_then(|value| Self::parse(&value))
             .unwrap_or_default())
     }
 }
 
-fn told(headers: &HeaderMap) -> Option<String> {
+fn cookie_value(headers: &HeaderMap) -> Option<String> {
     CookieJar::from_headers(headers)
         .get(COOKIE)
         .map(|cookie| cookie.value().to_owned())
@@ -58,30 +58,33 @@ fn told(headers: &HeaderMap) -> Option<String> {
 
 /// Redirects to the page that shows the notice. `word` is one of the page's notices.
 pub(super) fn redirect(page: &str, word: &str, enforcement: Option<Enforcement>) -> Response {
-    let done = Done {
+    let flash = Flash {
         word: word.to_owned(),
         enforcement,
     };
-    let jar = CookieJar::new().add(of_page(page, done.to_string()));
+    let jar = CookieJar::new().add(page_cookie(page, flash.to_string()));
     (jar, Redirect::to(page)).into_response()
 }
 
 /// Removes the notice's cookie once the page has shown it.
-pub(super) async fn once(request: Request, next: Next) -> Response {
+pub(super) async fn show_once(request: Request, next: Next) -> Response {
     let page = request.uri().path().to_owned();
     let headers = request.headers();
-    let is_said =
-        request.method() == Method::GET && !is_partial(headers) && told(headers).is_some();
+    let is_shown =
+        request.method() == Method::GET && !is_partial(headers) && cookie_value(headers).is_some();
+
     let mut response = next.run(request).await;
-    let mut gone = of_page(&page, String::new());
-    gone.make_removal();
-    if let (true, Ok(gone)) = (is_said, HeaderValue::try_from(gone.to_string())) {
-        response.headers_mut().append(header::SET_COOKIE, gone);
+
+    let mut removal = page_cookie(&page, String::new());
+    removal.make_removal();
+    if let (true, Ok(removal)) = (is_shown, HeaderValue::try_from(removal.to_string())) {
+        response.headers_mut().append(header::SET_COOKIE, removal);
     }
     response
 }
 
-fn of_page(page: &str, value: String) -> Cookie<'static> {
+/// Returns the cookie of a page.
+fn page_cookie(page: &str, value: String) -> Cookie<'static> {
     Cookie::build((COOKIE, value))
         .path(page.to_owned())
         .http_only(true)
@@ -89,7 +92,7 @@ fn of_page(page: &str, value: String) -> Cookie<'static> {
         .build()
 }
 
-impl std::fmt::Display for Done {
+impl std::fmt::Display for Flash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.word)?;
         match self.enforcement {
@@ -106,7 +109,7 @@ impl std::fmt::Display for Done {
     }
 }
 
-impl Done {
+impl Flash {
     fn parse(text: &str) -> Option<Self> {
         let (word, enforcement) = match text.split('.').collect::<Vec<_>>()[..] {
             [word] => (word, None),
@@ -125,14 +128,15 @@ impl Done {
             }
             _ => return None,
         };
+
         Some(Self {
             word: word.to_owned(),
             enforcement,
         })
     }
 
-    /// Renders the sentence for this notice, without its full stop in `sentences`. Unknown words
-    /// render nothing.
+    /// Renders the sentence for this notice. The texts in `sentences` have no full stop. Unknown
+    /// words render nothing.
     pub(super) fn notice(&self, sentences: &[(&str, &str)]) -> Markup {
         let Some((_, sentence)) = sentences.iter().find(|(word, _)| *word == self.word) else {
             return html! {};
@@ -145,18 +149,19 @@ impl Done {
 }
 
 impl Enforcement {
-    /// Renders what was done, a sentence without its full stop, and the enforcement progress.
-    pub(super) fn notice(&self, done: &str) -> Markup {
+    /// Renders a sentence, which is given without its full stop, and the enforcement progress.
+    pub(super) fn notice(&self, sentence: &str) -> Markup {
         let Self {
             nodes,
             acknowledged,
             lost,
             elapsed_ms,
         } = *self;
+
         let complete = acknowledged >= nodes;
         html! {
             p .notice .warn[!complete] role="status" {
-                (done) ". "
+                (sentence) ". "
                 @if nodes == 0 {
                     "No node is connected, so no node had to acknowledge it."
                 } @else {
@@ -178,7 +183,7 @@ impl Enforcement {
 mod tests {
     use super::*;
 
-    fn said(nodes: u64, acknowledged: u64) -> String {
+    fn notice(nodes: u64, acknowledged: u64) -> String {
         Enforcement {
             nodes,
             acknowledged,
@@ -190,19 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn it_is_said_how_far_a_change_has_come() {
-        assert!(said(3, 3).contains("\"notice\""));
+    fn notice_shows_the_enforcement_progress() {
+        assert!(notice(3, 3).contains("\"notice\""));
         assert!(
-            said(3, 3).contains("Revoked. In force on 3 of 3 nodes, 4 ms.<"),
+            notice(3, 3).contains("Revoked. In force on 3 of 3 nodes, 4 ms.<"),
             "{}",
-            said(3, 3)
+            notice(3, 3)
         );
-        assert!(said(1, 1).contains("1 of 1 node, 4 ms."));
+        assert!(notice(1, 1).contains("1 of 1 node, 4 ms."));
         assert!(
-            said(3, 2).contains("notice warn")
-                && said(3, 2).contains("2 of 3 nodes, 4 ms. The others follow")
+            notice(3, 2).contains("notice warn")
+                && notice(3, 2).contains("2 of 3 nodes, 4 ms. The others follow")
         );
-        assert!(said(0, 0).contains("No node is connected"));
+        assert!(notice(0, 0).contains("No node is connected"));
+
         let lost = Enforcement {
             nodes: 3,
             acknowledged: 2,
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_by_a_cookie() {
+    fn flash_survives_its_cookie() {
         for enforcement in [
             None,
             Some(Enforcement {
@@ -229,22 +235,23 @@ mod tests {
                 elapsed_ms: 1_000,
             }),
         ] {
-            let done = Done {
+            let flash = Flash {
                 word: "saved".to_owned(),
                 enforcement,
             };
-            assert_eq!(Done::parse(&done.to_string()), Some(done));
+            assert_eq!(Flash::parse(&flash.to_string()), Some(flash));
         }
+
         for wrong in [
             "saved.1",
             "saved.1.2.3.4.5",
             "saved.1.2.0.many",
             "saved.-1.2.0.3",
         ] {
-            assert_eq!(Done::parse(wrong), None, "{wrong}");
+            assert_eq!(Flash::parse(wrong), None, "{wrong}");
         }
         assert!(
-            Done::parse("<b>")
+            Flash::parse("<b>")
                 .unwrap_or_default()
                 .notice(&[("saved", "Saved")])
                 .into_string()

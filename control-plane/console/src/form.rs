@@ -10,18 +10,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time;
 
-use crate::Page;
-use crate::failure::Failure;
+use crate::ConsoleState;
+use crate::error::PageError;
 
 /// The fields of a form. A missing field counts as an empty one.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Fields(Vec<(String, String)>);
 
-impl FromRequest<Page> for Fields {
-    type Rejection = Failure;
+impl FromRequest<ConsoleState> for Fields {
+    type Rejection = PageError;
 
-    async fn from_request(request: Request, _: &Page) -> Result<Self, Failure> {
-        let Form(fields) = request.extract().await.map_err(|_| Failure::Unreadable)?;
+    async fn from_request(request: Request, _: &ConsoleState) -> Result<Self, PageError> {
+        let Form(fields) = request.extract().await.map_err(|_| PageError::Unreadable)?;
         Ok(Self(fields))
     }
 }
@@ -29,31 +29,32 @@ impl FromRequest<Page> for Fields {
 /// The query of an address.
 pub(super) struct Query<T>(pub(super) T);
 
-impl<T: DeserializeOwned> FromRequestParts<Page> for Query<T> {
-    type Rejection = Failure;
+impl<T: DeserializeOwned> FromRequestParts<ConsoleState> for Query<T> {
+    type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Page) -> Result<Self, Failure> {
-        let extract::Query(asked) =
-            extract::Query::try_from_uri(&parts.uri).map_err(|_| Failure::Unreadable)?;
-        Ok(Self(asked))
+    async fn from_request_parts(parts: &mut Parts, _: &ConsoleState) -> Result<Self, PageError> {
+        let extract::Query(query) =
+            extract::Query::try_from_uri(&parts.uri).map_err(|_| PageError::Unreadable)?;
+        Ok(Self(query))
     }
 }
 
 impl Fields {
-    /// Reads a form from somebody without a session. Its size and the time to receive it are
+    /// Reads a form from a sender without a session. Its size and the time to receive it are
     /// limited.
     pub(super) async fn from_stranger(
         mut request: Request,
-        console: &Page,
-    ) -> Result<Self, Failure> {
+        console: &ConsoleState,
+    ) -> Result<Self, PageError> {
         let content_length = request.headers().get(header::CONTENT_LENGTH);
         let content_length = content_length.map(HeaderValue::as_bytes);
         if announces_more_than(content_length, STRANGERS_MAX_LEN) {
-            return Err(Failure::Unreadable);
+            return Err(PageError::Unreadable);
         }
+
         DefaultBodyLimit::max(STRANGERS_MAX_LEN).apply(&mut request);
         let fields = time::timeout(STRANGERS_PATIENCE, Self::from_request(request, console)).await;
-        fields.unwrap_or(Err(Failure::Unreadable))
+        fields.unwrap_or(Err(PageError::Unreadable))
     }
 
     /// Returns the first field of this name, without blanks around it.
@@ -90,7 +91,7 @@ impl Fields {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Returns whether a box of this name is ticked.
+    /// Returns whether the field of this name is not empty, such as that of a ticked box.
     pub(super) fn is_set(&self, name: &str) -> bool {
         !self.text(name).is_empty()
     }

@@ -1,4 +1,4 @@
-//! Roles, permissions and subaccounts that the logged-in user can give to users and keys.
+//! Roles, permissions and subaccounts that the logged-in user can grant to users and keys.
 
 use latchkey_model::selection::Selection;
 use serde::Deserialize;
@@ -17,7 +17,7 @@ pub(super) struct Role {
     pub(super) permissions: Vec<String>,
 }
 
-/// The permissions, roles and subaccounts that the logged-in user may give.
+/// The permissions, roles and subaccounts that the logged-in user may grant.
 #[derive(Default, Deserialize)]
 pub(super) struct Grantable {
     pub(super) permissions: BTreeSet<String>,
@@ -34,29 +34,29 @@ pub(super) struct Subaccount {
 }
 
 #[derive(Deserialize)]
-struct Roles {
+struct RoleList {
     roles: Vec<Role>,
 }
 
 #[derive(Deserialize)]
-struct Subaccounts {
+struct SubaccountList {
     subaccounts: Vec<Subaccount>,
 }
 
 /// Returns all predefined roles.
 pub(super) async fn roles(session: &Session) -> Result<Vec<Role>, Refusal> {
-    let Roles { roles } = session.api.get("/v1/roles").await?;
+    let RoleList { roles } = session.api.get("/v1/roles").await?;
     Ok(roles)
 }
 
-/// Returns the permissions, roles and subaccounts that the logged-in user may give.
+/// Returns the permissions, roles and subaccounts that the logged-in user may grant.
 pub(super) async fn grantable(session: &Session) -> Result<Grantable, Refusal> {
     session.api.get("/v1/keys/allowed-permissions").await
 }
 
 /// Returns whether the user may list the subaccounts.
 pub(super) fn lists_subaccounts(session: &Session) -> bool {
-    session.me.may("account:subaccounts:read")
+    session.user.may("account:subaccounts:read")
 }
 
 /// Returns all subaccounts, or those that the user may act on if they may not list them.
@@ -66,9 +66,10 @@ pub(super) async fn subaccounts(
 ) -> Result<Vec<Subaccount>, Refusal> {
     if lists_subaccounts(session) {
         let call = with_query("/v1/subaccounts", &[("limit", ALL_SUBACCOUNTS)]);
-        let Subaccounts { subaccounts } = session.api.get(&call).await?;
+        let SubaccountList { subaccounts } = session.api.get(&call).await?;
         return Ok(subaccounts);
     }
+
     let own = grantable.subaccounts.listed().unwrap_or_default().iter();
     Ok(own
         .map(|id| Subaccount {

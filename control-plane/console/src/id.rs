@@ -3,23 +3,27 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
-use crate::Page;
-use crate::failure::Failure;
+use crate::ConsoleState;
+use crate::error::PageError;
 
 /// The id in a page's path. Its characters cannot make it more than one segment of a path.
 pub(super) struct Id(pub(super) String);
 
-impl FromRequestParts<Page> for Id {
-    type Rejection = Failure;
+impl FromRequestParts<ConsoleState> for Id {
+    type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, console: &Page) -> Result<Self, Failure> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        console: &ConsoleState,
+    ) -> Result<Self, PageError> {
         let Path(id) = Path::<String>::from_request_parts(parts, console)
             .await
-            .map_err(|_| Failure::NotFound)?;
+            .map_err(|_| PageError::NotFound)?;
+
         if is_plain(&id) {
             Ok(Self(id))
         } else {
-            Err(Failure::NotFound)
+            Err(PageError::NotFound)
         }
     }
 }
@@ -36,7 +40,7 @@ mod tests {
     use super::is_plain;
 
     #[test]
-    fn what_is_no_id_is_no_part_of_a_call() {
+    fn only_plain_ids_are_accepted() {
         assert!(is_plain("key_4rHcXkT1bGz0"));
         for id in ["", "..", "a/b", "a?b", "a#b", "a%2Fb", "ä", "a b"] {
             assert!(!is_plain(id), "{id}");

@@ -6,10 +6,10 @@ use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Refusal;
-use crate::failure::Failure;
+use crate::error::PageError;
+use crate::error_page;
 use crate::form::Fields;
-use crate::partial::unseen;
-use crate::session::Sent;
+use crate::session::VerifiedForm;
 
 /// An entry of an IP list.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -33,16 +33,17 @@ const SPARE: usize = 2;
 /// Renders the rows of `list`, which is `allowed_ips` or `denied_ips`. An error about an entry is
 /// shown at its row, by its index in `entries`.
 pub(super) fn editor(list: &str, entries: &[IpEntry], refusal: Option<&Refusal>) -> Markup {
-    let of_list = refusal.filter(|refusal| refusal.field.as_deref() == Some(list));
+    let list_refusal = refusal.filter(|refusal| refusal.field.as_deref() == Some(list));
     let empty = IpEntry {
         cidr: String::new(),
         enabled: true,
     };
+
     html! {
-        @if let Some(refusal) = of_list { p .error role="alert" { (refusal.error) } }
+        @if let Some(refusal) = list_refusal { p .error role="alert" { (refusal.error) } }
         div id={ (list) "-rows" } {
             @for (index, entry) in entries.iter().enumerate() {
-                (row(list, &index.to_string(), entry, wrong(list, index, entry, refusal).as_deref()))
+                (row(list, &index.to_string(), entry, row_error(list, index, entry, refusal).as_deref()))
             }
             noscript {
                 @for index in entries.len()..entries.len().saturating_add(SPARE) {
@@ -64,6 +65,7 @@ pub(super) fn read(list: &str, fields: &Fields) -> Vec<IpEntry> {
             .strip_suffix(CIDR)?;
         Some((number, cidr.trim())).filter(|(_, cidr)| !cidr.is_empty())
     });
+
     let entry = |(number, cidr): (&str, &str)| IpEntry {
         cidr: cidr.to_owned(),
         enabled: fields.is_set(&format!("{list}.{number}.enabled")),
@@ -71,26 +73,28 @@ pub(super) fn read(list: &str, fields: &Fields) -> Vec<IpEntry> {
     rows.map(entry).collect()
 }
 
-/// Responds with the error of one row, or nothing. A request that is refused changes nothing on the
-/// page; its row is checked when the form is sent.
-pub(super) async fn check(sent: Result<Sent, Failure>) -> Response {
-    let fields = match sent {
-        Ok(Sent { fields, .. }) => fields,
-        Err(failure) => return unseen(failure),
+/// Responds with the error of one row, or an empty text. A request that is refused changes nothing
+/// on the page; its row is checked when the form is sent.
+pub(super) async fn check(form: Result<VerifiedForm, PageError>) -> Response {
+    let fields = match form {
+        Ok(VerifiedForm { fields, .. }) => fields,
+        Err(error) => return error_page::in_background(error),
     };
+
     let row = fields.iter().find(|(name, _)| name.ends_with(CIDR));
     let problem = row.and_then(|(_, cidr)| problem(cidr)).unwrap_or_default();
     Html(html! { (problem) }.into_string()).into_response()
 }
 
-fn row(list: &str, number: &str, entry: &IpEntry, wrong: Option<&str>) -> Markup {
+fn row(list: &str, number: &str, entry: &IpEntry, problem: Option<&str>) -> Markup {
     let name = format!("{list}.{number}{CIDR}");
     let error = format!("{list}-{number}-error");
+
     html! {
         div .row {
             input type="text" name=(name) value=(entry.cidr) aria-label="Address or range" placeholder="192.0.2.0/24"
                 autocomplete="off" autocapitalize="none" spellcheck="false"
-                aria-describedby=(error) aria-invalid=[wrong.map(|_| "true")]
+                aria-describedby=(error) aria-invalid=[problem.map(|_| "true")]
                 hx-post=(CHECK) hx-params=(name) hx-trigger="input changed delay:400ms, change" hx-sync="this:replace"
                 hx-target={ "#" (error) } hx-swap="innerHTML" hx-push-url="false" data-checked;
             label .box {
@@ -98,12 +102,18 @@ fn row(list: &str, number: &str, entry: &IpEntry, wrong: Option<&str>) -> Markup
                 "Enabled"
             }
             button .quiet .scripted type="button" data-remove { "Remove" span .hidden { " this address" } }
-            span .error id=(error) role="alert" { @if let Some(wrong) = wrong { (wrong) } }
+            span .error id=(error) role="alert" { @if let Some(problem) = problem { (problem) } }
         }
     }
 }
 
-fn wrong(list: &str, index: usize, entry: &IpEntry, refusal: Option<&Refusal>) -> Option<String> {
+/// Returns the error of a row: one that the parser finds, or that of the API.
+fn row_error(
+    list: &str,
+    index: usize,
+    entry: &IpEntry,
+    refusal: Option<&Refusal>,
+) -> Option<String> {
     let name = format!("{list}[{index}]");
     let refused = || {
         refusal
@@ -139,13 +149,13 @@ mod tests {
             cidr: (*cidr).to_owned(),
             enabled: *enabled,
         };
-        let refusal = refusal.map(|(field, error)| Refusal::of_field(field, error));
+        let refusal = refusal.map(|(field, error)| Refusal::for_field(field, error));
         let entries: Vec<_> = entries.iter().map(entry).collect();
         editor("allowed_ips", &entries, refusal.as_ref()).into_string()
     }
 
     #[test]
-    fn rows_are_read_in_their_order_without_those_that_are_empty() {
+    fn rows_keep_their_order_without_empty_ones() {
         let sent = fields(&[
             ("allowed_ips.1.cidr", " 10.0.0.0/8 "),
             ("allowed_ips.1.enabled", "true"),
@@ -160,6 +170,7 @@ mod tests {
                 .map(|entry| (entry.cidr, entry.enabled))
                 .collect::<Vec<_>>()
         };
+
         assert_eq!(
             rows("allowed_ips"),
             [
@@ -171,24 +182,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_stands_in_its_row() {
+    fn error_is_shown_in_its_row() {
         let page = shown(&[("10.0.0.1/8", true), ("192.0.2.1", true)], None);
         assert!(page.contains("its range is 10.0.0.0/8."), "{page}");
         assert_eq!(page.matches("aria-invalid").count(), 1);
+
         let page = shown(
             &[("192.0.2.1", true), ("192.0.2.2", true)],
             Some(("allowed_ips[1].cidr", "Is not right.")),
         );
-        let (before, behind) = page.split_once("Is not right.").unwrap();
+        let (before, after) = page.split_once("Is not right.").unwrap();
         assert!(
-            before.contains("192.0.2.2") && !behind.contains("aria-invalid=\"true\""),
+            before.contains("192.0.2.2") && !after.contains("aria-invalid=\"true\""),
             "{page}"
         );
         assert!(shown(&[], Some(("allowed_ips", "Too many."))).starts_with("<p class=\"error\""));
     }
 
     #[test]
-    fn what_was_typed_is_shown_as_text() {
+    fn typed_html_is_shown_as_text() {
         let page = shown(&[("<script>", true)], None);
         assert!(
             !page.contains("<script>") && page.contains("&lt;script&gt;"),

@@ -1,18 +1,17 @@
 //! API keys: the list, and the pages of each key.
 
+mod cards;
 mod create;
-mod details;
 mod edit;
 mod expiry;
 mod ip_lists;
 mod list;
+mod read;
 mod regenerate;
 mod revoke;
-pub(super) mod secret;
-mod show;
-mod target;
-mod used;
-pub(super) mod view;
+mod secret;
+mod target_key;
+mod view;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -20,7 +19,7 @@ use latchkey_model::tier::Tier;
 use latchkey_policy::limit::Window;
 use serde::Deserialize;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::Refusal;
 use crate::session::Session;
 
@@ -28,13 +27,13 @@ use crate::session::Session;
 pub(super) const PATH: &str = "/console/keys";
 
 #[derive(Deserialize)]
-struct Tiers {
+struct TierList {
     tiers: Vec<Tier>,
 }
 
 /// Returns all tiers.
 async fn tiers(session: &Session) -> Result<Vec<Tier>, Refusal> {
-    let Tiers { tiers } = session.api.get("/v1/tiers").await?;
+    let TierList { tiers } = session.api.get("/v1/tiers").await?;
     Ok(tiers)
 }
 
@@ -43,11 +42,11 @@ fn limit_field(window: Window) -> String {
     format!("limits.{}", window.as_str())
 }
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     Router::new()
         .route(PATH, get(list::page))
-        .route("/console/keys/new", get(create::begin).post(create::go_on))
-        .route("/console/keys/{id}", get(show::page))
+        .route("/console/keys/new", get(create::page).post(create::submit))
+        .route("/console/keys/{id}", get(read::page))
         .route("/console/keys/{id}/edit", get(edit::page).post(edit::save))
         .route(
             "/console/keys/{id}/ip-lists",

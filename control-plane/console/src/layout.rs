@@ -6,9 +6,11 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::START;
 use crate::assets;
-use crate::me;
 use crate::partial::is_partial;
 use crate::session::{CSRF_FIELD, Session};
+
+/// The path of the page of the logged-in user.
+pub(super) const CURRENT_USER_PATH: &str = "/console/me";
 
 /// A section of the console, with its path and the permission to see it.
 struct Section {
@@ -59,8 +61,8 @@ const SECTIONS: [Section; 7] = [
 pub(super) async fn start(session: Session) -> Redirect {
     let section = SECTIONS
         .iter()
-        .find(|section| session.me.may(section.permission));
-    Redirect::to(section.map_or(me::PATH, |section| section.path))
+        .find(|section| session.user.may(section.permission));
+    Redirect::to(section.map_or(CURRENT_USER_PATH, |section| section.path))
 }
 
 /// Renders a page of a session. `path` is the path of its section.
@@ -70,13 +72,13 @@ pub(super) fn page(session: &Session, path: &str, title: &str, content: &Markup)
         header .top {
             a .brand href=(START) { "Latchkey" }
             nav aria-label="Console" {
-                @for section in SECTIONS.iter().filter(|section| session.me.may(section.permission)) {
+                @for section in SECTIONS.iter().filter(|section| session.user.may(section.permission)) {
                     a href=(section.path) aria-current=[(section.path == path).then_some("page")] { (section.name) }
                 }
             }
             form .me method="post" action="/console/logout" {
                 input type="hidden" name=(CSRF_FIELD) value=(session.csrf);
-                a href=(me::PATH) title=(session.me.user_id) { (session.me.email) }
+                a href=(CURRENT_USER_PATH) title=(session.user.user_id) { (session.user.email) }
                 button .quiet type="submit" { "Log out" }
             }
         }
@@ -105,7 +107,7 @@ pub(super) fn content(
 }
 
 /// Renders a page without a session.
-pub(super) fn alone(title: &str, content: Markup) -> Markup {
+pub(super) fn without_session(title: &str, content: Markup) -> Markup {
     let body = html! { main .alone id="content" { p .brand { "Latchkey" } (content) } };
     maud::PreEscaped(document(title, &body, None).0)
 }

@@ -12,10 +12,12 @@ mod assets;
 mod audit;
 mod chart;
 mod conflict;
-mod done;
+mod current_user;
+mod error;
+mod error_page;
 mod escapes;
 mod explain;
-mod failure;
+mod flash;
 mod form;
 mod grants;
 mod id;
@@ -23,7 +25,6 @@ mod ip_rows;
 mod keys;
 mod layout;
 mod login;
-mod me;
 mod nodes;
 mod origin;
 mod partial;
@@ -34,21 +35,22 @@ mod users;
 mod widgets;
 
 use axum::http::{Extensions, HeaderName, HeaderValue, Uri, header};
-use axum::response::Redirect;
+use axum::response::{Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use latchkey_model::clock::Clock;
 use std::sync::Arc;
 
-/// The state that all pages share.
+/// The settings that all pages share.
 struct Console {
-    calls: api::Calls,
+    api_router: api::ApiRouter,
     clock: Arc<dyn Clock>,
     /// The address at which clients reach Envoy, if it is known.
     gateway: Option<String>,
 }
 
-type Page = Arc<Console>;
+/// The state of the router.
+type ConsoleState = Arc<Console>;
 
 /// The content security policy: no script or style in a page, nothing from other sites, and no
 /// frame around a page.
@@ -79,7 +81,7 @@ const START: &str = "/console";
 
 /// Redirects from a path that accepts only forms, such as after a reload, to the page one segment
 /// above it.
-async fn above(uri: Uri) -> Redirect {
+async fn redirect_above(uri: Uri) -> Redirect {
     Redirect::to(
         uri.path()
             .rsplit_once('/')
@@ -87,23 +89,32 @@ async fn above(uri: Uri) -> Redirect {
     )
 }
 
-/// Returns those extensions of a browser's request that the API calls for its page need, such as
-/// the address of the connection's peer.
-pub type HandOn = fn(&Extensions) -> Extensions;
+/// Adds the headers of every page.
+async fn add_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
 
-/// Returns the router of the pages, which call the API through `calls`. `gateway` is the address at
+/// Returns the extensions of a browser's request that API calls need, such as the address of the
+/// connection's peer.
+pub type SelectExtensions = fn(&Extensions) -> Extensions;
+
+/// Returns the router of the pages, which call the API through `api`. `gateway` is the address at
 /// which clients reach Envoy, if it is known.
 pub fn router(
-    calls: Router,
-    hand_on: HandOn,
+    api: Router,
+    select_extensions: SelectExtensions,
     clock: Arc<dyn Clock>,
     gateway: Option<String>,
 ) -> Router {
     let console = Arc::new(Console {
-        calls: api::Calls::new(calls, hand_on),
+        api_router: api::ApiRouter::new(api, select_extensions),
         clock,
         gateway,
     });
+
     let pages = Router::new()
         .route(START, get(layout::start))
         .route("/console/", get(async || Redirect::to(START)))
@@ -116,22 +127,17 @@ pub fn router(
         .merge(nodes::router())
         .merge(routes::router())
         .merge(users::router())
-        .merge(me::router())
+        .merge(current_user::router())
         .merge(usage::router())
-        .route("/console/{*page}", any(async || failure::Failure::NotFound))
-        .method_not_allowed_fallback(above)
+        .route("/console/{*page}", any(async || error::PageError::NotFound))
+        .method_not_allowed_fallback(redirect_above)
         .layer(middleware::from_fn(origin::refuse_other_sites))
-        .layer(middleware::from_fn(login::lead_back))
-        .layer(middleware::from_fn(done::once))
+        .layer(middleware::map_response(error_page::render))
+        .layer(middleware::from_fn(login::add_requested_page))
+        .layer(middleware::from_fn(flash::show_once))
         .layer(middleware::from_fn(partial::adapt))
         .layer(middleware::map_response(escapes::escape))
-        .layer(middleware::map_response(
-            async |mut response: axum::response::Response| {
-                for (name, value) in HEADERS {
-                    response.headers_mut().insert(name, value);
-                }
-                response
-            },
-        ));
+        .layer(middleware::map_response(add_headers));
+
     pages.merge(assets::router()).with_state(console)
 }

@@ -10,15 +10,16 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::api::{Refusal, with_query};
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::form::{Fields, Query};
 use crate::layout;
 use crate::partial::is_partial;
-use crate::session::{SESSION, Sent, cookie, no_cookie};
-use crate::{Page, START};
+use crate::session::{SESSION, VerifiedForm, cookie, no_cookie};
+use crate::{ConsoleState, START};
 
+/// The API's response to a log-in.
 #[derive(Deserialize)]
-struct LoggedIn {
+struct NewSession {
     token: String,
 }
 
@@ -29,46 +30,52 @@ const PATH: &str = "/console/login";
 /// The reason why a user who was logged in sees the login page.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Why {
+pub(super) enum LoginReason {
     /// The user has logged out.
     LoggedOut,
     /// The session has expired or was ended elsewhere.
-    Ended,
+    #[serde(rename = "ended")]
+    SessionEnded,
 }
 
+/// The reason to log in and the page to return to, as given in the address.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
-    why: Option<Why>,
+pub(super) struct LoginParams {
+    #[serde(rename = "why")]
+    reason: Option<LoginReason>,
+    /// The address of the page to show after the log-in.
     next: String,
 }
 
-pub(super) async fn page(Query(Asked { why, next }): Query<Asked>) -> Html<String> {
-    let note = why.map(|why| match why {
-        Why::LoggedOut => "You have logged out.",
-        Why::Ended => "Your session has ended. Log in to continue.",
+pub(super) async fn page(Query(LoginParams { reason, next }): Query<LoginParams>) -> Html<String> {
+    let note = reason.map(|reason| match reason {
+        LoginReason::LoggedOut => "You have logged out.",
+        LoginReason::SessionEnded => "Your session has ended. Log in to continue.",
     });
     Html(form("", &next, note, None).into_string())
 }
 
-/// Redirects to the login page.
-pub(super) fn redirect(why: Option<Why>) -> Response {
-    let why = match why {
+/// Redirects to the login page, which shows the reason.
+pub(super) fn redirect(reason: Option<LoginReason>) -> Response {
+    let why = match reason {
         None => "",
-        Some(Why::LoggedOut) => "logged_out",
-        Some(Why::Ended) => "ended",
+        Some(LoginReason::LoggedOut) => "logged_out",
+        Some(LoginReason::SessionEnded) => "ended",
     };
     Redirect::to(&with_query(PATH, &[("why", why)])).into_response()
 }
 
 /// Adds the requested page to redirects to the login page, so that logging in leads back to it.
-pub(super) async fn lead_back(request: Request, next: Next) -> Response {
-    let wanted = wanted(request.method(), request.uri(), request.headers());
+pub(super) async fn add_requested_page(request: Request, next: Next) -> Response {
+    let requested = requested_page(request.method(), request.uri(), request.headers());
     let mut response = next.run(request).await;
-    if let (Some(wanted), Some(location)) = (wanted, response.headers().get(header::LOCATION)) {
+
+    if let (Some(requested), Some(location)) = (requested, response.headers().get(header::LOCATION))
+    {
         let location = location.to_str().unwrap_or_default();
         if location.split('?').next() == Some(PATH)
-            && let Ok(query) = serde_urlencoded::to_string([("next", wanted)])
+            && let Ok(query) = serde_urlencoded::to_string([("next", requested)])
             && let Ok(location) = format!(
                 "{location}{}{query}",
                 if location.contains('?') { '&' } else { '?' }
@@ -82,7 +89,7 @@ pub(super) async fn lead_back(request: Request, next: Next) -> Response {
 }
 
 /// Returns the page that the user is on, or requested.
-fn wanted(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
+fn requested_page(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     let current: Option<Uri> = if is_partial(headers) {
         headers
             .get(CURRENT_URL)
@@ -91,8 +98,8 @@ fn wanted(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<String> {
     } else {
         (method == Method::GET).then(|| uri.clone())
     };
-    let wanted = current?.path_and_query()?.to_string();
-    is_page(&wanted).then_some(wanted)
+    let page = current?.path_and_query()?.to_string();
+    is_page(&page).then_some(page)
 }
 
 /// Returns whether the address is a console page for logged-in users. Other addresses are refused,
@@ -113,38 +120,49 @@ fn is_page(address: &str) -> bool {
 }
 
 pub(super) async fn log_in(
-    State(console): State<Page>,
+    State(console): State<ConsoleState>,
     request: Request,
-) -> Result<Response, Failure> {
+) -> Result<Response, PageError> {
     let headers = request.headers().clone();
-    let api = console.calls.of(&headers, request.extensions(), None);
+    let api = console
+        .api_router
+        .for_request(&headers, request.extensions(), None);
     let fields = Fields::from_stranger(request, &console).await?;
+
     let next = fields.text("next");
     let login = json!({ "email": fields.text("email"), "password": fields.raw("password") });
+
     match api
-        .send::<LoggedIn>(Method::POST, "/v1/sessions", &login)
+        .send::<NewSession>(Method::POST, "/v1/sessions", &login)
         .await
     {
-        Ok(LoggedIn { token }) => {
+        Ok(NewSession { token }) => {
             let jar = CookieJar::new().add(cookie(&headers, token));
             Ok((jar, Redirect::to(if is_page(next) { next } else { START })).into_response())
         }
         Err(refusal) if refusal.status.is_client_error() => {
             let page = form(fields.text("email"), next, None, Some(&refusal));
-            Ok((refusal.status, refusal.wait(), Html(page.into_string())).into_response())
+            Ok((
+                refusal.status,
+                refusal.retry_after_header(),
+                Html(page.into_string()),
+            )
+                .into_response())
         }
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-pub(super) async fn log_out(Sent { session, .. }: Sent) -> Result<Response, Failure> {
-    session.api.tell(Method::DELETE, SESSION).await?;
+pub(super) async fn log_out(
+    VerifiedForm { session, .. }: VerifiedForm,
+) -> Result<Response, PageError> {
+    session.api.send_empty(Method::DELETE, SESSION).await?;
     let jar = CookieJar::new().add(no_cookie());
-    Ok((jar, redirect(Some(Why::LoggedOut))).into_response())
+    Ok((jar, redirect(Some(LoginReason::LoggedOut))).into_response())
 }
 
 fn form(email: &str, next: &str, note: Option<&str>, refusal: Option<&Refusal>) -> Markup {
-    layout::alone(
+    layout::without_session(
         "Log in",
         html! {
             h1 { "Log in" }
@@ -169,7 +187,7 @@ mod tests {
     use super::is_page;
 
     #[test]
-    fn only_pages_of_the_console_are_gone_on_to() {
+    fn only_console_pages_follow_the_login() {
         for page in ["/console/keys", "/console/keys/key_1?a=b%20c"] {
             assert!(is_page(page), "{page}");
         }

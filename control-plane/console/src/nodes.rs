@@ -12,15 +12,15 @@ use latchkey_model::clock::rfc3339;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::with_query;
-use crate::done::Done;
-use crate::failure::Failure;
+use crate::error::PageError;
+use crate::flash::Flash;
 use crate::form::Query;
 use crate::layout;
 use crate::partial::is_partial;
 use crate::session::Session;
-use crate::widgets::{badge, cell, cell_of_number, number, time};
+use crate::widgets::{badge, cell, number, number_cell, time};
 
 const PATH: &str = "/console/nodes";
 
@@ -31,29 +31,31 @@ const FOLLOWED: i64 = 15 * 60;
 /// The HTTP status that ends htmx's polling.
 const STOP_POLLING: u16 = 286;
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     Router::new()
         .route(PATH, get(page))
         .route(&format!("{PATH}/forget"), post(manage::forget))
         .route(&format!("{PATH}/accept-epoch"), post(manage::accept))
 }
 
+/// The API's response about nodes.
 #[derive(Deserialize)]
-struct Nodes {
+struct NodeList {
     nodes: Vec<Node>,
     revision: u64,
-    unknown: Option<Unknown>,
-    refused_peers: Vec<Peer>,
+    unknown: Option<UnknownNodes>,
+    refused_peers: Vec<RefusedPeer>,
 }
 
 /// Nodes that are not in the database.
 #[derive(Deserialize)]
-struct Unknown {
+struct UnknownNodes {
     expires_in_seconds: Option<u64>,
 }
 
+/// A peer whose connections were refused.
 #[derive(Deserialize)]
-struct Peer {
+struct RefusedPeer {
     node_id: String,
     remote: Option<String>,
     reason: String,
@@ -61,6 +63,7 @@ struct Peer {
     at: String,
 }
 
+/// An Envoy, as the API returns it.
 #[derive(Deserialize)]
 struct Node {
     handle: String,
@@ -83,12 +86,12 @@ struct Node {
 /// The time until which the page polls, in Unix seconds.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Asked {
+struct PollParams {
     until: String,
 }
 
 /// Notices after a change.
-const DONE: [(&str, &str); 2] = [
+const SENTENCES: [(&str, &str); 2] = [
     ("forgotten", "Forgotten"),
     (
         "accepted",
@@ -98,24 +101,26 @@ const DONE: [(&str, &str); 2] = [
 
 async fn page(
     session: Session,
-    done: Done,
+    flash: Flash,
     headers: HeaderMap,
-    Query(asked): Query<Asked>,
-) -> Result<Response, Failure> {
-    let found: Nodes = session.api.get("/v1/nodes").await?;
+    Query(params): Query<PollParams>,
+) -> Result<Response, PageError> {
+    let found: NodeList = session.api.get("/v1/nodes").await?;
+
     if is_partial(&headers) {
-        let goes_on = asked
+        let polls = params
             .until
             .parse()
             .is_ok_and(|until: i64| session.now < until);
         let status = StatusCode::from_u16(STOP_POLLING).unwrap_or_default();
-        let status = if goes_on { StatusCode::OK } else { status };
-        return Ok((status, Html(state(&session, &found, goes_on).into_string())).into_response());
+        let status = if polls { StatusCode::OK } else { status };
+        return Ok((status, Html(state(&session, &found, polls).into_string())).into_response());
     }
+
     let until = session.now.saturating_add(FOLLOWED).to_string();
     let content = html! {
         h1 { "Nodes" }
-        (done.notice(&DONE))
+        (flash.notice(&SENTENCES))
         p { "A node is an Envoy that enforces the keys and rules of this control plane. A change \
         is in force everywhere once every node has the newest revision." }
         div #nodes .wide tabindex="0" role="region" aria-label="Nodes"
@@ -127,22 +132,24 @@ async fn page(
 }
 
 /// Renders the part of the page that each poll replaces.
-fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
+fn state(session: &Session, found: &NodeList, polls: bool) -> Markup {
     if found.nodes.is_empty() {
-        return html! { (warnings(session, found)) (nobody(goes_on)) };
+        return html! { (warnings(session, found)) (no_nodes(polls)) };
     }
+
     let current = found
         .nodes
         .iter()
         .filter(|node| node.state == "connected" && node.lag == 0)
         .count();
+
     html! {
         (warnings(session, found))
         table .stack {
             caption {
                 "Newest revision " strong { (number(found.revision)) } ", on " (current) " of " (found.nodes.len())
                 @if found.nodes.len() == 1 { " node" } @else { " nodes" } ", as of " (time(&rfc3339(session.now))) "."
-                @if !goes_on { " This page no longer updates: " a href=(PATH) { "update again" } "." }
+                @if !polls { " This page no longer updates: " a href=(PATH) { "update again" } "." }
             }
             thead { tr {
                 th scope="col" { "Node" }
@@ -163,12 +170,13 @@ fn state(session: &Session, found: &Nodes, goes_on: bool) -> Markup {
 
 /// Renders warnings about waiting and unknown nodes and refused peers, which keep changes from
 /// being complete.
-fn warnings(session: &Session, found: &Nodes) -> Markup {
+fn warnings(session: &Session, found: &NodeList) -> Markup {
     let waiting = found
         .nodes
         .iter()
         .filter(|node| node.state == "waiting")
         .count();
+
     html! {
         @if waiting > 0 {
             p .notice .warn role="status" {
@@ -192,7 +200,7 @@ fn warnings(session: &Session, found: &Nodes) -> Markup {
         }
         @for peer in &found.refused_peers {
             p .faint {
-                "Refused for " (refused_for(&peer.reason)) ": " (peer.node_id)
+                "Refused for " (refusal_reason(&peer.reason)) ": " (peer.node_id)
                 @if let Some(remote) = &peer.remote { " from " (remote) }
                 ", " (number(peer.count)) @if peer.count == 1 { " time" } @else { " times" }
                 ", last " (time(&peer.at)) "."
@@ -201,7 +209,7 @@ fn warnings(session: &Session, found: &Nodes) -> Markup {
     }
 }
 
-fn badge_of(node: &Node) -> Markup {
+fn state_badge(node: &Node) -> Markup {
     match node.state.as_str() {
         "connected" => badge("good", "connected"),
         "waiting" => badge("warn", "waiting"),
@@ -214,12 +222,12 @@ fn row(session: &Session, node: &Node) -> Markup {
         tr {
             th scope="row" { (node.node_id) }
             (cell("State", &html! { span {
-                (badge_of(node))
+                (state_badge(node))
                 @if let Some(refused) = &node.refused { " " span .faint { (refused) } }
             } }))
             (cell("Since", &time(&node.since)))
-            (cell_of_number("Revision", &html! { @if node.revision == 0 { span .faint { "none yet" } } @else { (number(node.revision)) } }))
-            (cell_of_number("Behind by", &html! { @match node.lag {
+            (number_cell("Revision", &html! { @if node.revision == 0 { span .faint { "none yet" } } @else { (number(node.revision)) } }))
+            (number_cell("Behind by", &html! { @match node.lag {
                 0 => "0",
                 lag => { span .warn { (number(lag)) } },
             } }))
@@ -235,7 +243,7 @@ fn row(session: &Session, node: &Node) -> Markup {
     }
 }
 
-fn nobody(goes_on: bool) -> Markup {
+fn no_nodes(polls: bool) -> Markup {
     html! {
         div .nothing {
             p .lead { "No Envoy is connected." }
@@ -247,14 +255,14 @@ fn nobody(goes_on: bool) -> Markup {
                 li { "as " code { "control_plane.token" } " of the filter, a token that "
                     code { "latchkey node-token create" } " shows." }
             }
-            @if goes_on { p .faint { "This page shows the Envoy as soon as it connects." } }
+            @if polls { p .faint { "This page shows the Envoy as soon as it connects." } }
             @else { p { "This page no longer updates: " a href=(PATH) { "update again" } "." } }
         }
     }
 }
 
 /// Describes the reason why a peer was refused.
-fn refused_for(reason: &str) -> String {
+fn refusal_reason(reason: &str) -> String {
     match reason {
         "nodes" => "exceeding the number of connected nodes".to_owned(),
         reason => format!("its {reason}"),

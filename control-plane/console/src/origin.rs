@@ -4,11 +4,12 @@
 //! `Sec-Fetch-Site` neither without TLS nor in old versions. All of them send `Origin` with a form.
 
 use axum::extract::Request;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use crate::failure::Failure;
+use crate::error::PageError;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -23,7 +24,7 @@ pub(super) async fn refuse_other_sites(request: Request, next: Next) -> Response
     if reads || is_own(request.headers()) {
         next.run(request).await
     } else {
-        Failure::Forged.into_response()
+        PageError::Forged.into_response()
     }
 }
 
@@ -52,21 +53,23 @@ fn names_this_host(origin: &str, headers: &HeaderMap) -> bool {
     let Some(authority) = origin.authority() else {
         return false;
     };
+
     let port = authority.port_u16().unwrap_or(default_port);
-    let asked = |text: &str| {
-        let Ok(asked) = text.trim().parse::<axum::http::uri::Authority>() else {
+    let matches = |text: &str| {
+        let Ok(host) = text.trim().parse::<Authority>() else {
             return false;
         };
-        asked.host().eq_ignore_ascii_case(authority.host())
-            && asked.port_u16().unwrap_or(default_port) == port
+        host.host().eq_ignore_ascii_case(authority.host())
+            && host.port_u16().unwrap_or(default_port) == port
     };
+
     let mut hosts = headers.get_all(header::HOST).iter();
     let mut forwarded = headers.get_all(FORWARDED_HOST).iter();
-    hosts.any(|host| host.to_str().is_ok_and(asked))
+    hosts.any(|host| host.to_str().is_ok_and(matches))
         || forwarded.any(|hosts| {
             hosts
                 .to_str()
-                .is_ok_and(|hosts| hosts.split(',').any(asked))
+                .is_ok_and(|hosts| hosts.split(',').any(matches))
         })
 }
 
@@ -82,6 +85,7 @@ mod tests {
                 HeaderValue::from_static(value),
             )
         };
+
         let mut map = HeaderMap::new();
         headers
             .iter()
@@ -91,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn form_is_from_the_host_that_was_asked() {
+    fn form_of_the_requested_host_is_accepted() {
         for (origin, host) in [
             ("http://127.0.0.1:8080", "127.0.0.1:8080"),
             ("https://127.0.0.1:8080", "127.0.0.1:8080"),
@@ -105,6 +109,7 @@ mod tests {
                 "{origin} {host}"
             );
         }
+
         assert!(is_own_with(&[("host", "a")]), "programs send no origin");
         assert!(is_own_with(&[
             ("host", "a"),
@@ -143,9 +148,10 @@ mod tests {
                 "{origin} {host}"
             );
         }
+
         assert!(
             !is_own_with(&[("origin", "https://a")]),
-            "no host was asked"
+            "no host was requested"
         );
         assert!(!is_own_with(&[
             ("host", "a"),

@@ -11,17 +11,17 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::Refusal;
-use crate::done::{self, Done, Enforcement};
-use crate::explain::answer::Told;
-use crate::explain::question::Question;
-use crate::failure::Failure;
+use crate::error::PageError;
+use crate::explain::form::ExplainForm;
+use crate::explain::verdict::ExplainView;
+use crate::flash::{self, Enforcement, Flash};
 use crate::layout;
 use crate::partial::is_partial;
-use crate::session::{Sent, Session};
+use crate::session::{Session, VerifiedForm};
 use crate::widgets::{csrf, general_error};
-use editor::Edited;
+use editor::RuleDraft;
 
 const PATH: &str = "/console/routes";
 const TRY: &str = "/console/routes/try";
@@ -39,44 +39,46 @@ const SENTENCES: [(&str, &str); 2] = [
 
 /// The API's response to a saved document.
 #[derive(Deserialize)]
-struct Saved {
+struct SavedRoutes {
     affected_rules: Vec<Value>,
     enforcement: Enforcement,
 }
 
 /// The fields of the API that have a field in the try-it box.
-const TRIED: [&str; 3] = ["request.method", "request.host", "request.path"];
+const TRY_FIELDS: [&str; 3] = ["request.method", "request.host", "request.path"];
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     Router::new()
         .route(PATH, get(page).post(save))
         .route(TRY, post(try_it))
 }
 
-async fn page(session: Session, done: Done) -> Result<Response, Failure> {
+async fn page(session: Session, flash: Flash) -> Result<Response, PageError> {
     let document: Value = session.api.get(CALL).await?;
-    let shown = Shown {
-        done,
-        ..Shown::default()
+    let page = RoutesPage {
+        flash,
+        ..RoutesPage::default()
     };
-    Ok(shown.page(&session, &document).into_response())
+    Ok(page.render(&session, &document).into_response())
 }
 
-async fn save(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+async fn save(VerifiedForm { session, fields }: VerifiedForm) -> Result<Response, PageError> {
     session.require("gateway:routes:update", "change the route rules")?;
     let current: Value = session.api.get(CALL).await?;
-    let edited = Edited::of(&fields);
-    let saved = match editor::check(&fields, &current).and_then(|()| edited.document()) {
+    let draft = RuleDraft::from_fields(&fields);
+
+    let saved = match editor::check(&fields, &current).and_then(|()| draft.document()) {
         Ok(document) => {
             session
                 .api
-                .send::<Saved>(Method::PUT, CALL, &document)
+                .send::<SavedRoutes>(Method::PUT, CALL, &document)
                 .await
         }
         Err(refusal) => Err(refusal),
     };
+
     match saved {
-        Ok(Saved {
+        Ok(SavedRoutes {
             affected_rules,
             enforcement,
         }) => {
@@ -85,86 +87,95 @@ async fn save(Sent { session, fields }: Sent) -> Result<Response, Failure> {
             } else {
                 "affected"
             };
-            Ok(done::redirect(PATH, word, Some(enforcement)))
+            Ok(flash::redirect(PATH, word, Some(enforcement)))
         }
-        Err(refusal) if refusal.is_of_form() => {
+        Err(refusal) if refusal.is_about_form() => {
             let status = refusal.status;
-            let shown = Shown {
-                edited: Some((edited, refusal)),
-                ..Shown::default()
+            let page = RoutesPage {
+                refused: Some((draft, refusal)),
+                ..RoutesPage::default()
             };
-            Ok((status, shown.page(&session, &current)).into_response())
+            Ok((status, page.render(&session, &current)).into_response())
         }
         Err(refusal) => Err(refusal.into()),
     }
 }
 
-async fn try_it(headers: HeaderMap, Sent { session, fields }: Sent) -> Result<Response, Failure> {
-    let question = Question::of(&fields);
-    let answer = question.ask(&session).await?;
+async fn try_it(
+    headers: HeaderMap,
+    VerifiedForm { session, fields }: VerifiedForm,
+) -> Result<Response, PageError> {
+    let form = ExplainForm::from_fields(&fields);
+    let result = form.explain(&session).await?;
     if is_partial(&headers) {
-        return Ok(
-            Html(box_to_try(&session, &question, Some(&answer)).into_string()).into_response(),
-        );
+        let part = try_box(&session, &form, Some(&result));
+        return Ok(Html(part.into_string()).into_response());
     }
+
     let document: Value = session.api.get(CALL).await?;
-    let shown = Shown {
-        tried: Some((question, answer)),
-        ..Shown::default()
+    let page = RoutesPage {
+        tried: Some((form, result)),
+        ..RoutesPage::default()
     };
-    Ok(shown.page(&session, &document).into_response())
+    Ok(page.render(&session, &document).into_response())
 }
 
 /// The notices, errors and results that a page shows in addition to the rules.
 #[derive(Default)]
-struct Shown {
-    done: Done,
-    edited: Option<(Edited, Refusal)>,
-    tried: Option<(Question, Result<Told, Refusal>)>,
+struct RoutesPage {
+    flash: Flash,
+    refused: Option<(RuleDraft, Refusal)>,
+    tried: Option<(ExplainForm, Result<ExplainView, Refusal>)>,
 }
 
-impl Shown {
-    fn page(&self, session: &Session, document: &Value) -> Html<String> {
-        let nothing_asked = Question::default();
-        let (question, answer) = match &self.tried {
-            Some((question, answer)) => (question, Some(answer)),
-            None => (&nothing_asked, None),
+impl RoutesPage {
+    fn render(&self, session: &Session, document: &Value) -> Html<String> {
+        let empty_form = ExplainForm::default();
+        let (form, result) = match &self.tried {
+            Some((form, result)) => (form, Some(result)),
+            None => (&empty_form, None),
         };
+        let refused = self
+            .refused
+            .as_ref()
+            .map(|(draft, refusal)| (draft, refusal));
+
         let content = html! {
             h1 { "Routes" }
-            (self.done.notice(&SENTENCES))
+            (self.flash.notice(&SENTENCES))
             p { "What a request requires, by its method, host and path. The first rule that \
             matches applies, on every node." }
             (rules::table(document))
-            @if session.me.may("account:apikeys:read") { (box_to_try(session, question, answer)) }
-            @if session.me.may("gateway:routes:update") {
-                (editor::form(session, document, self.edited.as_ref().map(|(edited, refusal)| (edited, refusal))))
+            @if session.user.may("account:apikeys:read") { (try_box(session, form, result)) }
+            @if session.user.may("gateway:routes:update") {
+                (editor::form(session, document, refused))
             }
         };
         layout::page(session, PATH, "Routes", &content)
     }
 }
 
-fn box_to_try(
+/// Renders the box that tries a request.
+fn try_box(
     session: &Session,
-    question: &Question,
-    answer: Option<&Result<Told, Refusal>>,
+    form: &ExplainForm,
+    result: Option<&Result<ExplainView, Refusal>>,
 ) -> Markup {
-    let refusal = answer.and_then(|answer| answer.as_ref().err());
+    let refusal = result.and_then(|result| result.as_ref().err());
     html! {
         section #try .card {
             h2 { "Try it" }
             p { "See which rule applies to a request and what it requires. Nothing is sent." }
-            (general_error(refusal, &TRIED))
+            (general_error(refusal, &TRY_FIELDS))
             form method="post" action={ (TRY) "#try" } hx-post=(TRY) hx-target="#try" hx-swap="outerHTML" {
                 (csrf(session))
-                (question.line(refusal))
+                (form.request_line(refusal))
                 div .buttons {
                     button #try-button type="submit" { "Try" }
                     a href="/console/explain" { "Explain a request with a key" }
                 }
             }
-            div aria-live="polite" { @if let Some(Ok(told)) = answer { (told.tried()) } }
+            div aria-live="polite" { @if let Some(Ok(view)) = result { (view.rule_summary()) } }
         }
     }
 }

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::Api;
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::form::Fields;
 
 const COOKIE: &str = "latchkey_session";
@@ -28,7 +28,7 @@ pub(super) const SESSION: &str = "/v1/sessions/current";
 /// A session, and the API on behalf of it.
 pub(super) struct Session {
     pub(super) api: Api,
-    pub(super) me: Me,
+    pub(super) user: CurrentUser,
     /// The token that forms of this session carry.
     pub(super) csrf: String,
     /// The current time, in Unix seconds.
@@ -39,7 +39,7 @@ pub(super) struct Session {
 
 /// The API's response about the caller.
 #[derive(Debug, Deserialize)]
-pub(super) struct Me {
+pub(super) struct CurrentUser {
     pub(super) operator: bool,
     pub(super) tier: String,
     pub(super) user_id: String,
@@ -48,9 +48,9 @@ pub(super) struct Me {
     permissions: Vec<String>,
 }
 
-impl Me {
-    /// Returns whether a call that requires this permission would be allowed; pages offer no other.
-    /// Resources that all accounts share are only for the operator's account.
+impl CurrentUser {
+    /// Returns whether a call that requires this permission would be allowed. Pages offer no other
+    /// calls. Resources that all accounts share are only for the operator's account.
     pub(super) fn may(&self, permission: &str) -> bool {
         if permission.starts_with("gateway:") && !self.operator {
             return false;
@@ -58,6 +58,7 @@ impl Me {
         let Ok(permission) = Permission::parse(permission) else {
             return false;
         };
+
         let mut patterns = self
             .permissions
             .iter()
@@ -67,29 +68,34 @@ impl Me {
 }
 
 impl Session {
-    /// Refuses a page or a form that requires a permission which the user does not have.
-    pub(super) fn require(&self, permission: &str, what: &'static str) -> Result<(), Failure> {
-        if self.me.may(permission) {
+    /// Refuses a page or a form that requires a permission which the user does not have. `action`
+    /// completes the sentence “You may not …”.
+    pub(super) fn require(&self, permission: &str, action: &'static str) -> Result<(), PageError> {
+        if self.user.may(permission) {
             Ok(())
         } else {
-            Err(Failure::NotAllowed(what))
+            Err(PageError::NotAllowed(action))
         }
     }
 }
 
-impl FromRequestParts<Page> for Session {
-    type Rejection = Failure;
+impl FromRequestParts<ConsoleState> for Session {
+    type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, console: &Page) -> Result<Self, Failure> {
-        let token = token(&parts.headers).ok_or(Failure::LoggedOut)?;
-        let csrf = csrf(&token);
+    async fn from_request_parts(
+        parts: &mut Parts,
+        console: &ConsoleState,
+    ) -> Result<Self, PageError> {
+        let token = token(&parts.headers).ok_or(PageError::LoggedOut)?;
+        let csrf = csrf_token(&token);
         let api = console
-            .calls
-            .of(&parts.headers, &parts.extensions, Some(token));
-        let me = api.get(SESSION).await?;
+            .api_router
+            .for_request(&parts.headers, &parts.extensions, Some(token));
+
+        let user = api.get(SESSION).await?;
         Ok(Self {
             api,
-            me,
+            user,
             csrf,
             now: console.clock.now(),
             gateway: console.gateway.clone(),
@@ -98,25 +104,27 @@ impl FromRequestParts<Page> for Session {
 }
 
 /// A form that was sent from one of the session's own pages.
-pub(super) struct Sent {
+pub(super) struct VerifiedForm {
     pub(super) session: Session,
     pub(super) fields: Fields,
 }
 
-impl FromRequest<Page> for Sent {
-    type Rejection = Failure;
+impl FromRequest<ConsoleState> for VerifiedForm {
+    type Rejection = PageError;
 
-    async fn from_request(request: Request, console: &Page) -> Result<Self, Failure> {
+    async fn from_request(request: Request, console: &ConsoleState) -> Result<Self, PageError> {
         let (mut parts, body) = request.into_parts();
         let session = Session::from_request_parts(&mut parts, console).await?;
-        let by_script = parts
+
+        let from_script = parts
             .headers
             .get(CSRF_HEADER)
             .map(|value| value.as_bytes().to_vec());
         let fields = Fields::from_request(Request::from_parts(parts, body), console).await?;
-        let shown = by_script.unwrap_or_else(|| fields.text(CSRF_FIELD).as_bytes().to_vec());
-        if !bool::from(shown.ct_eq(session.csrf.as_bytes())) {
-            return Err(Failure::Forged);
+
+        let token = from_script.unwrap_or_else(|| fields.text(CSRF_FIELD).as_bytes().to_vec());
+        if !bool::from(token.ct_eq(session.csrf.as_bytes())) {
+            return Err(PageError::Forged);
         }
         Ok(Self { session, fields })
     }
@@ -131,7 +139,7 @@ fn token(headers: &HeaderMap) -> Option<String> {
 
 /// Returns the token for forms. It can only be derived from the session's token, which cannot be
 /// derived from it.
-fn csrf(token: &str) -> String {
+fn csrf_token(token: &str) -> String {
     hex::encode(
         Sha256::new()
             .chain_update("latchkey console csrf\0")
@@ -147,19 +155,19 @@ pub(super) fn cookie(headers: &HeaderMap, token: String) -> Cookie<'static> {
     let origin = headers
         .get(header::ORIGIN)
         .and_then(|origin| origin.to_str().ok());
-    let mut cookie = of_console(token);
+    let mut cookie = console_cookie(token);
     cookie.set_secure(origin.is_some_and(|origin| origin.starts_with("https://")));
     cookie
 }
 
 /// Returns a cookie that removes the session from the browser.
 pub(super) fn no_cookie() -> Cookie<'static> {
-    let mut cookie = of_console(String::new());
+    let mut cookie = console_cookie(String::new());
     cookie.make_removal();
     cookie
 }
 
-fn of_console(value: String) -> Cookie<'static> {
+fn console_cookie(value: String) -> Cookie<'static> {
     Cookie::build((COOKIE, value))
         .path("/console")
         .http_only(true)

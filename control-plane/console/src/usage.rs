@@ -12,15 +12,15 @@ use latchkey_model::clock::rfc3339;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::{Refusal, with_query};
 use crate::aria::{described, invalid};
 use crate::chart::{self, Usage};
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::form::Query;
 use crate::layout;
 use crate::session::Session;
-use crate::widgets::{error, general_error, nothing};
+use crate::widgets::{empty_list, error, general_error};
 use totals::{ByCode, ByKey};
 
 const PATH: &str = "/console/usage";
@@ -33,7 +33,7 @@ const HOURLY_DAYS: i32 = 31;
 /// The maximum number of days that are shown by day, each as a bar.
 const DAILY_DAYS: i32 = chart::MAX_BARS as i32;
 
-pub(super) fn router() -> Router<Page> {
+pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page))
 }
 
@@ -41,13 +41,13 @@ pub(super) fn router() -> Router<Page> {
 /// last 24 hours.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-struct Asked {
+struct UsageParams {
     from: String,
     to: String,
     bucket: String,
 }
 
-impl Asked {
+impl UsageParams {
     /// Returns the last `count` days, including the current one.
     fn days(count: i64, now: i64) -> Self {
         let first = now.saturating_sub(count.saturating_sub(1).saturating_mul(DAY));
@@ -80,10 +80,12 @@ impl Asked {
         if let (Some(from), Some(last)) = (from, to.or_else(|| day(now).parse().ok())) {
             self.check((last - from).get_days())?;
         }
+
         let end = to
             .map(Date::tomorrow)
             .transpose()
-            .map_err(|_| Refusal::of_field("to", "Choose an earlier day."))?;
+            .map_err(|_| Refusal::for_field("to", "Choose an earlier day."))?;
+
         let midnight = |date: Option<Date>| {
             date.map(|date| format!("{date}T00:00:00Z"))
                 .unwrap_or_default()
@@ -94,7 +96,7 @@ impl Asked {
     /// Refuses a range that cannot be drawn. `between` is the number of days from the first to the
     /// last.
     fn check(&self, between: i32) -> Result<(), Refusal> {
-        let refused = |field, reason: &str| Err(Refusal::of_field(field, reason));
+        let refused = |field, reason: &str| Err(Refusal::for_field(field, reason));
         if between < 0 {
             refused("from", "The first day must not be after the last day.")
         } else if !self.is_by_day() && between >= HOURLY_DAYS {
@@ -111,20 +113,20 @@ impl Asked {
 }
 
 /// Reads the usage by time and code.
-async fn usage(session: &Session, asked: &Asked) -> Result<Usage, Refusal> {
-    let (from, to) = asked.times(session.now)?;
+async fn load_usage(session: &Session, params: &UsageParams) -> Result<Usage, Refusal> {
+    let (from, to) = params.times(session.now)?;
     let parameters = [
         chart::BY_TIME,
         ("from", &from),
         ("to", &to),
-        ("bucket", &asked.bucket),
+        ("bucket", &params.bucket),
     ];
     session.api.get(&with_query("/v1/usage", &parameters)).await
 }
 
 /// Parses the day in a field, if it is not empty.
 fn date(field: &str, text: &str) -> Result<Option<Date>, Refusal> {
-    let refused = |_| Refusal::of_field(field, "Enter a day, such as 2027-01-31.");
+    let refused = |_| Refusal::for_field(field, "Enter a day, such as 2027-01-31.");
     if text.is_empty() {
         Ok(None)
     } else {
@@ -136,20 +138,21 @@ fn day(second: i64) -> String {
     rfc3339(second).chars().take_while(|c| *c != 'T').collect()
 }
 
-async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, Failure> {
-    let (status, shown, refusal) = match usage(&session, &asked).await {
-        Ok(usage) => (None, content(&session, &asked, &usage).await?, None),
+async fn page(session: Session, Query(params): Query<UsageParams>) -> Result<Response, PageError> {
+    let (status, totals, refusal) = match load_usage(&session, &params).await {
+        Ok(usage) => (None, content(&session, &params, &usage).await?, None),
         Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => {
             (Some(refusal.status), html! {}, Some(refusal))
         }
         Err(refusal) => return Err(refusal.into()),
     };
+
     let content = html! {
         h1 { "Usage" }
         p { "Requests with the account's API keys, as reported by the nodes. Requests that are \
         refused before a key is identified are not included." }
-        (filters(&session, &asked, refusal.as_ref()))
-        (shown)
+        (filters(&session, &params, refusal.as_ref()))
+        (totals)
     };
     Ok((
         status.unwrap_or_default(),
@@ -158,11 +161,11 @@ async fn page(session: Session, Query(asked): Query<Asked>) -> Result<Response, 
         .into_response())
 }
 
-fn filters(session: &Session, asked: &Asked, refusal: Option<&Refusal>) -> Markup {
+fn filters(session: &Session, params: &UsageParams, refusal: Option<&Refusal>) -> Markup {
     let presets = [
-        ("Last 24 hours", Asked::default()),
-        ("Last 7 days", Asked::days(7, session.now)),
-        ("Last 30 days", Asked::days(30, session.now)),
+        ("Last 24 hours", UsageParams::default()),
+        ("Last 7 days", UsageParams::days(7, session.now)),
+        ("Last 30 days", UsageParams::days(30, session.now)),
     ];
     let date = |name: &str, title: &str, value: &str| {
         html! {
@@ -173,21 +176,22 @@ fn filters(session: &Session, asked: &Asked, refusal: Option<&Refusal>) -> Marku
             }
         }
     };
+
     html! {
         nav .presets aria-label="Times" {
             @for (title, preset) in presets {
-                a href=(preset.address()) aria-current=[(preset == *asked).then_some("true")] { (title) }
+                a href=(preset.address()) aria-current=[(preset == *params).then_some("true")] { (title) }
             }
         }
         (general_error(refusal, &["from", "to", "bucket"]))
         form .filters action=(PATH) {
-            (date("from", "From (UTC)", &asked.from))
-            (date("to", "To (inclusive)", &asked.to))
+            (date("from", "From (UTC)", &params.from))
+            (date("to", "To (inclusive)", &params.to))
             label { "By"
                 select name="bucket"
                     aria-invalid=[invalid(refusal, "bucket")] aria-describedby=[described(refusal, "bucket", None)] {
-                    option value="hour" selected[!asked.is_by_day()] { "Hour" }
-                    option value="day" selected[asked.is_by_day()] { "Day" }
+                    option value="hour" selected[!params.is_by_day()] { "Hour" }
+                    option value="day" selected[params.is_by_day()] { "Day" }
                 }
                 (error(refusal, "bucket"))
             }
@@ -196,25 +200,30 @@ fn filters(session: &Session, asked: &Asked, refusal: Option<&Refusal>) -> Marku
     }
 }
 
-async fn content(session: &Session, asked: &Asked, usage: &Usage) -> Result<Markup, Refusal> {
+async fn content(
+    session: &Session,
+    params: &UsageParams,
+    usage: &Usage,
+) -> Result<Markup, Refusal> {
     if usage.buckets.is_empty() {
-        return Ok(nothing(
+        return Ok(empty_list(
             "No requests in this period.",
             &html! {
                 p { "Nodes report their verdicts every few seconds." }
-                p { a href=(Asked::days(30, session.now).address()) { "Show the last 30 days" } }
+                p { a href=(UsageParams::days(30, session.now).address()) { "Show the last 30 days" } }
             },
         ));
     }
-    let by_key = ByKey::during(session, usage).await?;
-    let title = if asked.is_by_day() {
+
+    let by_key = ByKey::load(session, usage).await?;
+    let title = if params.is_by_day() {
         "Requests by day"
     } else {
         "Requests by hour"
     };
     Ok(html! {
         section .card { h2 { "Over time" } (chart::requests(title, &usage.bars())) }
-        (ByCode::of(usage).card())
+        (ByCode::new(usage).card())
         (by_key.card())
     })
 }
@@ -226,8 +235,8 @@ mod tests {
     /// 2027-01-15T08:00:00Z.
     const NOW: i64 = 1_800_000_000;
 
-    fn asked(from: &str, to: &str, bucket: &str) -> Asked {
-        Asked {
+    fn params(from: &str, to: &str, bucket: &str) -> UsageParams {
+        UsageParams {
             from: from.to_owned(),
             to: to.to_owned(),
             bucket: bucket.to_owned(),
@@ -236,7 +245,7 @@ mod tests {
 
     /// Returns the field that is refused.
     fn refused(from: &str, to: &str, bucket: &str) -> Option<String> {
-        asked(from, to, bucket)
+        params(from, to, bucket)
             .times(NOW)
             .err()
             .and_then(|refusal| refusal.field)
@@ -244,11 +253,12 @@ mod tests {
 
     #[test]
     fn both_days_are_included() {
-        let times = |from, to| asked(from, to, "hour").times(NOW).unwrap();
+        let times = |from, to| params(from, to, "hour").times(NOW).unwrap();
         let (begin, end) = (
             "2027-01-31T00:00:00Z".to_owned(),
             "2027-02-01T00:00:00Z".to_owned(),
         );
+
         assert_eq!(times("2027-01-31", "2027-01-31"), (begin, end.clone()));
         assert_eq!(times("", "2027-01-31"), (String::new(), end));
         // The range ends now, and not at the day's end.
@@ -260,15 +270,15 @@ mod tests {
     }
 
     #[test]
-    fn the_last_days_end_with_this_one() {
+    fn last_days_include_today() {
         assert_eq!(
-            Asked::days(7, NOW),
-            asked("2027-01-09", "2027-01-15", "day")
+            UsageParams::days(7, NOW),
+            params("2027-01-09", "2027-01-15", "day")
         );
     }
 
     #[test]
-    fn a_month_at_most_is_shown_by_hour() {
+    fn hours_of_at_most_a_month_are_shown() {
         assert_eq!(refused("2027-01-01", "2027-01-31", "hour"), None);
         assert_eq!(
             refused("2027-01-01", "2027-02-01", "").as_deref(),
@@ -278,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_days_at_most_are_shown_by_day() {
+    fn at_most_a_thousand_days_are_shown() {
         assert_eq!(refused("2024-04-21", "2027-01-15", "day"), None);
         assert_eq!(
             refused("2024-04-20", "2027-01-15", "day").as_deref(),
@@ -287,16 +297,16 @@ mod tests {
     }
 
     #[test]
-    fn without_a_last_day_it_is_this_one() {
+    fn missing_last_day_is_today() {
         assert_eq!(refused("2026-12-16", "", "hour"), None);
         assert_eq!(refused("2026-12-15", "", "hour").as_deref(), Some("bucket"));
         assert_eq!(refused("2024-04-21", "", "day"), None);
         assert_eq!(refused("2024-04-20", "", "day").as_deref(), Some("from"));
     }
 
-    /// Refuses also times that the API would accept: the range is bounded in days.
+    /// Times that the API would accept are also refused: the range is bounded in days.
     #[test]
-    fn only_days_are_taken() {
+    fn only_days_are_accepted() {
         for text in [
             "tomorrow",
             "0",
@@ -311,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_day_is_not_after_the_last() {
+    fn first_day_after_the_last_is_refused() {
         for bucket in ["hour", "day"] {
             assert_eq!(
                 refused("2027-01-16", "2027-01-15", bucket).as_deref(),

@@ -28,15 +28,16 @@ pub(super) fn time_or(rfc3339: Option<&str>, otherwise: &str) -> Markup {
 }
 
 /// Renders the number of days until an expiry.
-pub(super) fn ends(rfc3339: Option<&str>, now: i64) -> Markup {
+pub(super) fn time_left(rfc3339: Option<&str>, now: i64) -> Markup {
     let Some(text) = rfc3339 else {
         return html! { span .faint { "never" } };
     };
     let Ok(end) = text.parse::<Timestamp>() else {
         return time(text);
     };
+
     let left = end.as_second().saturating_sub(now);
-    let (class, said) = match left {
+    let (class, words) = match left {
         ..=0 => ("bad", "expired".to_owned()),
         1..DAY => ("bad", "today".to_owned()),
         _ => {
@@ -51,7 +52,43 @@ pub(super) fn ends(rfc3339: Option<&str>, now: i64) -> Markup {
             )
         }
     };
-    html! { span class=(class) title=(text.replace('T', " ").replace('Z', " UTC")) { (said) } }
+
+    html! { span class=(class) title=(text.replace('T', " ").replace('Z', " UTC")) { (words) } }
+}
+
+/// Renders a region around a table, which scrolls sideways on narrow screens.
+pub(super) fn wide(label: &str, table: &Markup) -> Markup {
+    html! { div .wide tabindex="0" role="region" aria-label=(label) { (table) } }
+}
+
+/// Renders a table in a region with this label.
+pub(super) fn wide_table(label: &str, columns: &Markup, rows: &Markup) -> Markup {
+    wide(label, &html! { table { (head_and_body(columns, rows)) } })
+}
+
+/// Renders a table in a region with this label. On narrow screens its rows are stacked.
+pub(super) fn stacked_table(label: &str, columns: &Markup, rows: &Markup) -> Markup {
+    wide(
+        label,
+        &html! { table .stack { (head_and_body(columns, rows)) } },
+    )
+}
+
+fn head_and_body(columns: &Markup, rows: &Markup) -> Markup {
+    html! {
+        thead { tr { (columns) } }
+        tbody { (rows) }
+    }
+}
+
+/// Renders the titles of columns.
+pub(super) fn columns(titles: &[&str]) -> Markup {
+    html! { @for title in titles { th scope="col" { (title) } } }
+}
+
+/// Renders the titles of columns with numbers.
+pub(super) fn number_columns(titles: &[&str]) -> Markup {
+    html! { @for title in titles { th .number scope="col" { (title) } } }
 }
 
 /// Renders a table cell. On narrow screens rows are stacked, and the cell is shown beside its
@@ -61,7 +98,7 @@ pub(super) fn cell(column: &str, content: &Markup) -> Markup {
 }
 
 /// Renders a table cell with a number.
-pub(super) fn cell_of_number(column: &str, content: &Markup) -> Markup {
+pub(super) fn number_cell(column: &str, content: &Markup) -> Markup {
     html! { td .number data-label=(column) { (content) } }
 }
 
@@ -75,7 +112,7 @@ pub(super) fn badge(class: &str, text: &str) -> Markup {
 pub(super) fn error(refusal: Option<&Refusal>, name: &str) -> Markup {
     html! {
         @if let Some(refusal) = refusal.filter(|refusal| refusal.is_about(name)) {
-            span .error id={ (name) "-error" } role="alert" { (refusal.beside()) }
+            span .error id={ (name) "-error" } role="alert" { (refusal.field_message()) }
         }
     }
 }
@@ -101,28 +138,36 @@ pub(super) fn count(total: u64, is_estimate: bool, thing: &str) -> String {
 
 /// Renders the element with the length of a list. It stays when the list is replaced, so that a
 /// screen reader reads out the new number.
-pub(super) fn counted(count: &str) -> Markup {
+pub(super) fn list_count(count: &str) -> Markup {
     html! { p .count #count role="status" { (count) } }
 }
 
 /// Renders the new length of a list that htmx replaces.
-pub(super) fn recount(count: &str) -> Markup {
+pub(super) fn list_count_update(count: &str) -> Markup {
     html! { span hx-swap-oob="innerHTML:#count" { (count) } }
 }
 
-/// Renders links to the beginning of a list, if this is not its first page, and to the next page.
-pub(super) fn pages(back: Option<(String, &str)>, on: Option<(String, &str)>) -> Markup {
+/// Renders links to the first page of a list, if `cursor` is not empty, and to the page after this
+/// one, if `next` is a cursor. `address` returns the address of the page at a cursor, `texts` are
+/// the texts of both links.
+pub(super) fn pager(
+    cursor: &str,
+    next: Option<&str>,
+    texts: [&str; 2],
+    address: impl Fn(&str) -> String,
+) -> Markup {
+    let [first_text, next_text] = texts;
     html! {
         nav .pages aria-label="Pages" {
-            @if let Some((address, words)) = back { a href=(address) { (words) } }
-            @if let Some((address, words)) = on { a .button href=(address) { (words) } }
+            @if !cursor.is_empty() { a href=(address("")) { (first_text) } }
+            @if let Some(next) = next { a .button href=(address(next)) { (next_text) } }
         }
     }
 }
 
-/// Renders the text of an empty list.
-pub(super) fn nothing(what: &str, next: &Markup) -> Markup {
-    html! { div .nothing { p .lead { (what) } (next) } }
+/// Renders a sentence in place of an empty list, and what to do next.
+pub(super) fn empty_list(sentence: &str, next: &Markup) -> Markup {
+    html! { div .nothing { p .lead { (sentence) } (next) } }
 }
 
 /// Formats a number with separators between thousands.
@@ -154,18 +199,48 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_soon_is_marked() {
-        let shown = |end| ends(Some(end), 1_800_000_000).into_string();
+    fn near_expiry_is_marked() {
+        let rendered = |end| time_left(Some(end), 1_800_000_000).into_string();
         assert!(
-            shown("2027-01-15T08:00:00Z").contains("class=\"bad\"")
-                && shown("2027-01-15T08:00:00Z").contains("expired")
+            rendered("2027-01-15T08:00:00Z").contains("class=\"bad\"")
+                && rendered("2027-01-15T08:00:00Z").contains("expired")
         );
-        assert!(shown("2027-01-15T20:00:00Z").contains("today"));
+        assert!(rendered("2027-01-15T20:00:00Z").contains("today"));
         assert!(
-            shown("2027-01-17T08:00:00Z").contains("class=\"warn\"")
-                && shown("2027-01-17T08:00:00Z").contains("2 days")
+            rendered("2027-01-17T08:00:00Z").contains("class=\"warn\"")
+                && rendered("2027-01-17T08:00:00Z").contains("2 days")
         );
-        assert!(shown("2027-03-15T08:00:00Z").contains("class=\"\""));
-        assert!(ends(None, 0).into_string().contains("never"));
+        assert!(rendered("2027-03-15T08:00:00Z").contains("class=\"\""));
+        assert!(time_left(None, 0).into_string().contains("never"));
+    }
+
+    #[test]
+    fn table_is_in_a_labelled_region() {
+        let rows = html! { tr { td { "CI" } } };
+        let table = stacked_table("Keys", &columns(&["Name"]), &rows).into_string();
+        assert_eq!(
+            table,
+            "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Keys\">\
+             <table class=\"stack\"><thead><tr><th scope=\"col\">Name</th></tr></thead>\
+             <tbody><tr><td>CI</td></tr></tbody></table></div>"
+        );
+    }
+
+    #[test]
+    fn pager_links_only_to_other_pages() {
+        let pages = |cursor, next| {
+            let address = |cursor: &str| format!("?{cursor}");
+            pager(cursor, next, ["First", "Next"], address).into_string()
+        };
+
+        assert_eq!(
+            pages("", Some("b")),
+            "<nav class=\"pages\" aria-label=\"Pages\">\
+             <a class=\"button\" href=\"?b\">Next</a></nav>"
+        );
+        assert_eq!(
+            pages("b", None),
+            "<nav class=\"pages\" aria-label=\"Pages\"><a href=\"?\">First</a></nav>"
+        );
     }
 }

@@ -20,6 +20,7 @@ pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value
             if names.is_empty() {
                 return html! { span .faint { "none" } };
             }
+
             let summary = names
                 .iter()
                 .map(|name| words(name))
@@ -34,6 +35,7 @@ pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value
         (None, Some(after)) if action.ends_with(".refused") => ("Attempts".to_owned(), all(after)),
         (None, Some(after)) => ("Initial values".to_owned(), all(after)),
     };
+
     html! {
         details {
             summary { (summary) span .hidden { " (" (action) ")" } }
@@ -43,16 +45,16 @@ pub(super) fn details(action: &str, before: Option<&Value>, after: Option<&Value
 }
 
 fn all(fields: &Map<String, Value>) -> Markup {
-    html! { @for (name, value) in fields { dt { (words(name)) } dd { (shown(value)) } } }
+    html! { @for (name, value) in fields { dt { (words(name)) } dd { (render_value(value)) } } }
 }
 
 fn changed(name: &str, before: Option<&Value>, after: Option<&Value>) -> Markup {
     html! {
         dt { (words(name)) }
         dd {
-            @if let Some(before) = before { del { span .hidden { "was " } (shown(before)) } }
+            @if let Some(before) = before { del { span .hidden { "was " } (render_value(before)) } }
             @if before.is_some() && after.is_some() { " " span aria-hidden="true" { "→" } " " }
-            @if let Some(after) = after { ins { span .hidden { "is " } (shown(after)) } }
+            @if let Some(after) = after { ins { span .hidden { "is " } (render_value(after)) } }
         }
     }
 }
@@ -62,7 +64,7 @@ fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
-fn shown(value: &Value) -> Markup {
+fn render_value(value: &Value) -> Markup {
     let text = match value {
         Value::Null => return html! { span .faint { "none" } },
         Value::Bool(yes) => return html! { @if *yes { "yes" } @else { "no" } },
@@ -74,6 +76,7 @@ fn shown(value: &Value) -> Markup {
         }
         other => other.to_string(),
     };
+
     if text.chars().count() <= MAX_LINE {
         return html! { code { (text) } };
     }
@@ -86,22 +89,22 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_edit_is_told_field_by_field() {
+    fn edit_is_shown_field_by_field() {
         let (before, after) = (
             json!({ "name": "a", "roles": ["admin"] }),
             json!({ "name": "<b>", "roles": [] }),
         );
-        let shown = details("key.update", Some(&before), Some(&after)).into_string();
+        let rendered = details("key.update", Some(&before), Some(&after)).into_string();
         assert!(
-            shown.contains("<del><span class=\"hidden\">was </span>a</del>"),
-            "{shown}"
+            rendered.contains("<del><span class=\"hidden\">was </span>a</del>"),
+            "{rendered}"
         );
-        assert!(shown.contains("is </span>&lt;b&gt;</ins>"), "{shown}");
-        assert!(shown.contains("<summary>name, roles<span"), "{shown}");
+        assert!(rendered.contains("is </span>&lt;b&gt;</ins>"), "{rendered}");
+        assert!(rendered.contains("<summary>name, roles<span"), "{rendered}");
     }
 
     #[test]
-    fn a_change_of_which_nothing_is_told_has_no_details() {
+    fn change_without_values_has_no_details() {
         assert!(
             !details("session.create", None, None)
                 .into_string()

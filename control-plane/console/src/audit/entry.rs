@@ -8,8 +8,9 @@ use super::changes;
 use crate::session::Session;
 use crate::widgets::{cell, time};
 
+/// A change, as the API returns it.
 #[derive(Deserialize)]
-pub(super) struct Entry {
+pub(super) struct AuditEntry {
     at: String,
     actor: Party,
     action: String,
@@ -28,16 +29,16 @@ struct Party {
     name: Option<String>,
 }
 
-impl Entry {
+impl AuditEntry {
     pub(super) fn row(&self, session: &Session) -> Markup {
         html! {
             tr {
                 (cell("When", &time(&self.at)))
-                (cell("Actor", &html! { div { (self.actor.shown(session)) } }))
+                (cell("Actor", &html! { div { (self.actor.link(session)) } }))
                 (cell("Action", &html! { code { (self.action) } }))
                 (cell("Target", &html! {
                     div {
-                        (self.target.shown(session))
+                        (self.target.link(session))
                         @if let Some(id) = self.target.id_beside_name() { div .faint { (id) } }
                     }
                 }))
@@ -56,7 +57,7 @@ impl Entry {
             tr {
                 td { (time(&self.at)) }
                 td {
-                    (self.actor.shown(session))
+                    (self.actor.link(session))
                     @if let Some(address) = &self.source_address { div .faint { "from " (address) } }
                 }
                 td { code { (self.action) } }
@@ -68,17 +69,23 @@ impl Entry {
 
 impl Party {
     /// Renders the name, with a link to its page if the user may see it.
-    fn shown(&self, session: &Session) -> Markup {
+    fn link(&self, session: &Session) -> Markup {
         let Self { kind, id, name } = self;
         let Some(id) = id else {
             return html! { (name.as_deref().unwrap_or(kind)) };
         };
+
         let name = name.as_deref().unwrap_or(id);
         let path = match kind.as_str() {
-            "key" if session.me.may("account:apikeys:read") => Some(format!("/console/keys/{id}")),
-            "user" if session.me.may("account:users:read") => Some(format!("/console/users/{id}")),
+            "key" if session.user.may("account:apikeys:read") => {
+                Some(format!("/console/keys/{id}"))
+            }
+            "user" if session.user.may("account:users:read") => {
+                Some(format!("/console/users/{id}"))
+            }
             _ => None,
         };
+
         html! {
             @match path {
                 Some(path) => { a href=(path) { (name) } },

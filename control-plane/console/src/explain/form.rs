@@ -4,10 +4,10 @@ use axum::http::{Method, StatusCode};
 use maud::{Markup, html};
 use serde_json::{Map, Value, json};
 
-use super::answer::Told;
+use super::verdict::ExplainView;
 use crate::api::Refusal;
 use crate::aria::{described, invalid};
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::form::Fields;
 use crate::session::Session;
 use crate::widgets::error;
@@ -26,7 +26,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 /// The form's fields as they were typed.
 #[derive(Debug, Default)]
-pub(crate) struct Question {
+pub(crate) struct ExplainForm {
     pub(super) key_id: String,
     pub(super) method: String,
     pub(super) host: String,
@@ -35,8 +35,8 @@ pub(crate) struct Question {
     pub(super) source_address: String,
 }
 
-impl Question {
-    pub(crate) fn of(fields: &Fields) -> Self {
+impl ExplainForm {
+    pub(crate) fn from_fields(fields: &Fields) -> Self {
         let text = |name| fields.text(name).to_owned();
         Self {
             key_id: text("key_id"),
@@ -48,13 +48,17 @@ impl Question {
         }
     }
 
-    /// Returns the verdict, or the error about a field of the form.
-    pub(crate) async fn ask(&self, session: &Session) -> Result<Result<Told, Refusal>, Failure> {
-        let asked = match self.body() {
+    /// Calls the API. Returns the verdict, or the error about a field of the form.
+    pub(crate) async fn explain(
+        &self,
+        session: &Session,
+    ) -> Result<Result<ExplainView, Refusal>, PageError> {
+        let result = match self.body() {
             Ok(body) => session.api.send(Method::POST, "/v1/explain", &body).await,
             Err(refusal) => Err(refusal),
         };
-        match asked {
+
+        match result {
             // A missing key is an error of the field, not of the page.
             Err(refusal) if refusal.status == StatusCode::NOT_FOUND => Ok(Err(Refusal {
                 field: Some("key_id".to_owned()),
@@ -62,13 +66,14 @@ impl Question {
             })),
             Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => Ok(Err(refusal)),
             Err(refusal) => Err(refusal.into()),
-            Ok(told) => Ok(Ok(told)),
+            Ok(view) => Ok(Ok(view)),
         }
     }
 
     fn body(&self) -> Result<Value, Refusal> {
-        let headers =
-            headers(&self.headers).map_err(|error| Refusal::of_field("request.headers", &error))?;
+        let headers = headers(&self.headers)
+            .map_err(|error| Refusal::for_field("request.headers", &error))?;
+
         let mut request = Map::from_iter([("headers".to_owned(), Value::Object(headers))]);
         let fields = [
             ("method", &self.method),
@@ -79,15 +84,17 @@ impl Question {
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
             request.insert(name.to_owned(), value.as_str().into());
         }
+
         let key_id = Some(&self.key_id).filter(|id| !id.is_empty());
         Ok(json!({ "key_id": key_id, "request": request }))
     }
 
     /// Renders the fields that route rules match.
-    pub(crate) fn line(&self, refusal: Option<&Refusal>) -> Markup {
+    pub(crate) fn request_line(&self, refusal: Option<&Refusal>) -> Markup {
         let Self {
             method, host, path, ..
         } = self;
+
         html! {
             div .request {
                 label { "Method"
@@ -123,6 +130,7 @@ fn headers(text: &str) -> Result<Map<String, Value>, String> {
         .filter(|(_, line)| !line.is_empty())
     {
         let number = index.saturating_add(1);
+
         let (name, value) = line
             .split_once(':')
             .ok_or_else(|| format!("Line {number} must be `name: value`."))?;
@@ -133,6 +141,7 @@ fn headers(text: &str) -> Result<Map<String, Value>, String> {
             None => headers.push((name, value.to_owned())),
         }
     }
+
     Ok(headers
         .into_iter()
         .map(|(name, value)| (name, value.into()))

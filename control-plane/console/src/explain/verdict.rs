@@ -6,37 +6,39 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::session::Session;
-use crate::widgets::{badge, time};
+use crate::widgets::{badge, columns, time, wide_table};
 
+/// The verdict on a request, as the API returns it.
 #[derive(Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct ExplainView {
     code: String,
     passes: bool,
-    refusal: Option<Answer>,
+    refusal: Option<ClientResponse>,
     rule: Option<u64>,
     key_id: Option<String>,
     subaccount: Option<String>,
-    steps: Vec<Step>,
+    steps: Vec<CheckView>,
 }
 
 /// The error response to the client.
 #[derive(Deserialize)]
-struct Answer {
+struct ClientResponse {
     status: u16,
     error: Value,
     retry_after: Option<i64>,
 }
 
+/// A check of the request and its outcome.
 #[derive(Deserialize)]
-struct Step {
+struct CheckView {
     check: String,
     outcome: String,
     compared: String,
 }
 
-impl Told {
+impl ExplainView {
     /// Renders the verdict as a section of a page.
-    pub(crate) fn shown(&self, session: &Session) -> Markup {
+    pub(crate) fn section(&self, session: &Session) -> Markup {
         html! {
             section #verdict .card tabindex="-1" aria-label="Verdict" {
                 h2 {
@@ -46,9 +48,9 @@ impl Told {
                 (self.facts(session))
                 h3 { "Step by step" }
                 (self.steps())
-                @if let Some(answer) = &self.refusal {
+                @if let Some(response) = &self.refusal {
                     h3 { "Response to the client" }
-                    pre tabindex="0" { (format!("{:#}", answer.error)) }
+                    pre tabindex="0" { (format!("{:#}", response.error)) }
                 }
             }
         }
@@ -56,7 +58,7 @@ impl Told {
 
     /// Renders the rule that applies and the checks for a request without a key. The missing key is
     /// not reported as the result.
-    pub(crate) fn tried(&self) -> Markup {
+    pub(crate) fn rule_summary(&self) -> Markup {
         html! {
             p .lead {
                 @match (self.rule, self.code.as_str()) {
@@ -74,7 +76,7 @@ impl Told {
             dl {
                 dt { "Route rule" }
                 dd { @match self.rule {
-                    Some(rule) if session.me.may("gateway:routes:read") => {
+                    Some(rule) if session.user.may("gateway:routes:read") => {
                         a href={ "/console/routes#rule-" (rule) } { "rule " (rule) }
                     },
                     Some(rule) => { "rule " (rule) },
@@ -88,10 +90,10 @@ impl Told {
                     dt { "Subaccount" }
                     dd { (subaccount) }
                 }
-                @if let Some(answer) = &self.refusal {
+                @if let Some(response) = &self.refusal {
                     dt { "Status" }
-                    dd { (answer.status) }
-                    @if let Some(seconds) = answer.retry_after {
+                    dd { (response.status) }
+                    @if let Some(seconds) = response.retry_after {
                         dt { "Retry after" }
                         dd { (seconds) @if seconds == 1 { " second" } @else { " seconds" } }
                     }
@@ -101,26 +103,20 @@ impl Told {
     }
 
     fn steps(&self) -> Markup {
-        html! {
-            div .wide tabindex="0" role="region" aria-label="Steps" {
-                table {
-                    thead { tr {
-                        th scope="col" { "Check" }
-                        th scope="col" { "Outcome" }
-                        th scope="col" { "Comparison" }
-                    } }
-                    tbody {
-                        @for step in &self.steps {
-                            tr {
-                                th scope="row" { (title(&step.check)) div .faint { code { (step.check) } } }
-                                td { (outcome(&step.outcome)) }
-                                td { (with_times(&step.compared)) }
-                            }
-                        }
-                    }
+        let rows = html! {
+            @for step in &self.steps {
+                tr {
+                    th scope="row" { (title(&step.check)) div .faint { code { (step.check) } } }
+                    td { (outcome(&step.outcome)) }
+                    td { (with_times(&step.compared)) }
                 }
             }
-        }
+        };
+        wide_table(
+            "Steps",
+            &columns(&["Check", "Outcome", "Comparison"]),
+            &rows,
+        )
     }
 }
 
@@ -174,13 +170,14 @@ mod tests {
     use super::with_times;
 
     #[test]
-    fn times_in_a_sentence_are_shown_as_times() {
+    fn times_in_sentences_are_rendered_as_times() {
         let shown = with_times("it expires at 1800000000, and it is 1700000000").into_string();
         assert_eq!(shown.matches("<time").count(), 2);
         assert!(
             shown.contains("2027-01-15 08:00:00 UTC</time>, and it is <time"),
             "{shown}"
         );
+
         let limit = "595 of 4294967295 requests per minute left until 1800000000";
         assert_eq!(with_times(limit).into_string().matches("<time").count(), 1);
     }

@@ -1,6 +1,7 @@
 //! Creates a key in four steps on one form: the page carries all fields from step to step, and
 //! nothing is stored until the key is created.
 
+mod choices;
 mod draft;
 mod steps;
 
@@ -11,32 +12,34 @@ use serde::Deserialize;
 
 use super::{PATH, secret};
 use crate::api::Refusal;
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::layout;
-use crate::session::{Sent, Session};
+use crate::session::{Session, VerifiedForm};
+use choices::StepChoices;
 use draft::{Draft, Step};
-use steps::Choices;
 
+/// The API's response to a new key.
 #[derive(Deserialize)]
-struct Generated {
+struct CreatedKey {
     key_id: String,
     name: String,
     api_key: String,
 }
 
-pub(super) async fn begin(session: Session, headers: HeaderMap) -> Result<Response, Failure> {
+pub(super) async fn page(session: Session, headers: HeaderMap) -> Result<Response, PageError> {
     show(&session, &headers, &Draft::default(), Step::Details, None).await
 }
 
-pub(super) async fn go_on(
+pub(super) async fn submit(
     headers: HeaderMap,
-    Sent { session, fields }: Sent,
-) -> Result<Response, Failure> {
-    let step = Step::numbered(fields.text("step"));
-    let go = fields.text("go").to_owned();
-    let draft = Draft::of(fields);
-    match go.as_str() {
-        "back" => show(&session, &headers, &draft, step.before(), None).await,
+    VerifiedForm { session, fields }: VerifiedForm,
+) -> Result<Response, PageError> {
+    let step = Step::from_number(fields.text("step"));
+    let button = fields.text("go").to_owned();
+    let draft = Draft::new(fields);
+
+    match button.as_str() {
+        "back" => show(&session, &headers, &draft, step.previous(), None).await,
         "create" => create(&session, &headers, &draft).await,
         _ => match draft.check(step, session.now) {
             Ok(()) => show(&session, &headers, &draft, step.next(), None).await,
@@ -45,31 +48,32 @@ pub(super) async fn go_on(
     }
 }
 
-/// Shows the new key, or the step with the error.
+/// Creates the key and shows it, or the step with the error.
 async fn create(
     session: &Session,
     headers: &HeaderMap,
     draft: &Draft,
-) -> Result<Response, Failure> {
+) -> Result<Response, PageError> {
     match session
         .api
-        .send::<Generated>(Method::POST, "/v1/keys/generate", &draft.as_json())
+        .send::<CreatedKey>(Method::POST, "/v1/keys/generate", &draft.as_json())
         .await
     {
         Ok(key) => {
             let content = html! {
                 h1 { "Your new key" }
-                (secret::secret_card(session.gateway.as_deref(), &key.name, &key.key_id, &key.api_key))
+                (secret::card(session.gateway.as_deref(), &key.name, &key.key_id, &key.api_key))
             };
             let page = layout::content(session, headers, PATH, "Your new key", &content);
+
             // The key's page, which a reload shows, does not contain the secret.
             Ok(([("hx-push-url", format!("{PATH}/{}", key.key_id))], page).into_response())
         }
-        Err(refusal) if refusal.is_of_form() => {
+        Err(refusal) if refusal.is_about_form() => {
             let step = refusal
                 .field
                 .as_deref()
-                .and_then(Step::of_field)
+                .and_then(Step::for_field)
                 .unwrap_or(Step::LAST);
             show(session, headers, draft, step, Some(&refusal)).await
         }
@@ -77,20 +81,20 @@ async fn create(
     }
 }
 
+/// Shows a step.
 async fn show(
     session: &Session,
     headers: &HeaderMap,
     draft: &Draft,
     step: Step,
     refusal: Option<&Refusal>,
-) -> Result<Response, Failure> {
+) -> Result<Response, PageError> {
     session.require("account:apikeys:create", "create API keys")?;
-    let choices = Choices::of(session, step).await?;
+
+    let choices = StepChoices::load(session, step).await?;
     let content = steps::page(session, &choices, draft, step, refusal);
     let status = refusal.map(|refusal| refusal.status).unwrap_or_default();
-    Ok((
-        status,
-        layout::content(session, headers, PATH, "Create a key", &content),
-    )
-        .into_response())
+
+    let page = layout::content(session, headers, PATH, "Create a key", &content);
+    Ok((status, page).into_response())
 }

@@ -8,19 +8,19 @@ use latchkey_policy::limit::{Limits, Window};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::target::Target;
+use super::target_key::TargetKey;
 use super::view::Key;
 use super::{PATH, expiry, limit_field, tiers};
 use crate::api::Refusal;
 use crate::aria::{described, invalid};
 use crate::conflict;
-use crate::done::{self, Changed};
-use crate::failure::Failure;
+use crate::error::PageError;
+use crate::flash::{self, ChangeResponse};
 use crate::form::Fields;
 use crate::layout;
-use crate::session::{Sent, Session};
+use crate::session::{Session, VerifiedForm};
 use crate::widgets::{csrf, error, general_error};
-use change::Before;
+use change::CurrentFields;
 
 /// The fields that show their own errors.
 const FIELDS: [&str; 6] = [
@@ -35,44 +35,50 @@ const FIELDS: [&str; 6] = [
 /// The name of the box that must be ticked to disable a key.
 const SURE: &str = "sure";
 
-pub(super) async fn page(session: Session, target: Target) -> Result<Response, Failure> {
+pub(super) async fn page(session: Session, target: TargetKey) -> Result<Response, PageError> {
     session.require("account:apikeys:update", "edit API keys")?;
-    let key = target.shown(&session).await?.key;
+    let key = target.load(&session).await?.key;
     if key.revoked_at.is_some() {
         return Ok(Redirect::to(&target.page()).into_response());
     }
+
     let inherited = inherited(&session, &key).await?;
-    let before = Before::of(&key, inherited);
-    Ok(form(&session, &key, inherited, &before, before.fields(), None).into_response())
+    let current = CurrentFields::new(&key, inherited);
+    Ok(form(&session, &key, inherited, &current, current.fields(), None).into_response())
 }
 
 pub(super) async fn save(
-    target: Target,
-    Sent { session, fields }: Sent,
-) -> Result<Response, Failure> {
+    target: TargetKey,
+    VerifiedForm { session, fields }: VerifiedForm,
+) -> Result<Response, PageError> {
     session.require("account:apikeys:update", "edit API keys")?;
-    let key = target.shown(&session).await?.key;
+    let key = target.load(&session).await?.key;
     let inherited = inherited(&session, &key).await?;
-    let before = Before::of(&key, inherited);
-    let change = conflict::check(&fields, before.fields()).and_then(|()| before.change(&fields));
+    let current = CurrentFields::new(&key, inherited);
+
+    let change = conflict::check(&fields, current.fields()).and_then(|()| current.change(&fields));
     let change = change.and_then(|change| {
         if change.get("active") == Some(&json!(false)) && !fields.is_set(SURE) {
-            return Err(Refusal::of_field(SURE, "Tick the box to disable the key."));
+            return Err(Refusal::for_field(SURE, "Tick the box to disable the key."));
         }
         Ok(change)
     });
+
     let changed = match change {
         Ok(change) => {
             target
-                .call::<Changed>(&session, Method::PATCH, "", &change)
+                .call::<ChangeResponse>(&session, Method::PATCH, "", &change)
                 .await?
         }
         Err(refusal) => Err(refusal),
     };
+
     Ok(match changed {
-        Ok(Changed { enforcement }) => done::redirect(&target.page(), "saved", Some(enforcement)),
+        Ok(ChangeResponse { enforcement }) => {
+            flash::redirect(&target.page(), "saved", Some(enforcement))
+        }
         Err(refusal) => {
-            let page = form(&session, &key, inherited, &before, &fields, Some(&refusal));
+            let page = form(&session, &key, inherited, &current, &fields, Some(&refusal));
             (refusal.status, page).into_response()
         }
     })
@@ -80,43 +86,45 @@ pub(super) async fn save(
 
 /// Returns the limits that apply to a key without own limits: its tier's limits, within those of
 /// its account's tier.
-async fn inherited(session: &Session, key: &Key) -> Result<Limits, Failure> {
+async fn inherited(session: &Session, key: &Key) -> Result<Limits, PageError> {
     let tiers = tiers(session).await?;
-    let of = |name: &str| {
+    let tier_limits = |name: &str| {
         tiers
             .iter()
             .find(|tier| tier.name == name)
             .map(|tier| tier.limits)
             .unwrap_or_default()
     };
-    let limits = of(&key.tier).0;
-    Ok(if session.me.operator {
+
+    let limits = tier_limits(&key.tier).0;
+    Ok(if session.user.operator {
         limits
     } else {
-        of(&session.me.tier).bound(limits)
+        tier_limits(&session.user.tier).bound(limits)
     })
 }
 
-/// Renders the form. `fields` are the sent fields, `before` those of the unchanged key.
+/// Renders the form. `fields` are the sent fields, `current` those of the unchanged key.
 fn form(
     session: &Session,
     key: &Key,
     inherited: Limits,
-    before: &Before,
+    current: &CurrentFields,
     fields: &Fields,
     refusal: Option<&Refusal>,
 ) -> Html<String> {
     let title = format!("Edit {}", key.name);
+
     let content = html! {
         nav aria-label="Where this is" { a href=(key.path()) { (key.name) } }
         h1 { (title) }
         (general_error(refusal, &FIELDS))
         form .card method="post" action={ (key.path()) "/edit" } {
             (csrf(session))
-            (conflict::field(before.fields()))
+            (conflict::field(current.fields()))
             (texts(fields, refusal))
             (expiry::fieldset(fields, key.expires_at.as_deref(), refusal))
-            (switch(fields, refusal))
+            (state(fields, refusal))
             (limits(inherited, fields, refusal))
             div .buttons {
                 button type="submit" { "Save" }
@@ -150,7 +158,7 @@ fn texts(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
     }
 }
 
-fn switch(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
+fn state(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
     html! {
         fieldset {
             legend { "State" }

@@ -13,10 +13,10 @@ const SHORTCUTS: [u32; 3] = [30, 60, 90];
 
 const NAME: &str = "expires_at";
 
-/// Renders the fields. `present` is the key's current expiry.
+/// Renders the fields. `current` is the key's expiry, if it has one.
 pub(super) fn fieldset(
     fields: &Fields,
-    present: Option<&str>,
+    current: Option<&str>,
     refusal: Option<&Refusal>,
 ) -> Markup {
     let on_a_date = is_set(fields);
@@ -40,7 +40,7 @@ pub(super) fn fieldset(
             }
             span .help id="expires_at-help" {
                 "The key is refused from the end of that day, in UTC."
-                @if let Some(end) = present { " Current expiry: " (time(end)) "." }
+                @if let Some(end) = current { " Current expiry: " (time(end)) "." }
             }
         }
     }

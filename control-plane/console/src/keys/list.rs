@@ -9,12 +9,15 @@ use serde::Deserialize;
 use super::PATH;
 use super::view::Key;
 use crate::api::with_query;
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::form::Query;
 use crate::layout;
 use crate::partial::is_partial;
 use crate::session::Session;
-use crate::widgets::{cell, count, counted, ends, nothing, pages, recount, time, time_or};
+use crate::widgets::{
+    cell, columns, count, empty_list, list_count, list_count_update, pager, stacked_table, time,
+    time_left, time_or,
+};
 
 /// The number of rows on a page.
 const ROWS: &str = "25";
@@ -28,8 +31,9 @@ const STATES: [(&str, &str); 6] = [
     ("all", "All"),
 ];
 
+/// The API's response to a search for keys.
 #[derive(Deserialize)]
-struct Keys {
+struct KeyList {
     keys: Vec<Key>,
     total: u64,
     total_is_estimate: bool,
@@ -39,7 +43,7 @@ struct Keys {
 /// The filters, order and cursor, as given in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct KeyListParams {
     search: String,
     state: String,
     role: String,
@@ -47,7 +51,7 @@ pub(super) struct Asked {
     cursor: String,
 }
 
-impl Asked {
+impl KeyListParams {
     fn parameters(&self) -> [(&str, &str); 5] {
         let Self {
             search,
@@ -70,7 +74,7 @@ impl Asked {
     }
 
     /// Returns the address of the same list from the cursor on.
-    fn from(&self, cursor: &str) -> String {
+    fn address_at(&self, cursor: &str) -> String {
         Self {
             cursor: cursor.to_owned(),
             ..self.clone()
@@ -100,36 +104,48 @@ impl Asked {
 pub(super) async fn page(
     session: Session,
     headers: HeaderMap,
-    Query(asked): Query<Asked>,
-) -> Result<Response, Failure> {
+    Query(params): Query<KeyListParams>,
+) -> Result<Response, PageError> {
     let mut parameters = vec![("limit", ROWS)];
-    parameters.extend(asked.parameters());
-    let found: Keys = session
+    parameters.extend(params.parameters());
+    let found: KeyList = session
         .api
         .get(&with_query("/v1/keys", &parameters))
         .await?;
-    let list = list(&session, &asked, &found);
+
+    let list = list(&session, &params, &found);
     let count = count(found.total, found.total_is_estimate, "key");
     if is_partial(&headers) {
-        return Ok(Html(html! { (list) (recount(&count)) }.into_string()).into_response());
+        let part = html! { (list) (list_count_update(&count)) };
+        return Ok(Html(part.into_string()).into_response());
     }
+
     let content = html! {
         div .title {
             h1 { "API keys" }
-            @if session.me.may("account:apikeys:create") {
+            @if session.user.may("account:apikeys:create") {
                 a .button href="/console/keys/new" { "Create a key" }
             }
         }
+        (filters(&params))
+        (list_count(&count))
+        (list)
+    };
+    Ok(layout::page(&session, PATH, "API keys", &content).into_response())
+}
+
+fn filters(params: &KeyListParams) -> Markup {
+    html! {
         form .filters role="search" action=(PATH)
             hx-get=(PATH) hx-target="#keys" hx-swap="outerHTML" hx-push-url="true" hx-sync="this:replace"
             hx-trigger="input changed delay:200ms from:#search, change" {
             label { "Search"
-                input type="search" id="search" name="search" value=(asked.search) placeholder="Name, description or id" maxlength="100";
+                input type="search" id="search" name="search" value=(params.search) placeholder="Name, description or id" maxlength="100";
             }
             label { "State"
                 select name="state" {
                     @for (word, text) in STATES {
-                        option value=(word) selected[word == asked.state] { (text) }
+                        option value=(word) selected[word == params.state] { (text) }
                     }
                 }
             }
@@ -137,62 +153,59 @@ pub(super) async fn page(
                 select name="role" {
                     option value="" { "Any" }
                     @for role in Role::all() {
-                        option value=(role.as_str()) selected[role.as_str() == asked.role] { (role.as_str()) }
+                        option value=(role.as_str()) selected[role.as_str() == params.role] { (role.as_str()) }
                     }
                 }
             }
-            input type="hidden" name="sort" value=(asked.sort);
+            input type="hidden" name="sort" value=(params.sort);
             noscript { button type="submit" { "Search" } }
         }
-        (counted(&count))
-        (list)
-    };
-    Ok(layout::page(&session, PATH, "API keys", &content).into_response())
+    }
 }
 
 /// Renders the part of the page that is replaced when the filters, order or page change.
-fn list(session: &Session, asked: &Asked, found: &Keys) -> Markup {
+fn list(session: &Session, params: &KeyListParams, found: &KeyList) -> Markup {
     html! {
         section id="keys" {
             @if let (true, Some(cursor)) = (found.keys.is_empty(), &found.next_cursor) {
-                (nothing("No matching key found yet. Not all keys have been searched.", &html! {
-                    a .button href=(asked.from(cursor)) { "Continue searching" }
+                (empty_list("No matching key found yet. Not all keys have been searched.", &html! {
+                    a .button href=(params.address_at(cursor)) { "Continue searching" }
                 }))
             } @else if found.keys.is_empty() {
-                @if asked.is_filtered() {
-                    (nothing("No keys match.", &html! { a href=(PATH) { "Show all keys" } }))
+                @if params.is_filtered() {
+                    (empty_list("No keys match.", &html! { a href=(PATH) { "Show all keys" } }))
                 } @else {
-                    (nothing("There are no API keys yet.", &html! {
-                        @if session.me.may("account:apikeys:create") {
+                    (empty_list("There are no API keys yet.", &html! {
+                        @if session.user.may("account:apikeys:create") {
                             p { "A key lets a program call your services through Envoy. " }
                             a .button href="/console/keys/new" { "Create the first key" }
                         }
                     }))
                 }
             } @else {
-                div .wide tabindex="0" role="region" aria-label="API keys" {
-                    table .stack {
-                        thead { tr {
-                            (column(asked, "name", "Name"))
-                            th scope="col" { "Key" }
-                            th scope="col" { "Roles" }
-                            th scope="col" { "Scope" }
-                            th scope="col" { "Tier" }
-                            (column(asked, "created_at", "Created"))
-                            (column(asked, "last_used_at", "Last used"))
-                            (column(asked, "expires_at", "Expires in"))
-                            th scope="col" { "State" }
-                            th scope="col" { span .hidden { "Actions" } }
-                        } }
-                        tbody { @for key in &found.keys { (row(session, key)) } }
-                    }
-                }
-                (pages(
-                    (!asked.cursor.is_empty()).then(|| (asked.from(""), "First page")),
-                    found.next_cursor.as_deref().map(|cursor| (asked.from(cursor), "Next page")),
-                ))
+                (table(session, params, found))
             }
         }
+    }
+}
+
+/// Renders the rows and the links to other pages.
+fn table(session: &Session, params: &KeyListParams, found: &KeyList) -> Markup {
+    let heads = html! {
+        (sortable_column(params, "name", "Name"))
+        (columns(&["Key", "Roles", "Scope", "Tier"]))
+        (sortable_column(params, "created_at", "Created"))
+        (sortable_column(params, "last_used_at", "Last used"))
+        (sortable_column(params, "expires_at", "Expires in"))
+        (columns(&["State"]))
+        th scope="col" { span .hidden { "Actions" } }
+    };
+    let rows = html! { @for key in &found.keys { (row(session, key)) } };
+    let next = found.next_cursor.as_deref();
+
+    html! {
+        (stacked_table("API keys", &heads, &rows))
+        (pager(&params.cursor, next, ["First page", "Next page"], |cursor| params.address_at(cursor)))
     }
 }
 
@@ -214,12 +227,12 @@ fn row(session: &Session, key: &Key) -> Markup {
                     @if let Some(address) = &key.last_used_ip { div .faint { (address) } }
                 }
             }))
-            (cell("Expires in", &ends(key.expires_at.as_deref(), session.now)))
+            (cell("Expires in", &time_left(key.expires_at.as_deref(), session.now)))
             (cell("State", &html! { span { (key.state(session.now)) } }))
             td .actions {
                 a href=(key.path()) { "Details" span .hidden { " of " (key.name) } }
                 button .plain .scripted type="button" data-copy-text=(key.key_id) { "Copy id" span .hidden { " of " (key.name) } }
-                @if key.revoked_at.is_none() && session.me.may("account:apikeys:delete") {
+                @if key.revoked_at.is_none() && session.user.may("account:apikeys:delete") {
                     a .danger href={ (key.path()) "#revoke" } { "Revoke" span .hidden { " " (key.name) } }
                 }
             }
@@ -227,15 +240,17 @@ fn row(session: &Session, key: &Key) -> Markup {
     }
 }
 
-fn column(asked: &Asked, column: &str, title: &str) -> Markup {
-    let order = match asked.sort.strip_prefix('-') {
+/// Renders the title of a column with a link that sorts the list by it.
+fn sortable_column(params: &KeyListParams, column: &str, title: &str) -> Markup {
+    let order = match params.sort.strip_prefix('-') {
         Some(descending) if descending == column => Some("descending"),
-        None if asked.sort == column => Some("ascending"),
+        None if params.sort == column => Some("ascending"),
         _ => None,
     };
+
     html! {
         th scope="col" aria-sort=[order] {
-            a href=(asked.sorted_by(column).address()) { (title) @match order {
+            a href=(params.sorted_by(column).address()) { (title) @match order {
                 Some("ascending") => { span aria-hidden="true" { " ▲" } },
                 Some(_) => { span aria-hidden="true" { " ▼" } },
                 None => {},

@@ -1,16 +1,17 @@
-//! Shows the page of one key.
+//! Shows the page of a key.
 
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Html;
 use maud::{Markup, html};
 
-use super::target::{Shown, Target};
+use super::PATH;
+use super::cards::{access, addresses, details, regeneration, revocation, secrets, usage};
+use super::target_key::{KeyDetails, TargetKey};
 use super::view::Key;
-use super::{PATH, details, ip_lists, regenerate, revoke, used};
 use crate::api::{Refusal, with_query};
 use crate::audit;
-use crate::done::Done;
+use crate::error::PageError;
 use crate::explain;
-use crate::failure::Failure;
+use crate::flash::Flash;
 use crate::layout;
 use crate::session::Session;
 use crate::widgets::{badge, general_error};
@@ -19,75 +20,71 @@ const SENTENCES: [(&str, &str); 2] = [("saved", "Saved"), ("revoked", "Revoked")
 
 /// Notices and errors on the page.
 #[derive(Default)]
-pub(super) struct Notes {
+pub(super) struct Notices {
     /// The change that was made before the page was shown.
-    pub(super) done: Done,
+    pub(super) flash: Flash,
     /// The error of a refused regeneration.
-    pub(super) overlap: Option<Refusal>,
+    pub(super) regeneration: Option<Refusal>,
     /// The error of a refused revocation.
     pub(super) revocation: Option<Refusal>,
 }
 
 pub(super) async fn page(
     session: Session,
-    target: Target,
-    done: Done,
-) -> Result<Response, Failure> {
-    Ok(whole(
-        &session,
-        &target,
-        &Notes {
-            done,
-            ..Notes::default()
-        },
-    )
-    .await?
-    .into_response())
+    target: TargetKey,
+    flash: Flash,
+) -> Result<Html<String>, PageError> {
+    let notices = Notices {
+        flash,
+        ..Notices::default()
+    };
+    render(&session, &target, &notices).await
 }
 
 /// Renders the page with these notices and errors.
-pub(super) async fn whole(
+pub(super) async fn render(
     session: &Session,
-    target: &Target,
-    notes: &Notes,
-) -> Result<Html<String>, Failure> {
-    let shown = target.shown(session).await?;
-    let content = content(session, target, &shown, notes).await?;
-    Ok(layout::page(session, PATH, &shown.key.name, &content))
+    target: &TargetKey,
+    notices: &Notices,
+) -> Result<Html<String>, PageError> {
+    let details = target.load(session).await?;
+    let content = content(session, target, &details, notices).await?;
+    Ok(layout::page(session, PATH, &details.key.name, &content))
 }
 
 /// Renders the content of the page.
 pub(super) async fn content(
     session: &Session,
-    target: &Target,
-    shown: &Shown,
-    notes: &Notes,
-) -> Result<Markup, Failure> {
-    let key = &shown.key;
-    let edits = key.revoked_at.is_none() && session.me.may("account:apikeys:update");
-    let revokes = key.revoked_at.is_none() && session.me.may("account:apikeys:delete");
+    target: &TargetKey,
+    details: &KeyDetails,
+    notices: &Notices,
+) -> Result<Markup, PageError> {
+    let key = &details.key;
+    let can_edit = key.revoked_at.is_none() && session.user.may("account:apikeys:update");
+    let can_revoke = key.revoked_at.is_none() && session.user.may("account:apikeys:delete");
+
     Ok(html! {
-        (head(session, key, edits))
-        (notes.done.notice(&SENTENCES))
+        (head(session, key, can_edit))
+        (notices.flash.notice(&SENTENCES))
         // The errors of forms that are no longer shown.
-        @if !edits { (general_error(notes.overlap.as_ref(), &[])) }
-        @if !revokes { (general_error(notes.revocation.as_ref(), &[])) }
+        @if !can_edit { (general_error(notices.regeneration.as_ref(), &[])) }
+        @if !can_revoke { (general_error(notices.revocation.as_ref(), &[])) }
         div .columns {
             (details::card(session, key).await)
             div {
-                (details::access(session, key).await)
-                (ip_lists::card(key, edits))
+                (access::card(session, key).await)
+                (addresses::card(key, can_edit))
             }
         }
-        (details::secrets(key))
-        (used::card(session, target, shown).await?)
-        (audit::recent_of(session, &key.key_id).await)
-        @if edits { (regenerate::card(session, key, notes.overlap.as_ref())) }
-        @if revokes { (revoke::card(session, key, notes.revocation.as_ref())) }
+        (secrets::card(key))
+        (usage::card(session, target, details).await?)
+        (audit::recent_changes(session, &key.key_id).await)
+        @if can_edit { (regeneration::card(session, key, notices.regeneration.as_ref())) }
+        @if can_revoke { (revocation::card(session, key, notices.revocation.as_ref())) }
     })
 }
 
-fn head(session: &Session, key: &Key, edits: bool) -> Markup {
+fn head(session: &Session, key: &Key, can_edit: bool) -> Markup {
     html! {
         nav aria-label="Where this is" { a href=(PATH) { "All API keys" } }
         div .title {
@@ -100,7 +97,7 @@ fn head(session: &Session, key: &Key, edits: bool) -> Markup {
                 }
             }
             div .buttons {
-                @if edits {
+                @if can_edit {
                     a .button href={ (key.path()) "/edit" } { "Edit" }
                     a .button .quiet href={ (key.path()) "/ip-lists" } { "IP lists" }
                 }

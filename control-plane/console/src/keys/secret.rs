@@ -12,12 +12,7 @@ const DONE: &str = "done";
 
 /// Renders the key, a command to try it at the `gateway` if that is known, and a form to continue
 /// to the key's page once the user confirms that the key is stored.
-pub(crate) fn secret_card(
-    gateway: Option<&str>,
-    name: &str,
-    key_id: &str,
-    api_key: &str,
-) -> Markup {
+pub(super) fn card(gateway: Option<&str>, name: &str, key_id: &str, api_key: &str) -> Markup {
     html! {
         section .card aria-labelledby="secret-title" {
             h2 id="secret-title" tabindex="-1" autofocus { "The key of " (name) }
@@ -25,7 +20,7 @@ pub(crate) fn secret_card(
             code .secret id="secret" { (api_key) }
             p .buttons .scripted {
                 button type="button" data-copy="secret" { "Copy" }
-                button .quiet type="button" data-save="secret" data-save-as=(file(name)) { "Save as .PAK" }
+                button .quiet type="button" data-save="secret" data-save-as=(file_name(name)) { "Save as .PAK" }
             }
             h3 { "Try it" }
             pre tabindex="0" role="region" aria-label="A request with the key" {
@@ -50,7 +45,7 @@ pub(crate) fn secret_card(
 }
 
 /// Returns a file name that is valid on every system.
-fn file(name: &str) -> String {
+fn file_name(name: &str) -> String {
     let plain = |c: char| {
         if c.is_alphanumeric() || matches!(c, ' ' | '.' | '_' | '-') {
             c
@@ -68,27 +63,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_called_by_the_key() {
-        for (name, called) in [
+    fn file_is_named_after_the_key() {
+        for (name, expected) in [
             ("CI of Zürich", "CI of Zürich.PAK"),
             ("../../etc/passwd", "-..-etc-passwd.PAK"),
             ("<script>", "-script-.PAK"),
             ("...", "key.PAK"),
         ] {
-            assert_eq!(file(name), called);
+            assert_eq!(file_name(name), expected);
         }
     }
 
     #[test]
-    fn the_key_is_in_what_is_copied_and_nowhere_else() {
-        let card = secret_card(None, "<b>CI</b>", "key_1", "lk_live_secret").into_string();
-        assert_eq!(card.matches("lk_live_secret").count(), 2);
+    fn key_is_only_in_the_copied_texts() {
+        let unknown = card(None, "<b>CI</b>", "key_1", "lk_live_secret").into_string();
+        assert_eq!(unknown.matches("lk_live_secret").count(), 2);
         assert!(
-            card.contains("id=\"secret\">lk_live_secret</code>"),
-            "{card}"
+            unknown.contains("id=\"secret\">lk_live_secret</code>"),
+            "{unknown}"
         );
-        assert!(card.contains("https://YOUR-GATEWAY/"), "{card}");
-        let known = secret_card(
+        assert!(unknown.contains("https://YOUR-GATEWAY/"), "{unknown}");
+
+        let known = card(
             Some("https://api.example.com"),
             "CI",
             "key_1",
@@ -101,8 +97,8 @@ mod tests {
             "{known}"
         );
         assert!(
-            card.contains("action=\"/console/keys/key_1\"") && !card.contains("<b>"),
-            "{card}"
+            unknown.contains("action=\"/console/keys/key_1\"") && !unknown.contains("<b>"),
+            "{unknown}"
         );
     }
 }

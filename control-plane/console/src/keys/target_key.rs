@@ -8,43 +8,47 @@ use std::collections::BTreeMap;
 
 use super::PATH;
 use super::view::Key;
-use crate::Page;
+use crate::ConsoleState;
 use crate::api::Refusal;
-use crate::failure::Failure;
+use crate::error::PageError;
 use crate::id::Id;
 use crate::session::Session;
 
 /// The key whose id is in the page's address.
-pub(super) struct Target {
+pub(super) struct TargetKey {
     id: String,
 }
 
 /// A key and its usage.
 #[derive(Debug, Deserialize)]
-pub(super) struct Shown {
+pub(super) struct KeyDetails {
     #[serde(flatten)]
     pub(super) key: Key,
-    pub(super) usage: Used,
+    pub(super) usage: KeyUsage,
 }
 
 /// Requests that were admitted, and this month's requests by code.
 #[derive(Debug, Deserialize)]
-pub(super) struct Used {
+pub(super) struct KeyUsage {
     pub(super) requests_today: u64,
     pub(super) requests_this_month: u64,
     pub(super) by_code: BTreeMap<String, u64>,
 }
 
-impl FromRequestParts<Page> for Target {
-    type Rejection = Failure;
+impl FromRequestParts<ConsoleState> for TargetKey {
+    type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, console: &Page) -> Result<Self, Failure> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        console: &ConsoleState,
+    ) -> Result<Self, PageError> {
         let Id(id) = Id::from_request_parts(parts, console).await?;
         Ok(Self { id })
     }
 }
 
-impl Target {
+impl TargetKey {
+    /// Returns the key's id.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
@@ -55,7 +59,7 @@ impl Target {
     }
 
     /// Reads the key and its usage.
-    pub(super) async fn shown(&self, session: &Session) -> Result<Shown, Failure> {
+    pub(super) async fn load(&self, session: &Session) -> Result<KeyDetails, PageError> {
         Ok(session.api.get(&format!("/v1/keys/{}", self.id)).await?)
     }
 
@@ -67,14 +71,14 @@ impl Target {
         method: Method,
         below: &str,
         body: &impl Serialize,
-    ) -> Result<Result<T, Refusal>, Failure> {
+    ) -> Result<Result<T, Refusal>, PageError> {
         match session
             .api
             .send(method, &format!("/v1/keys/{}{below}", self.id), body)
             .await
         {
-            Ok(answer) => Ok(Ok(answer)),
-            Err(refusal) if refusal.is_of_form() && refusal.status != StatusCode::NOT_FOUND => {
+            Ok(data) => Ok(Ok(data)),
+            Err(refusal) if refusal.is_about_form() && refusal.status != StatusCode::NOT_FOUND => {
                 Ok(Err(refusal))
             }
             Err(refusal) => Err(refusal.into()),

@@ -7,14 +7,16 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{Node, PATH};
-use crate::done;
-use crate::failure::Failure;
-use crate::session::{Sent, Session};
+use crate::error::PageError;
+use crate::flash;
+use crate::session::{Session, VerifiedForm};
 use crate::widgets::csrf;
 
 const PERMISSION: &str = "gateway:nodes:update";
 
-pub(super) async fn forget(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn forget(
+    VerifiedForm { session, fields }: VerifiedForm,
+) -> Result<Response, PageError> {
     session.require(PERMISSION, "forget nodes")?;
     let handle = fields.text("handle");
     // Handles consist only of letters and digits; no other text becomes part of the call's path.
@@ -23,27 +25,30 @@ pub(super) async fn forget(Sent { session, fields }: Sent) -> Result<Response, F
     } else {
         ""
     };
+
     let call = format!("/v1/nodes/{handle}");
     session
         .api
         .send::<IgnoredAny>(Method::DELETE, &call, &json!({}))
         .await?;
-    Ok(done::redirect(PATH, "forgotten", None))
+    Ok(flash::redirect(PATH, "forgotten", None))
 }
 
-pub(super) async fn accept(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn accept(
+    VerifiedForm { session, fields }: VerifiedForm,
+) -> Result<Response, PageError> {
     session.require(PERMISSION, "accept the nodes of another database")?;
     let epoch = json!({ "epoch": fields.text("epoch") });
     session
         .api
         .send::<IgnoredAny>(Method::POST, "/v1/nodes/accept-epoch", &epoch)
         .await?;
-    Ok(done::redirect(PATH, "accepted", None))
+    Ok(flash::redirect(PATH, "accepted", None))
 }
 
 /// Renders the actions that are available for a node.
 pub(super) fn actions(session: &Session, node: &Node) -> Markup {
-    if !session.me.may(PERMISSION) {
+    if !session.user.may(PERMISSION) {
         return html! {};
     }
     html! {
@@ -60,7 +65,7 @@ pub(super) fn actions(session: &Session, node: &Node) -> Markup {
 
 /// Renders the form that forgets nodes that are not in the database.
 pub(super) fn forget_unknown(session: &Session) -> Markup {
-    if session.me.may(PERMISSION) {
+    if session.user.may(PERMISSION) {
         forget_form(session, "unknown", "unknown nodes")
     } else {
         html! {}

@@ -15,12 +15,12 @@ use crate::widgets::csrf;
 const EXAMPLE: &str = r#"{ "path": { "template": "/v4/zones/{zone}" }, "methods": ["GET"], "service": "dns", "permission": "dns:read" }"#;
 
 /// The document as it was typed.
-pub(super) struct Edited {
+pub(super) struct RuleDraft {
     text: String,
 }
 
-impl Edited {
-    pub(super) fn of(fields: &Fields) -> Self {
+impl RuleDraft {
+    pub(super) fn from_fields(fields: &Fields) -> Self {
         Self {
             text: fields.raw("document").to_owned(),
         }
@@ -29,17 +29,18 @@ impl Edited {
     /// Returns the new document.
     pub(super) fn document(&self) -> Result<Box<RawValue>, Refusal> {
         RawValue::from_string(self.text.trim().to_owned()).map_err(|error| {
-            Refusal::of_field("document", &format!("This is not valid JSON: {error}."))
+            Refusal::for_field("document", &format!("This is not valid JSON: {error}."))
         })
     }
 }
 
 /// Refuses an edit that was made of another document than the `current` one.
 pub(super) fn check(fields: &Fields, current: &Value) -> Result<(), Refusal> {
-    let told = "Somebody else has changed the rules meanwhile. Their version is shown above. If \
+    let error = "Somebody else has changed the rules meanwhile. Their version is shown above. If \
     you save again, your version replaces theirs.";
+
     conflict::check(fields, current).map_err(|outdated| Refusal {
-        error: told.to_owned(),
+        error: error.to_owned(),
         ..outdated
     })
 }
@@ -48,17 +49,15 @@ pub(super) fn check(fields: &Fields, current: &Value) -> Result<(), Refusal> {
 pub(super) fn form(
     session: &Session,
     document: &Value,
-    refused: Option<(&Edited, &Refusal)>,
+    refused: Option<(&RuleDraft, &Refusal)>,
 ) -> Markup {
-    let text = refused.map_or_else(
-        || format!("{document:#}"),
-        |(edited, _)| edited.text.clone(),
-    );
+    let text = refused.map_or_else(|| format!("{document:#}"), |(draft, _)| draft.text.clone());
     let refusal = refused.map(|(_, refusal)| Refusal {
         field: Some("document".to_owned()),
         ..refusal.clone()
     });
     let refusal = refusal.as_ref();
+
     html! {
         section #edit .card {
             h2 { "Edit" }

@@ -5,32 +5,32 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::widgets::{badge, nothing};
+use crate::widgets::{badge, columns, empty_list, number_columns, wide_table};
 
 /// The parts of the API's document that pages show.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Document {
-    rules: Vec<Rule>,
+struct DocumentView {
+    rules: Vec<RuleView>,
     unmatched: String,
     path_case: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Rule {
+struct RuleView {
     host: Option<String>,
     methods: Option<Vec<String>>,
-    path: Path,
+    path: PathView,
     public: bool,
     service: Option<String>,
     permission: Option<String>,
-    subaccount: Option<Place>,
+    subaccount: Option<SubaccountLocation>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Path {
+struct PathView {
     exact: Option<String>,
     prefix: Option<String>,
     template: Option<String>,
@@ -38,60 +38,57 @@ struct Path {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Place {
+struct SubaccountLocation {
     header: Option<String>,
     path: Option<String>,
     query: Option<String>,
 }
 
+/// Renders the rules of a document.
 pub(super) fn table(document: &Value) -> Markup {
-    let Ok(Document {
+    let Ok(DocumentView {
         rules,
         unmatched,
         path_case,
-    }) = Document::deserialize(document)
+    }) = DocumentView::deserialize(document)
     else {
         return html! { p .error role="alert" { "The rules cannot be shown as a table." } };
     };
+
     let rest = match unmatched.as_str() {
         "deny" => html! { (badge("bad", "denied")) },
         _ => html! { "any valid key" },
     };
     if rules.is_empty() {
-        return nothing(
+        return empty_list(
             "There are no rules yet.",
             &html! { p { "Every request needs: " (rest) "." } },
         );
     }
+
     let affected = affected(document);
-    let of = |number| {
+    let affected_rule = |number| {
         affected
             .iter()
             .find(|affected| u64::try_from(affected.rule) == Ok(number))
     };
+    let heads = html! {
+        (number_columns(&["Rule"]))
+        (columns(&["Methods", "Host", "Path", "Needs", "Subaccount from"]))
+    };
+    let rows = html! {
+        @for (number, rule) in (1_u64..).zip(&rules) { (rule.row(number, affected_rule(number))) }
+        tr {
+            td .number { span aria-hidden="true" { "–" } }
+            th scope="row" colspan="3" { "All other requests" }
+            td { (rest) }
+            td {}
+        }
+    };
+
     html! {
         p { (in_another_case(&path_case)) }
-        div .wide tabindex="0" role="region" aria-label="Route rules" {
-            table {
-                thead { tr {
-                    th .number scope="col" { "Rule" }
-                    th scope="col" { "Methods" }
-                    th scope="col" { "Host" }
-                    th scope="col" { "Path" }
-                    th scope="col" { "Needs" }
-                    th scope="col" { "Subaccount from" }
-                } }
-                tbody {
-                    @for (number, rule) in (1_u64..).zip(&rules) { (rule.row(number, of(number))) }
-                    tr {
-                        td .number { span aria-hidden="true" { "–" } }
-                        th scope="row" colspan="3" { "All other requests" }
-                        td { (rest) }
-                        td {}
-                    }
-                }
-            }
-        }
+        (wide_table("Route rules", &heads, &rows))
     }
 }
 
@@ -115,7 +112,7 @@ fn affected(document: &Value) -> Vec<AffectedRule> {
         .map_or_else(Vec::new, |routes| affected_rules(&routes))
 }
 
-impl Rule {
+impl RuleView {
     fn row(&self, number: u64, affected: Option<&AffectedRule>) -> Markup {
         html! {
             tr id={ "rule-" (number) } {
@@ -129,7 +126,7 @@ impl Rule {
                     None => { span .faint { "any" } },
                 } }
                 td {
-                    (self.path.shown())
+                    (self.path.render())
                     @if let Some(AffectedRule { conflicts_with, .. }) = affected {
                         div {
                             (badge("warn", "affected")) " in another letter case, this is "
@@ -139,7 +136,7 @@ impl Rule {
                 }
                 td { (self.needs()) }
                 td { @match &self.subaccount {
-                    Some(place) => (place.shown()),
+                    Some(location) => (location.render()),
                     None => { span .faint { "none" } },
                 } }
             }
@@ -153,6 +150,7 @@ impl Rule {
             permission,
             ..
         } = self;
+
         html! {
             @if *public { (badge("warn", "public")) " no key" }
             @else if service.is_none() && permission.is_none() { "a valid key" }
@@ -164,13 +162,14 @@ impl Rule {
     }
 }
 
-impl Path {
-    fn shown(&self) -> Markup {
+impl PathView {
+    fn render(&self) -> Markup {
         let Self {
             exact,
             prefix,
             template,
         } = self;
+
         html! {
             @if let Some(path) = exact.as_ref().or(template.as_ref()) { code { (path) } }
             @if let Some(path) = prefix { code { (path) } " " span .faint { "and all paths below" } }
@@ -178,13 +177,14 @@ impl Path {
     }
 }
 
-impl Place {
-    fn shown(&self) -> Markup {
+impl SubaccountLocation {
+    fn render(&self) -> Markup {
         let Self {
             header,
             path,
             query,
         } = self;
+
         html! {
             @if let Some(name) = header { "header " code { (name) } }
             @if let Some(name) = path { "path " code { "{" (name) "}" } }

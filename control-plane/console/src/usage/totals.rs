@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::api::{Refusal, with_query};
 use crate::chart::{ALLOWED, Usage};
 use crate::session::Session;
-use crate::widgets::{badge, number};
+use crate::widgets::{badge, columns, number, number_columns, wide_table};
 
 /// The number of keys in the table: those with the most requests.
 const ROWS: &str = "50";
@@ -18,14 +18,15 @@ pub(super) struct ByCode<'u>(BTreeMap<&'u str, u64>);
 
 /// The requests of the keys with the most requests, in descending order.
 pub(super) struct ByKey {
-    rows: Vec<Row>,
+    rows: Vec<KeyRow>,
     /// The number of keys that are left out, as text.
     more: Option<String>,
     /// True if keys that are left out may have more requests than some in the list.
-    about: bool,
+    is_estimate: bool,
 }
 
-struct Row {
+/// The requests of a key.
+struct KeyRow {
     key_id: String,
     key_name: Option<String>,
     allowed: u64,
@@ -34,15 +35,16 @@ struct Row {
 
 /// The API's response about keys, those with the most requests first.
 #[derive(Deserialize)]
-struct OfKeys {
+struct KeyUsage {
     keys: u64,
     keys_is_estimate: bool,
     top_keys_is_estimate: bool,
-    buckets: Vec<OfKey>,
+    buckets: Vec<KeyBucket>,
 }
 
+/// The requests of one key and code.
 #[derive(Deserialize)]
-struct OfKey {
+struct KeyBucket {
     key_id: String,
     /// The key's name, if the user may see keys.
     key_name: Option<String>,
@@ -51,7 +53,7 @@ struct OfKey {
 }
 
 impl<'u> ByCode<'u> {
-    pub(super) fn of(usage: &'u Usage) -> Self {
+    pub(super) fn new(usage: &'u Usage) -> Self {
         let mut by_code: BTreeMap<&str, u64> = BTreeMap::new();
         for bucket in &usage.buckets {
             let count = by_code.entry(&bucket.code).or_default();
@@ -64,34 +66,31 @@ impl<'u> ByCode<'u> {
         let all = sum(self.0.values());
         let mut codes: Vec<_> = self.0.iter().collect();
         codes.sort_by_key(|(code, count)| (**code != ALLOWED, Reverse(**count)));
+
+        let heads = html! {
+            (columns(&["Code", "Outcome"]))
+            (number_columns(&["Requests", "Share"]))
+        };
+        let rows = html! {
+            @for (code, count) in codes {
+                tr {
+                    th scope="row" { (badge(if *code == ALLOWED { "good" } else { "bad" }, code)) }
+                    td { (meaning(code)) }
+                    td .number { (number(*count)) }
+                    td .number { (share(*count, all)) }
+                }
+            }
+            tr {
+                th scope="row" colspan="2" { "All" }
+                td .number { (number(all)) }
+                td {}
+            }
+        };
+
         html! {
             section .card {
                 h2 { "By code" }
-                div .wide tabindex="0" role="region" aria-label="Requests by code" {
-                    table {
-                        thead { tr {
-                            th scope="col" { "Code" }
-                            th scope="col" { "Outcome" }
-                            th .number scope="col" { "Requests" }
-                            th .number scope="col" { "Share" }
-                        } }
-                        tbody {
-                            @for (code, count) in codes {
-                                tr {
-                                    th scope="row" { (badge(if *code == ALLOWED { "good" } else { "bad" }, code)) }
-                                    td { (meaning(code)) }
-                                    td .number { (number(*count)) }
-                                    td .number { (share(*count, all)) }
-                                }
-                            }
-                            tr {
-                                th scope="row" colspan="2" { "All" }
-                                td .number { (number(all)) }
-                                td {}
-                            }
-                        }
-                    }
-                }
+                (wide_table("Requests by code", &heads, &rows))
             }
         }
     }
@@ -100,8 +99,8 @@ impl<'u> ByCode<'u> {
 impl ByKey {
     /// Reads the requests by key for the time range of `usage`, even if the next hour has begun
     /// since.
-    pub(super) async fn during(session: &Session, usage: &Usage) -> Result<Self, Refusal> {
-        let asked = [
+    pub(super) async fn load(session: &Session, usage: &Usage) -> Result<Self, Refusal> {
+        let parameters = [
             ("group_by", "key,code"),
             ("top_keys", ROWS),
             ("from", &usage.from),
@@ -109,22 +108,22 @@ impl ByKey {
         ];
         session
             .api
-            .get(&with_query("/v1/usage", &asked))
+            .get(&with_query("/v1/usage", &parameters))
             .await
-            .map(Self::of)
+            .map(Self::from_response)
     }
 
-    fn of(answer: OfKeys) -> Self {
-        let mut rows: Vec<Row> = Vec::new();
-        for OfKey {
+    fn from_response(response: KeyUsage) -> Self {
+        let mut rows: Vec<KeyRow> = Vec::new();
+        for KeyBucket {
             key_id,
             key_name,
             code,
             requests,
-        } in answer.buckets
+        } in response.buckets
         {
             if rows.last().is_none_or(|row| row.key_id != key_id) {
-                rows.push(Row {
+                rows.push(KeyRow {
                     key_id,
                     key_name,
                     allowed: 0,
@@ -132,49 +131,47 @@ impl ByKey {
                 });
             }
             let Some(row) = rows.last_mut() else { continue };
+
             if code == ALLOWED {
                 row.allowed = requests;
             } else {
                 row.refused.insert(code, requests);
             }
         }
+
         let shown = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-        let more = answer.keys.saturating_sub(shown);
+        let more = response.keys.saturating_sub(shown);
         let more = (more > 0).then(|| {
             format!(
                 "{}{}",
                 number(more),
-                if answer.keys_is_estimate { "+" } else { "" }
+                if response.keys_is_estimate { "+" } else { "" }
             )
         });
+
         Self {
             rows,
             more,
-            about: answer.top_keys_is_estimate,
+            is_estimate: response.top_keys_is_estimate,
         }
     }
 
     pub(super) fn card(&self) -> Markup {
+        let heads = html! {
+            (columns(&["Key"]))
+            (number_columns(&["Allowed", "Refused"]))
+            (columns(&["Refused by code"]))
+        };
+        let rows = html! { @for row in &self.rows { (row.render()) } };
+
         html! {
             section .card {
                 h2 { "By key" }
-                div .wide tabindex="0" role="region" aria-label="Requests by key" {
-                    table {
-                        thead { tr {
-                            th scope="col" { "Key" }
-                            th .number scope="col" { "Allowed" }
-                            th .number scope="col" { "Refused" }
-                            th scope="col" { "Refused by code" }
-                        } }
-                        tbody {
-                            @for row in &self.rows { (row.shown()) }
-                        }
-                    }
-                }
+                (wide_table("Requests by key", &heads, &rows))
                 @if let Some(more) = &self.more {
                     p .faint { "The " (ROWS) " keys with the most requests; there are " (more) " more." }
                 }
-                @if self.about {
+                @if self.is_estimate {
                     p .faint { "Many keys have similar numbers of requests: some may have more \
                     than those shown." }
                 }
@@ -183,8 +180,8 @@ impl ByKey {
     }
 }
 
-impl Row {
-    fn shown(&self) -> Markup {
+impl KeyRow {
+    fn render(&self) -> Markup {
         html! {
             tr {
                 th scope="row" {
@@ -242,8 +239,9 @@ mod tests {
             "buckets": [bucket(8, "allowed", 5), bucket(8, "ip_denied", 4), bucket(9, "allowed", 7)],
         }))
         .unwrap();
+
         assert_eq!(
-            ByCode::of(&usage).0,
+            ByCode::new(&usage).0,
             BTreeMap::from([("allowed", 12), ("ip_denied", 4)])
         );
         assert_eq!(
@@ -253,16 +251,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_one_row_and_keys_keep_their_order() {
+    fn keys_keep_their_order_in_one_row_each() {
         let bucket = |key: &str, code: &str, requests: u64| json!({ "key_id": key, "key_name": "CI", "code": code, "requests": requests });
-        let answer = json!({
+        let response = json!({
             "keys": 5, "keys_is_estimate": false, "top_keys_is_estimate": false,
             "buckets": [
                 bucket("key_b", "allowed", 7), bucket("key_b", "ip_denied", 3), bucket("key_b", "rate_limited", 1),
                 bucket("key_a", "ip_denied", 10),
             ],
         });
-        let by_key = ByKey::of(serde_json::from_value(answer).unwrap());
+
+        let by_key = ByKey::from_response(serde_json::from_value(response).unwrap());
         let rows = by_key
             .rows
             .iter()

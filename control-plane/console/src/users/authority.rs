@@ -26,9 +26,11 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub(super) fn of_form(fields: &Fields) -> Self {
+    /// Reads the fields of a sent form.
+    pub(super) fn from_form(fields: &Fields) -> Self {
         let all = |name| fields.all(name).map(str::to_owned).collect();
         let some = fields.text("subaccounts") == "some";
+
         Self {
             roles: all("roles"),
             permissions: all("permissions"),
@@ -41,10 +43,12 @@ impl Authority {
         }
     }
 
-    pub(super) fn of_user(user: &User, choices: &Choices) -> Self {
-        let boxed = |permission: &String| choices.grantable.permissions.contains(permission);
+    /// Returns what the user holds.
+    pub(super) fn from_user(user: &User, choices: &Choices) -> Self {
+        let has_box = |permission: &String| choices.grantable.permissions.contains(permission);
         let (permissions, patterns): (Vec<_>, Vec<_>) =
-            user.permissions.iter().cloned().partition(boxed);
+            user.permissions.iter().cloned().partition(has_box);
+
         Self {
             roles: user.roles.clone(),
             permissions,
@@ -60,6 +64,7 @@ impl Authority {
         json!({ "roles": self.roles, "permissions": permissions, "subaccounts": self.subaccounts })
     }
 
+    /// Renders the fields.
     pub(super) fn fields(&self, choices: &Choices, refusal: Option<&Refusal>) -> Markup {
         html! {
             (self.role_boxes(choices, refusal))
@@ -145,10 +150,10 @@ impl Authority {
                             (subaccount.name)
                         }
                     }
-                    @for gone in chosen.unwrap_or_default().iter().filter(|id| !choices.has_subaccount(id)) {
+                    @for deleted in chosen.unwrap_or_default().iter().filter(|id| !choices.has_subaccount(id)) {
                         label .box {
-                            input type="checkbox" name="subaccount" value=(gone) checked;
-                            span { code { (gone) } @if choices.lists_subaccounts { " " span .faint { "deleted" } } }
+                            input type="checkbox" name="subaccount" value=(deleted) checked;
+                            span { code { (deleted) } @if choices.lists_subaccounts { " " span .faint { "deleted" } } }
                         }
                     }
                 }

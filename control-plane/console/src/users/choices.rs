@@ -1,4 +1,4 @@
-//! The roles, permissions and subaccounts that the logged-in user can give to users.
+//! The roles, permissions and subaccounts that the logged-in user can grant to users.
 
 use latchkey_policy::permission::Pattern;
 
@@ -8,6 +8,7 @@ use crate::grants::{
 };
 use crate::session::Session;
 
+/// The roles, permissions and subaccounts that a form offers.
 pub(super) struct Choices {
     pub(super) roles: Vec<Role>,
     pub(super) grantable: Grantable,
@@ -18,7 +19,8 @@ pub(super) struct Choices {
 }
 
 impl Choices {
-    pub(super) async fn of(session: &Session) -> Result<Self, Refusal> {
+    /// Reads the choices of the logged-in user.
+    pub(super) async fn load(session: &Session) -> Result<Self, Refusal> {
         let (roles, grantable) = (roles(session).await?, grantable(session).await?);
         let subaccounts = subaccounts(session, &grantable).await?;
         Ok(Self {
@@ -29,14 +31,14 @@ impl Choices {
         })
     }
 
-    /// Returns the roles that the user can give.
+    /// Returns the roles that the user can grant.
     pub(super) fn grantable_roles(&self) -> impl Iterator<Item = &Role> {
         self.roles
             .iter()
             .filter(|role| self.grantable.roles.contains(&role.name))
     }
 
-    /// Returns the subaccounts that the user can give.
+    /// Returns the subaccounts that the user can grant.
     pub(super) fn grantable_subaccounts(&self) -> impl Iterator<Item = &Subaccount> {
         self.subaccounts
             .iter()
@@ -69,12 +71,14 @@ impl Choices {
                     .permissions,
             );
         }
+
         texts
             .into_iter()
             .map(|text| Pattern::parse(text).ok())
             .collect()
     }
 
+    /// Returns whether a subaccount of this id is among the choices.
     pub(super) fn has_subaccount(&self, id: &str) -> bool {
         self.subaccounts
             .iter()

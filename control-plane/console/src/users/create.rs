@@ -10,12 +10,13 @@ use super::authority::{self, Authority};
 use super::choices::Choices;
 use crate::api::Refusal;
 use crate::aria::{described, invalid};
-use crate::done;
-use crate::failure::Failure;
+use crate::error::PageError;
+use crate::flash;
 use crate::layout;
-use crate::session::{Sent, Session};
+use crate::session::{Session, VerifiedForm};
 use crate::widgets::{csrf, error, general_error};
 
+/// The fields that show their own errors.
 const FIELDS: [&str; 5] = [
     "email",
     "password",
@@ -24,35 +25,39 @@ const FIELDS: [&str; 5] = [
     authority::FIELDS[2],
 ];
 
+/// The API's response to a new user.
 #[derive(Deserialize)]
-struct Created {
+struct CreatedUser {
     user_id: String,
 }
 
-pub(super) async fn page(session: Session) -> Result<Response, Failure> {
+pub(super) async fn page(session: Session) -> Result<Response, PageError> {
     session.require("account:users:create", "add users")?;
-    let choices = Choices::of(&session).await?;
+    let choices = Choices::load(&session).await?;
     Ok(form(&session, &choices, "", &Authority::default(), None).into_response())
 }
 
-pub(super) async fn create(Sent { session, fields }: Sent) -> Result<Response, Failure> {
+pub(super) async fn create(
+    VerifiedForm { session, fields }: VerifiedForm,
+) -> Result<Response, PageError> {
     session.require("account:users:create", "add users")?;
-    let (email, authority) = (fields.text("email"), Authority::of_form(&fields));
+    let (email, authority) = (fields.text("email"), Authority::from_form(&fields));
+
     let mut body = authority.body();
     body["email"] = email.into();
     body["password"] = fields.raw("password").into();
+
     match session
         .api
-        .send::<Created>(Method::POST, "/v1/users", &body)
+        .send::<CreatedUser>(Method::POST, "/v1/users", &body)
         .await
     {
-        Ok(Created { user_id }) => Ok(done::redirect(
-            &format!("{PATH}/{user_id}"),
-            "created",
-            None,
-        )),
-        Err(refusal) if refusal.is_of_form() => {
-            let choices = Choices::of(&session).await?;
+        Ok(CreatedUser { user_id }) => {
+            let page = format!("{PATH}/{user_id}");
+            Ok(flash::redirect(&page, "created", None))
+        }
+        Err(refusal) if refusal.is_about_form() => {
+            let choices = Choices::load(&session).await?;
             let page = form(&session, &choices, email, &authority, Some(&refusal));
             Ok((refusal.status, page).into_response())
         }

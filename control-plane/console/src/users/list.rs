@@ -9,14 +9,16 @@ use super::PATH;
 use super::choices::Choices;
 use super::view::User;
 use crate::api::with_query;
-use crate::done::Done;
-use crate::failure::Failure;
+use crate::error::PageError;
+use crate::flash::Flash;
 use crate::form::Query;
 use crate::grants::Role;
 use crate::layout;
 use crate::partial::is_partial;
 use crate::session::Session;
-use crate::widgets::{cell, count, counted, nothing, pages, recount, time};
+use crate::widgets::{
+    cell, columns, count, empty_list, list_count, list_count_update, pager, stacked_table, time,
+};
 
 /// The number of rows on a page.
 const ROWS: &str = "25";
@@ -26,8 +28,9 @@ const SENTENCES: [(&str, &str); 1] = [(
     "The user is deleted, and their API keys are revoked",
 )];
 
+/// The API's response to a search for users.
 #[derive(Deserialize)]
-struct Users {
+struct UserList {
     users: Vec<User>,
     total: u64,
     total_is_estimate: bool,
@@ -37,13 +40,14 @@ struct Users {
 /// The search and the cursor, as given in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct UserListParams {
     search: String,
     cursor: String,
 }
 
-impl Asked {
-    fn from(&self, cursor: &str) -> String {
+impl UserListParams {
+    /// Returns the address of the same list from the cursor on.
+    fn address_at(&self, cursor: &str) -> String {
         with_query(PATH, &[("search", &self.search), ("cursor", cursor)])
     }
 }
@@ -51,39 +55,42 @@ impl Asked {
 pub(super) async fn page(
     session: Session,
     headers: HeaderMap,
-    Query(asked): Query<Asked>,
-    done: Done,
-) -> Result<Response, Failure> {
+    Query(params): Query<UserListParams>,
+    flash: Flash,
+) -> Result<Response, PageError> {
     let parameters = [
         ("limit", ROWS),
-        ("search", &asked.search),
-        ("cursor", &asked.cursor),
+        ("search", &params.search),
+        ("cursor", &params.cursor),
     ];
-    let found: Users = session
+    let found: UserList = session
         .api
         .get(&with_query("/v1/users", &parameters))
         .await?;
-    let choices = Choices::of(&session).await?;
-    let list = list(&asked, &found, &choices);
+
+    let choices = Choices::load(&session).await?;
+    let list = list(&params, &found, &choices);
     let count = count(found.total, found.total_is_estimate, "user");
     if is_partial(&headers) {
-        return Ok(Html(html! { (list) (recount(&count)) }.into_string()).into_response());
+        let part = html! { (list) (list_count_update(&count)) };
+        return Ok(Html(part.into_string()).into_response());
     }
+
     let content = html! {
         div .title {
             h1 { "Users" }
-            @if session.me.may("account:users:create") { a .button href={ (PATH) "/new" } { "Add a user" } }
+            @if session.user.may("account:users:create") { a .button href={ (PATH) "/new" } { "Add a user" } }
         }
-        (done.notice(&SENTENCES))
+        (flash.notice(&SENTENCES))
         form .filters role="search" action=(PATH)
             hx-get=(PATH) hx-target="#users" hx-swap="outerHTML" hx-push-url="true" hx-sync="this:replace"
             hx-trigger="input changed delay:200ms from:#search" {
             label { "Search"
-                input type="search" #search name="search" value=(asked.search) placeholder="Email address or id" maxlength="100";
+                input type="search" #search name="search" value=(params.search) placeholder="Email address or id" maxlength="100";
             }
             noscript { button type="submit" { "Search" } }
         }
-        (counted(&count))
+        (list_count(&count))
         (list)
         (roles(&choices.roles))
     };
@@ -91,29 +98,25 @@ pub(super) async fn page(
 }
 
 /// Renders the part of the page that is replaced when the search or the page changes.
-fn list(asked: &Asked, found: &Users, choices: &Choices) -> Markup {
+fn list(params: &UserListParams, found: &UserList, choices: &Choices) -> Markup {
+    let heads = columns(&[
+        "Email address",
+        "Roles",
+        "Additional permissions",
+        "Subaccounts",
+        "State",
+        "Created",
+    ]);
+    let rows = html! { @for user in &found.users { (row(user, choices)) } };
+    let next = found.next_cursor.as_deref();
+
     html! {
         section #users {
             @if found.users.is_empty() {
-                (nothing("No users match.", &html! { a href=(PATH) { "Show all users" } }))
+                (empty_list("No users match.", &html! { a href=(PATH) { "Show all users" } }))
             } @else {
-                div .wide tabindex="0" role="region" aria-label="Users" {
-                    table .stack {
-                        thead { tr {
-                            th scope="col" { "Email address" }
-                            th scope="col" { "Roles" }
-                            th scope="col" { "Additional permissions" }
-                            th scope="col" { "Subaccounts" }
-                            th scope="col" { "State" }
-                            th scope="col" { "Created" }
-                        } }
-                        tbody { @for user in &found.users { (row(user, choices)) } }
-                    }
-                }
-                (pages(
-                    (!asked.cursor.is_empty()).then(|| (asked.from(""), "First page")),
-                    found.next_cursor.as_deref().map(|cursor| (asked.from(cursor), "Next page")),
-                ))
+                (stacked_table("Users", &heads, &rows))
+                (pager(&params.cursor, next, ["First page", "Next page"], |cursor| params.address_at(cursor)))
             }
         }
     }

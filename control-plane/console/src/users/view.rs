@@ -9,6 +9,7 @@ use super::PATH;
 use super::choices::Choices;
 use crate::widgets::badge;
 
+/// A user.
 #[derive(Debug, Deserialize)]
 pub(super) struct User {
     pub(super) user_id: String,
@@ -21,6 +22,7 @@ pub(super) struct User {
 }
 
 impl User {
+    /// Returns the path of the user's page.
     pub(super) fn path(&self) -> String {
         format!("{PATH}/{}", self.user_id)
     }
@@ -30,6 +32,7 @@ impl User {
         (&self.roles, &self.permissions, &self.subaccounts)
     }
 
+    /// Renders whether the user is enabled.
     pub(super) fn state(&self) -> Markup {
         if self.disabled {
             badge("warn", "disabled")
@@ -47,10 +50,12 @@ impl User {
             && choices.grantable.subaccounts.has_all(&self.subaccounts)
     }
 
+    /// Renders the names of the roles.
     pub(super) fn roles(&self) -> Markup {
         html! { @if self.roles.is_empty() { span .faint { "none" } } @else { (self.roles.join(", ")) } }
     }
 
+    /// Renders the permissions.
     pub(super) fn permissions(&self) -> Markup {
         html! {
             @match &self.permissions[..] {
@@ -63,6 +68,7 @@ impl User {
         }
     }
 
+    /// Renders the names of the subaccounts.
     pub(super) fn subaccounts(&self, choices: &Choices) -> Markup {
         match self.subaccounts.listed() {
             None => html! { "all" },

@@ -1,28 +1,24 @@
-//! Cards of a key's page that only show its attributes.
+//! The card with the owner, the times and the other attributes of a key.
 
-use latchkey_model::issues::{Addresses, Issues};
-use latchkey_model::json::Whole;
-use latchkey_model::role::Role;
-use latchkey_policy::limit::Window;
 use maud::{Markup, html};
 use serde::Deserialize;
-use std::collections::HashMap;
 
-use super::view::Key;
-use crate::grants::{self, Grantable};
+use crate::keys::view::Key;
 use crate::session::Session;
 use crate::users;
-use crate::widgets::{badge, ends, time, time_or};
+use crate::widgets::{badge, time, time_left, time_or};
 
+/// The owner of a key, as the API returns the user.
 #[derive(Deserialize)]
-struct User {
+struct Owner {
     email: String,
     disabled: bool,
 }
 
-/// Renders the owner, the times and the other attributes of the key.
-pub(super) async fn card(session: &Session, key: &Key) -> Markup {
+/// Renders the card.
+pub(in crate::keys) async fn card(session: &Session, key: &Key) -> Markup {
     let owner = owner(session, key).await;
+
     html! {
         section .card aria-labelledby="details" {
             h2 id="details" { "Details" }
@@ -50,120 +46,11 @@ pub(super) async fn card(session: &Session, key: &Key) -> Markup {
     }
 }
 
-/// Renders the scope, roles, permissions and subaccounts of the key.
-pub(super) async fn access(session: &Session, key: &Key) -> Markup {
-    let names = subaccounts(session, key).await;
-    html! {
-        section .card aria-labelledby="access" {
-            h2 id="access" { "Access" }
-            dl {
-                dt { "Scope" } dd { (key.scope()) }
-                dt { "Roles" } dd {
-                    @if key.roles.is_empty() { span .faint { "none" } }
-                    @for role in &key.roles { (role_with_patterns(role)) }
-                }
-                dt { "Permissions" } dd {
-                    @if key.permissions.is_empty() { span .faint { "no additional permissions" } }
-                    @for permission in &key.permissions { div { code { (permission) } } }
-                }
-                dt { "Subaccounts" } dd {
-                    @if key.allowed_subaccounts.is_empty() { "all of the owner's subaccounts" }
-                    @for id in &key.allowed_subaccounts {
-                        div { @if let Some(name) = names.get(id) { (name) " " } code .faint { (id) } }
-                    }
-                }
-                @if let Some(issues) = &key.issues {
-                    dt { "Limits for keys it creates" }
-                    dd { @for bound in bounds(issues) { div { (bound) } } }
-                }
-            }
-            p .help {
-                "The key can use its roles and permissions as long as its owner holds them too. " "These attributes cannot be changed: revoke the key and create another one."
-            }
-        }
-    }
-}
-
-/// Describes the restrictions on keys that this key creates, except those that are its own
-/// attributes.
-fn bounds(issues: &Issues) -> Vec<String> {
-    let tier = issues
-        .tier
-        .as_ref()
-        .map(|tier| format!("at most tier {tier}"));
-    let limit = |window: Window| {
-        let limit = issues.limits?.0.get(window)?;
-        Some(format!("at most {limit} requests a {}", window.as_str()))
-    };
-    let addresses = issues.addresses.as_ref().map(|addresses| match addresses {
-        Addresses::All => "from all addresses".to_owned(),
-        Addresses::Listed(list) => {
-            let ranges: Vec<_> = list.enabled().iter().map(ToString::to_string).collect();
-            format!("from {}", ranges.join(", "))
-        }
-    });
-    let days = issues
-        .expiry_days
-        .map(|Whole(days)| format!("expires within {days} days"));
-    let environments = issues
-        .environments
-        .as_ref()
-        .map(|names| format!("environment {}", names.join(" or ")));
-    let limits = Window::ALL.into_iter().map(limit);
-    [tier]
-        .into_iter()
-        .chain(limits)
-        .chain([addresses, days, environments])
-        .flatten()
-        .collect()
-}
-
-/// Renders the secrets of the key.
-pub(super) fn secrets(key: &Key) -> Markup {
-    html! {
-        section .card aria-labelledby="secrets" {
-            h2 id="secrets" { "Secrets" }
-            div .wide tabindex="0" role="region" aria-labelledby="secrets" {
-                table {
-                    thead { tr {
-                        th scope="col" { "Secret" }
-                        th scope="col" { "Created" }
-                        th scope="col" { "Ends" }
-                        th scope="col" { "Last used" }
-                        th scope="col" { "From" }
-                    } }
-                    tbody {
-                        @for secret in &key.secrets {
-                            tr {
-                                th scope="row" { code { (secret.key_prefix) } }
-                                td { (time(&secret.created_at)) }
-                                td { (time_or(secret.ends_at.as_deref(), "with the key")) }
-                                td { (time_or(secret.last_used_at.as_deref(), "never")) }
-                                td { @if let Some(address) = &secret.last_used_ip { code { (address) } } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn expiry(key: &Key, now: i64) -> Markup {
     html! {
         @match &key.expires_at {
-            Some(end) => { (time(end)) " (" (ends(Some(end), now)) ")" },
+            Some(end) => { (time(end)) " (" (time_left(Some(end), now)) ")" },
             None => { span .faint { "never" } },
-        }
-    }
-}
-
-fn role_with_patterns(name: &str) -> Markup {
-    let patterns = Role::parse(name).map(Role::patterns).unwrap_or_default();
-    html! {
-        details {
-            summary { (name) }
-            @for pattern in patterns { div { code { (pattern) } } }
         }
     }
 }
@@ -172,18 +59,19 @@ fn role_with_patterns(name: &str) -> Markup {
 /// is disabled. The keys of a disabled user are refused.
 async fn owner(session: &Session, key: &Key) -> Markup {
     let mut found = None;
-    if session.me.user_id == key.owner {
-        found = Some(User {
-            email: session.me.email.clone(),
+    if session.user.user_id == key.owner {
+        found = Some(Owner {
+            email: session.user.email.clone(),
             disabled: false,
         });
-    } else if session.me.may("account:users:read") {
+    } else if session.user.may("account:users:read") {
         found = session
             .api
-            .get::<User>(&format!("/v1/users/{}", key.owner))
+            .get::<Owner>(&format!("/v1/users/{}", key.owner))
             .await
             .ok();
     }
+
     html! {
         @if let Some(user) = found {
             a href={ (users::PATH) "/" (key.owner) } { (user.email) } " "
@@ -191,17 +79,4 @@ async fn owner(session: &Session, key: &Key) -> Markup {
         }
         code .faint { (key.owner) }
     }
-}
-
-/// Returns the subaccounts' names by their ids; empty if the user may not list them.
-async fn subaccounts(session: &Session, key: &Key) -> HashMap<String, String> {
-    if key.allowed_subaccounts.is_empty() || !grants::lists_subaccounts(session) {
-        return HashMap::new();
-    }
-    let all = grants::subaccounts(session, &Grantable::default())
-        .await
-        .unwrap_or_default();
-    all.into_iter()
-        .map(|subaccount| (subaccount.subaccount_id, subaccount.name))
-        .collect()
 }

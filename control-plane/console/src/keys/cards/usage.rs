@@ -1,12 +1,12 @@
-//! Shows a key's limits and usage.
+//! The card with the limits and the usage of a key.
 
 use latchkey_policy::limit::Window;
 use maud::{Markup, html};
 
-use super::target::{Shown, Target, Used};
 use crate::api::{Refusal, with_query};
 use crate::chart::{self, Usage};
-use crate::failure::Failure;
+use crate::error::PageError;
+use crate::keys::target_key::{KeyDetails, KeyUsage, TargetKey};
 use crate::session::Session;
 use crate::widgets::number;
 
@@ -18,22 +18,24 @@ const HOURS: i64 = 48;
 const DAYS: i64 = 30;
 
 /// Renders the card. Charts are only for those who may see the account's usage.
-pub(super) async fn card(
+pub(in crate::keys) async fn card(
     session: &Session,
-    target: &Target,
-    shown: &Shown,
-) -> Result<Markup, Failure> {
-    let charts = session.me.may("account:usage:read");
+    target: &TargetKey,
+    details: &KeyDetails,
+) -> Result<Markup, PageError> {
+    let shows_charts = session.user.may("account:usage:read");
     let usage = async |bucket, seconds: i64| -> Result<Markup, Refusal> {
         let from = session.now.saturating_sub(seconds).max(0).to_string();
-        let asked = [
+        let parameters = [
             chart::BY_TIME,
             ("key_id", target.id()),
             ("bucket", bucket),
             ("from", &from),
         ];
-        let path = with_query("/v1/usage", &asked);
+
+        let path = with_query("/v1/usage", &parameters);
         let usage: Usage = session.api.get(&path).await?;
+
         let title = if bucket == "hour" {
             "The last 48 hours"
         } else {
@@ -41,12 +43,13 @@ pub(super) async fn card(
         };
         Ok(chart::requests(title, &usage.bars()))
     };
+
     Ok(html! {
         section .card aria-labelledby="usage" {
             h2 id="usage" { "Limits and usage" }
             div .columns {
-                div { (limits(shown)) (by_code(&shown.usage)) }
-                @if charts {
+                div { (limits(details)) (by_code(&details.usage)) }
+                @if shows_charts {
                     div {
                         // The current hour and day count as whole ones.
                         (usage("hour", (HOURS - 1) * HOUR).await?)
@@ -58,21 +61,22 @@ pub(super) async fn card(
     })
 }
 
-fn limits(shown: &Shown) -> Markup {
+fn limits(details: &KeyDetails) -> Markup {
     let used = |window| match window {
-        Window::Day => Some(shown.usage.requests_today),
-        Window::Month => Some(shown.usage.requests_this_month),
+        Window::Day => Some(details.usage.requests_today),
+        Window::Month => Some(details.usage.requests_this_month),
         Window::Minute | Window::Hour => None,
     };
+
     html! {
         h3 { "Current" }
         dl {
-            dt { "Admitted today" } dd { (number(shown.usage.requests_today)) }
-            dt { "Admitted this month" } dd { (number(shown.usage.requests_this_month)) }
+            dt { "Admitted today" } dd { (number(details.usage.requests_today)) }
+            dt { "Admitted this month" } dd { (number(details.usage.requests_this_month)) }
             @for window in Window::ALL {
                 dt { "Limit per " (window.as_str()) }
                 dd {
-                    @match shown.key.limits.get(window.as_str()).copied().map(u64::from) {
+                    @match details.key.limits.get(window.as_str()).copied().map(u64::from) {
                         None => { span .faint { "none" } },
                         Some(limit) => {
                             (number(limit))
@@ -87,12 +91,13 @@ fn limits(shown: &Shown) -> Markup {
 }
 
 /// Renders this month's requests by code, without codes that have none.
-fn by_code(used: &Used) -> Markup {
-    let codes: Vec<_> = used
+fn by_code(usage: &KeyUsage) -> Markup {
+    let codes: Vec<_> = usage
         .by_code
         .iter()
         .filter(|(_, requests)| **requests > 0)
         .collect();
+
     html! {
         h3 { "This month by code" }
         @if codes.is_empty() {

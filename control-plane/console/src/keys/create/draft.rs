@@ -18,39 +18,43 @@ pub(super) enum Step {
     /// The roles and permissions.
     Roles,
     /// The IP lists and limits.
-    Bounds,
+    Restrictions,
 }
 
 impl Step {
-    pub(super) const ALL: [Self; 4] = [Self::Details, Self::Access, Self::Roles, Self::Bounds];
-    pub(super) const LAST: Self = Self::Bounds;
+    pub(super) const ALL: [Self; 4] =
+        [Self::Details, Self::Access, Self::Roles, Self::Restrictions];
+    pub(super) const LAST: Self = Self::Restrictions;
 
+    /// Returns the title of the step.
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Details => "Details",
             Self::Access => "Access scope",
             Self::Roles => "Roles and permissions",
-            Self::Bounds => "Addresses and limits",
+            Self::Restrictions => "Addresses and limits",
         }
     }
 
     /// Parses a step's number in a form. Other texts are the first step.
-    pub(super) fn numbered(number: &str) -> Self {
+    pub(super) fn from_number(number: &str) -> Self {
         Self::ALL
             .into_iter()
             .find(|step| step.number() == number)
             .unwrap_or(Self::Details)
     }
 
+    /// Returns the step's number in forms.
     pub(super) fn number(self) -> &'static str {
         match self {
             Self::Details => "1",
             Self::Access => "2",
             Self::Roles => "3",
-            Self::Bounds => "4",
+            Self::Restrictions => "4",
         }
     }
 
+    /// Returns the step after this one; the last step returns itself.
     pub(super) fn next(self) -> Self {
         Self::ALL
             .into_iter()
@@ -58,7 +62,8 @@ impl Step {
             .unwrap_or(self)
     }
 
-    pub(super) fn before(self) -> Self {
+    /// Returns the step before this one; the first step returns itself.
+    pub(super) fn previous(self) -> Self {
         Self::ALL
             .into_iter()
             .rev()
@@ -67,7 +72,7 @@ impl Step {
     }
 
     /// Returns the step of a field, by its name here or in the API.
-    pub(super) fn of_field(name: &str) -> Option<Self> {
+    pub(super) fn for_field(name: &str) -> Option<Self> {
         let name = name.split(['.', '[']).next().unwrap_or_default();
         Some(match name {
             "name" | "description" | "environment" | "tier" | "expires" | "expires_at" => {
@@ -75,7 +80,7 @@ impl Step {
             }
             "scope" | "service" | "subaccounts" | "allowed_subaccounts" => Self::Access,
             "roles" | "permissions" => Self::Roles,
-            "allowed_ips" | "denied_ips" | "limits" => Self::Bounds,
+            "allowed_ips" | "denied_ips" | "limits" => Self::Restrictions,
             _ => return None,
         })
     }
@@ -86,7 +91,7 @@ impl Step {
 pub(super) struct Draft(Fields);
 
 impl Draft {
-    pub(super) fn of(fields: Fields) -> Self {
+    pub(super) fn new(fields: Fields) -> Self {
         Self(fields)
     }
 
@@ -94,11 +99,11 @@ impl Draft {
         &self.0
     }
 
-    /// Returns the fields of other steps than `step`, which are sent as hidden fields.
-    pub(super) fn beside(&self, step: Step) -> impl Iterator<Item = (&str, &str)> {
+    /// Returns the fields of the steps other than `step`, which are sent as hidden fields.
+    pub(super) fn other_fields(&self, step: Step) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()
-            .filter(move |(name, _)| Step::of_field(name).is_some_and(|other| other != step))
+            .filter(move |(name, _)| Step::for_field(name).is_some_and(|other| other != step))
     }
 
     /// Returns whether `value` is among the fields of this name, or `default` if there are none.
@@ -115,22 +120,22 @@ impl Draft {
     pub(super) fn check(&self, step: Step, now: i64) -> Result<(), Refusal> {
         match step {
             Step::Details if self.0.text("name").is_empty() => {
-                Err(Refusal::of_field("name", "Enter a name for the key."))
+                Err(Refusal::for_field("name", "Enter a name for the key."))
             }
-            Step::Details if self.0.text("name").chars().count() > 100 => Err(Refusal::of_field(
+            Step::Details if self.0.text("name").chars().count() > 100 => Err(Refusal::for_field(
                 "name",
                 "The name can have at most 100 characters.",
             )),
             Step::Details if expiry::is_set(&self.0) => match expiry::end(&self.0) {
                 Some(end) if end > now => Ok(()),
-                Some(_) => Err(Refusal::of_field(
+                Some(_) => Err(Refusal::for_field(
                     "expires_at",
                     "The date must be in the future.",
                 )),
-                None => Err(Refusal::of_field("expires_at", "Choose a date.")),
+                None => Err(Refusal::for_field("expires_at", "Choose a date.")),
             },
             Step::Access if self.listed("scope") && self.0.all("service").all(str::is_empty) => {
-                Err(Refusal::of_field(
+                Err(Refusal::for_field(
                     "scope",
                     "Choose at least one service, or all of them.",
                 ))
@@ -139,7 +144,7 @@ impl Draft {
                 if self.listed("subaccounts")
                     && self.0.all("allowed_subaccounts").next().is_none() =>
             {
-                Err(Refusal::of_field(
+                Err(Refusal::for_field(
                     "allowed_subaccounts",
                     "Choose at least one subaccount, or all of them.",
                 ))
@@ -151,17 +156,30 @@ impl Draft {
     /// Returns the body of the API call.
     pub(super) fn as_json(&self) -> Value {
         let fields = &self.0;
-        let listed = |name: &str| fields.all(name).map(str::to_owned).collect::<Vec<_>>();
+        let all = |name: &str| fields.all(name).map(str::to_owned).collect::<Vec<_>>();
+
+        let scope = if self.listed("scope") {
+            let names = fields.all("service").flat_map(str::split_whitespace);
+            json!(names.collect::<Vec<_>>())
+        } else {
+            json!("all")
+        };
+        let subaccounts = if self.listed("subaccounts") {
+            all("allowed_subaccounts")
+        } else {
+            Vec::new()
+        };
         let mut body = json!({
             "name": fields.text("name"),
             "description": fields.given("description"),
-            "scope": if self.listed("scope") { json!(fields.all("service").flat_map(str::split_whitespace).collect::<Vec<_>>()) } else { json!("all") },
-            "allowed_subaccounts": if self.listed("subaccounts") { listed("allowed_subaccounts") } else { Vec::new() },
-            "roles": listed("roles"),
-            "permissions": listed("permissions"),
+            "scope": scope,
+            "allowed_subaccounts": subaccounts,
+            "roles": all("roles"),
+            "permissions": all("permissions"),
             "allowed_ips": ip_rows::read("allowed_ips", fields),
             "denied_ips": ip_rows::read("denied_ips", fields),
         });
+
         if let Some(body) = body.as_object_mut() {
             for name in ["environment", "tier"] {
                 body.extend(
@@ -170,11 +188,13 @@ impl Draft {
                         .map(|value| (name.to_owned(), json!(value))),
                 );
             }
+
             if expiry::is_set(fields) {
                 let end = expiry::end(fields)
                     .map_or_else(|| json!(fields.text("expires_at")), |end| json!(end));
                 body.insert("expires_at".to_owned(), end);
             }
+
             let limits: Map<_, _> = Window::ALL
                 .into_iter()
                 .filter_map(|window| self.limit(window))
@@ -197,6 +217,7 @@ impl Draft {
         ))
     }
 
+    /// Returns whether only some values are chosen, not all.
     fn listed(&self, name: &str) -> bool {
         self.0.text(name) == "listed"
     }
@@ -207,7 +228,7 @@ mod tests {
     use super::*;
 
     fn draft(fields: &[(&str, &str)]) -> Draft {
-        Draft::of(
+        Draft::new(
             fields
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -216,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_is_what_the_api_is_sent() {
+    fn draft_becomes_the_body_of_the_call() {
         let draft = draft(&[
             ("name", " CI "),
             ("expires", "date"),
@@ -230,6 +251,7 @@ mod tests {
             ("limits.minute", "10"),
             ("limits.day", "many"),
         ]);
+
         let json = draft.as_json();
         assert_eq!(json["name"], "CI");
         assert_eq!(json["scope"], json!(["dns", "cdn"]));
@@ -241,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_says_what_is_missing() {
+    fn missing_fields_are_refused() {
         let now = 1_800_000_000;
         let refused = |fields: &[(&str, &str)], step| {
             draft(fields)
@@ -250,6 +272,7 @@ mod tests {
                 .and_then(|refusal| refusal.field)
                 .unwrap_or_default()
         };
+
         assert_eq!(refused(&[("name", " ")], Step::Details), "name");
         assert_eq!(
             refused(&[("name", "CI"), ("expires", "date")], Step::Details),
@@ -277,6 +300,7 @@ mod tests {
             ),
             ""
         );
+
         assert_eq!(refused(&[("scope", "listed")], Step::Access), "scope");
         assert_eq!(
             refused(&[("scope", "listed"), ("service", "dns")], Step::Access),
@@ -289,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_in_one_step_and_goes_along_in_the_others() {
+    fn other_steps_carry_the_fields_of_a_step() {
         let draft = draft(&[
             ("csrf", "x"),
             ("step", "1"),
@@ -298,18 +322,31 @@ mod tests {
             ("limits.day", "9"),
             ("allowed_ips.0.cidr", "::/0"),
         ]);
-        let beside = |step| draft.beside(step).map(|(name, _)| name).collect::<Vec<_>>();
-        assert_eq!(beside(Step::Details), ["limits.day", "allowed_ips.0.cidr"]);
-        assert_eq!(beside(Step::Bounds), ["name"]);
-        assert_eq!(Step::of_field("limits.minute"), Some(Step::Bounds));
-        assert_eq!(Step::of_field("denied_ips[3].cidr"), Some(Step::Bounds));
+
+        let other_fields = |step| {
+            draft
+                .other_fields(step)
+                .map(|(name, _)| name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            other_fields(Step::Details),
+            ["limits.day", "allowed_ips.0.cidr"]
+        );
+        assert_eq!(other_fields(Step::Restrictions), ["name"]);
+
+        assert_eq!(Step::for_field("limits.minute"), Some(Step::Restrictions));
+        assert_eq!(
+            Step::for_field("denied_ips[3].cidr"),
+            Some(Step::Restrictions)
+        );
         assert_eq!(
             (
-                Step::Details.before(),
+                Step::Details.previous(),
                 Step::Details.next(),
-                Step::Bounds.next()
+                Step::Restrictions.next()
             ),
-            (Step::Details, Step::Access, Step::Bounds)
+            (Step::Details, Step::Access, Step::Restrictions)
         );
     }
 }

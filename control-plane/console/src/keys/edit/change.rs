@@ -10,12 +10,12 @@ use crate::keys::view::Key;
 use crate::keys::{expiry, limit_field};
 
 /// The form's fields for the current key.
-pub(super) struct Before(Fields);
+pub(super) struct CurrentFields(Fields);
 
-impl Before {
+impl CurrentFields {
     /// Fills in the form for `key`. Limits equal to those in `inherited`, which apply to a key
     /// without own limits, are left empty.
-    pub(super) fn of(key: &Key, inherited: Limits) -> Self {
+    pub(super) fn new(key: &Key, inherited: Limits) -> Self {
         let end = key.expires_at.as_deref();
         let mut fields = vec![
             ("name".to_owned(), key.name.clone()),
@@ -34,9 +34,11 @@ impl Before {
                     .to_owned(),
             ),
         ];
+
         if !key.disabled {
             fields.push(("active".to_owned(), "true".to_owned()));
         }
+
         for window in Window::ALL {
             let own = key
                 .limits
@@ -44,6 +46,7 @@ impl Before {
                 .filter(|limit| inherited.get(window) != Some(**limit));
             fields.extend(own.map(|own| (limit_field(window), own.to_string())));
         }
+
         Self(fields.into_iter().collect())
     }
 
@@ -61,18 +64,21 @@ impl Before {
             let text = sent.given("description").map(unix_lines);
             change.insert("description".to_owned(), json!(text));
         }
+
         let day =
             |fields: &Fields| expiry::is_set(fields).then(|| fields.text("expires_at").to_owned());
-        let lasts = day(sent);
-        if lasts != day(&self.0) {
+        let new_day = day(sent);
+        if new_day != day(&self.0) {
             change.insert(
                 "expires_at".to_owned(),
-                lasts.map(|_| end(sent)).transpose()?.into(),
+                new_day.map(|_| end(sent)).transpose()?.into(),
             );
         }
+
         if self.differs(sent, "active") {
             change.insert("active".to_owned(), json!(sent.is_set("active")));
         }
+
         let windows = Window::ALL
             .into_iter()
             .filter(|window| self.differs(sent, &limit_field(*window)));
@@ -82,6 +88,7 @@ impl Before {
         if !limits.is_empty() {
             change.insert("limits".to_owned(), limits.into());
         }
+
         Ok(change)
     }
 
@@ -98,7 +105,7 @@ fn unix_lines(text: &str) -> String {
 /// Returns the expiry. A text that is not a date is passed on, and the API refuses it.
 fn end(sent: &Fields) -> Result<Value, Refusal> {
     match sent.text("expires_at") {
-        "" => Err(Refusal::of_field("expires_at", "Choose a date.")),
+        "" => Err(Refusal::for_field("expires_at", "Choose a date.")),
         day => Ok(expiry::end(sent).map_or_else(|| json!(day), |end| json!(end))),
     }
 }
@@ -109,9 +116,10 @@ fn requests(sent: &Fields, window: Window) -> Result<Value, Refusal> {
     let Some(text) = sent.given(&name) else {
         return Ok(Value::Null);
     };
+
     let number = text.parse::<u32>().ok().filter(|number| *number > 0);
     let wrong = || {
-        Refusal::of_field(
+        Refusal::for_field(
             &name,
             "Enter a whole number from 1 to 4,294,967,295, or leave the field empty.",
         )
@@ -132,6 +140,7 @@ mod tests {
             "created_at": "2027-01-01T00:00:00Z", "updated_at": "2027-01-01T00:00:00Z", "last_used_at": null,
             "last_used_ip": null,
         });
+
         key.as_object_mut()
             .unwrap()
             .extend(change.as_object().unwrap().clone());
@@ -141,31 +150,34 @@ mod tests {
     /// Returns the change that the form of `key` makes with other texts in these fields.
     fn changed(key: &Key, other: &[(&str, &str)]) -> Result<Value, String> {
         let inherited = Limits::default().with(Window::Minute, Some(100));
-        let before = Before::of(key, inherited);
-        let kept = before
+        let current = CurrentFields::new(key, inherited);
+        let kept = current
             .fields()
             .iter()
             .filter(|(name, _)| other.iter().all(|(changed, _)| changed != name));
+
         let sent = kept
             .chain(other.iter().copied())
             .map(|(name, text)| (name.to_owned(), text.to_owned()))
             .collect();
-        before
+
+        current
             .change(&sent)
             .map(Value::from)
             .map_err(|refusal| refusal.error)
     }
 
     #[test]
-    fn a_form_that_says_what_is_so_changes_nothing() {
+    fn unchanged_form_changes_nothing() {
         let key = key(json!({}));
         assert_eq!(changed(&key, &[]), Ok(json!({})));
         assert_eq!(
             changed(&key, &[("description", "one\r\ntwo"), ("name", " CI ")]),
             Ok(json!({}))
         );
+
         assert_eq!(
-            Before::of(&key, Limits::default())
+            CurrentFields::new(&key, Limits::default())
                 .fields()
                 .text("limits.minute"),
             "100"
@@ -173,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_changed() {
+    fn only_differing_fields_are_changed() {
         let key = key(json!({}));
         for (field, text, change) in [
             ("name", "CD", json!({ "name": "CD" })),
@@ -205,6 +217,7 @@ mod tests {
                 "{field}: {text}"
             );
         }
+
         assert_eq!(
             changed(&key, &[("expires_at", "")]),
             Err("Choose a date.".to_owned())
@@ -219,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_disabled_and_has_expired_stays_disabled_when_it_lasts_longer() {
+    fn disabled_expired_key_stays_disabled_with_a_later_expiry() {
         let key =
             key(json!({ "expires_at": "2027-01-01T23:59:59Z", "active": false, "disabled": true }));
         let longer = ("expires_at", "2027-02-15");
