@@ -30,9 +30,13 @@ macro_rules! asset {
     };
 }
 
+/// The htmx library.
 pub(super) const HTMX: Asset = asset!("htmx.min.js", "text/javascript; charset=utf-8");
+/// The console's script.
 pub(super) const SCRIPT: Asset = asset!("console.js", "text/javascript; charset=utf-8");
+/// The style sheet.
 pub(super) const STYLE: Asset = asset!("console.css", "text/css; charset=utf-8");
+/// The console's icon.
 pub(super) const ICON: Asset = asset!("icon.svg", "image/svg+xml");
 
 const HEADERS: [(HeaderName, HeaderValue); 2] = [
@@ -46,6 +50,7 @@ const HEADERS: [(HeaderName, HeaderValue); 2] = [
     ),
 ];
 
+/// Returns the routes of the assets.
 pub(super) fn router() -> Router<ConsoleState> {
     [HTMX, SCRIPT, STYLE, ICON]
         .into_iter()

@@ -88,6 +88,7 @@ const ACTIONS: [(&str, &[&str]); 10] = [
     ("tiers", &["tiers.update"]),
 ];
 
+/// Returns the route of the page.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page))
 }

@@ -23,6 +23,7 @@ const SENTENCES: [(&str, &str); 1] = [(
 
 const FIELDS: [&str; 3] = ["current_password", "new_password", "again"];
 
+/// Returns the route of the page.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page).post(change))
 }

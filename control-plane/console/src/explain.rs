@@ -20,9 +20,11 @@ use crate::widgets::{csrf, error, general_error};
 use form::ExplainForm;
 use verdict::ExplainView;
 
+/// The path of the page.
 pub(super) const PATH: &str = "/console/explain";
 const PERMISSION: &str = "account:apikeys:read";
 
+/// Returns the route of the page.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page).post(explain))
 }

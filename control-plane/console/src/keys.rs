@@ -42,6 +42,7 @@ fn limit_field(window: Window) -> String {
     format!("limits.{}", window.as_str())
 }
 
+/// Returns the routes of the pages.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new()
         .route(PATH, get(list::page))

@@ -48,6 +48,7 @@ pub(super) struct LoginParams {
     next: String,
 }
 
+/// Shows the login form.
 pub(super) async fn page(Query(LoginParams { reason, next }): Query<LoginParams>) -> Html<String> {
     let note = reason.map(|reason| match reason {
         LoginReason::LoggedOut => "You have logged out.",
@@ -119,6 +120,7 @@ fn is_page(address: &str) -> bool {
             .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
 }
 
+/// Logs the user in and redirects to the requested page, or shows the form with the error.
 pub(super) async fn log_in(
     State(console): State<ConsoleState>,
     request: Request,
@@ -153,6 +155,7 @@ pub(super) async fn log_in(
     }
 }
 
+/// Ends the session.
 pub(super) async fn log_out(
     VerifiedForm { session, .. }: VerifiedForm,
 ) -> Result<Response, PageError> {

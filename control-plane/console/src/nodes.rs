@@ -31,6 +31,7 @@ const FOLLOWED: i64 = 15 * 60;
 /// The HTTP status that ends htmx's polling.
 const STOP_POLLING: u16 = 286;
 
+/// Returns the routes of the page and its actions.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new()
         .route(PATH, get(page))

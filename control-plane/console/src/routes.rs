@@ -47,6 +47,7 @@ struct SavedRoutes {
 /// The fields of the API that have a field in the try-it box.
 const TRY_FIELDS: [&str; 3] = ["request.method", "request.host", "request.path"];
 
+/// Returns the routes of the page and of its try-it box.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new()
         .route(PATH, get(page).post(save))

@@ -33,6 +33,7 @@ const HOURLY_DAYS: i32 = 31;
 /// The maximum number of days that are shown by day, each as a bar.
 const DAILY_DAYS: i32 = chart::MAX_BARS as i32;
 
+/// Returns the route of the page.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new().route(PATH, get(page))
 }

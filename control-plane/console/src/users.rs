@@ -19,6 +19,7 @@ use crate::id::Id;
 /// The path of the section.
 pub(super) const PATH: &str = "/console/users";
 
+/// Returns the routes of the pages.
 pub(super) fn router() -> Router<ConsoleState> {
     Router::new()
         .route(PATH, get(list::page))

@@ -30,6 +30,7 @@ struct Party {
 }
 
 impl AuditEntry {
+    /// Renders a row of the audit page.
     pub(super) fn row(&self, session: &Session) -> Markup {
         html! {
             tr {

@@ -36,6 +36,7 @@ pub(crate) struct ExplainForm {
 }
 
 impl ExplainForm {
+    /// Reads the fields of a sent form.
     pub(crate) fn from_fields(fields: &Fields) -> Self {
         let text = |name| fields.text(name).to_owned();
         Self {

@@ -26,10 +26,12 @@ struct CreatedKey {
     api_key: String,
 }
 
+/// Shows the first step.
 pub(super) async fn page(session: Session, headers: HeaderMap) -> Result<Response, PageError> {
     show(&session, &headers, &Draft::default(), Step::Details, None).await
 }
 
+/// Shows the next or the previous step, or creates the key, by the pressed button.
 pub(super) async fn submit(
     headers: HeaderMap,
     VerifiedForm { session, fields }: VerifiedForm,

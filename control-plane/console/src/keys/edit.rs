@@ -35,6 +35,7 @@ const FIELDS: [&str; 6] = [
 /// The name of the box that must be ticked to disable a key.
 const SURE: &str = "sure";
 
+/// Shows the form.
 pub(super) async fn page(session: Session, target: TargetKey) -> Result<Response, PageError> {
     session.require("account:apikeys:update", "edit API keys")?;
     let key = target.load(&session).await?.key;
@@ -47,6 +48,7 @@ pub(super) async fn page(session: Session, target: TargetKey) -> Result<Response
     Ok(form(&session, &key, inherited, &current, current.fields(), None).into_response())
 }
 
+/// Changes the key, or shows the form with the error.
 pub(super) async fn save(
     target: TargetKey,
     VerifiedForm { session, fields }: VerifiedForm,

@@ -20,6 +20,7 @@ use crate::widgets::{csrf, general_error};
 const ALLOW: &str = "allowed_ips";
 const DENY: &str = "denied_ips";
 
+/// Shows the form.
 pub(super) async fn page(session: Session, target: TargetKey) -> Result<Response, PageError> {
     session.require("account:apikeys:update", "edit API keys")?;
     let key = target.load(&session).await?.key;
@@ -29,6 +30,7 @@ pub(super) async fn page(session: Session, target: TargetKey) -> Result<Response
     Ok(form(&session, &key, &key.allowed_ips, &key.denied_ips, None).into_response())
 }
 
+/// Changes the lists, or shows the form with the error.
 pub(super) async fn save(
     target: TargetKey,
     VerifiedForm { session, fields }: VerifiedForm,

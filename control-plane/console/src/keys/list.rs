@@ -101,6 +101,7 @@ impl KeyListParams {
     }
 }
 
+/// Shows the list, or only its changed part to htmx.
 pub(super) async fn page(
     session: Session,
     headers: HeaderMap,

@@ -29,6 +29,7 @@ pub(super) struct Notices {
     pub(super) revocation: Option<Refusal>,
 }
 
+/// Shows the page with the notice of the last change.
 pub(super) async fn page(
     session: Session,
     target: TargetKey,

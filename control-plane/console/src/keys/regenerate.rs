@@ -27,6 +27,7 @@ struct RegeneratedKey {
     enforcement: Enforcement,
 }
 
+/// Regenerates the secret and shows it, or shows the key's page with the error.
 pub(super) async fn regenerate(
     target: TargetKey,
     headers: HeaderMap,

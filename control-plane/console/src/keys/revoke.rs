@@ -12,6 +12,7 @@ use crate::error::PageError;
 use crate::flash::{self, ChangeResponse};
 use crate::session::VerifiedForm;
 
+/// Revokes the key, or shows its page with the error.
 pub(super) async fn revoke(
     target: TargetKey,
     VerifiedForm { session, fields }: VerifiedForm,

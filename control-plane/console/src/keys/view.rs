@@ -88,6 +88,7 @@ impl Key {
         }
     }
 
+    /// Returns the path of the key's page.
     pub(crate) fn path(&self) -> String {
         format!("/console/keys/{}", self.key_id)
     }

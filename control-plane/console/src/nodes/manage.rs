@@ -14,6 +14,7 @@ use crate::widgets::csrf;
 
 const PERMISSION: &str = "gateway:nodes:update";
 
+/// Forgets a lost node, or the unknown nodes.
 pub(super) async fn forget(
     VerifiedForm { session, fields }: VerifiedForm,
 ) -> Result<Response, PageError> {
@@ -34,6 +35,7 @@ pub(super) async fn forget(
     Ok(flash::redirect(PATH, "forgotten", None))
 }
 
+/// Accepts the nodes of another database.
 pub(super) async fn accept(
     VerifiedForm { session, fields }: VerifiedForm,
 ) -> Result<Response, PageError> {

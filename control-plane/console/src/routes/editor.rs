@@ -20,6 +20,7 @@ pub(super) struct RuleDraft {
 }
 
 impl RuleDraft {
+    /// Reads the document of a sent form.
     pub(super) fn from_fields(fields: &Fields) -> Self {
         Self {
             text: fields.raw("document").to_owned(),

@@ -53,6 +53,7 @@ struct KeyBucket {
 }
 
 impl<'u> ByCode<'u> {
+    /// Sums up the requests of each code.
     pub(super) fn new(usage: &'u Usage) -> Self {
         let mut by_code: BTreeMap<&str, u64> = BTreeMap::new();
         for bucket in &usage.buckets {
@@ -62,6 +63,7 @@ impl<'u> ByCode<'u> {
         Self(by_code)
     }
 
+    /// Renders the card.
     pub(super) fn card(&self) -> Markup {
         let all = sum(self.0.values());
         let mut codes: Vec<_> = self.0.iter().collect();
@@ -156,6 +158,7 @@ impl ByKey {
         }
     }
 
+    /// Renders the card.
     pub(super) fn card(&self) -> Markup {
         let heads = html! {
             (columns(&["Key"]))

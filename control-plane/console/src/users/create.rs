@@ -31,12 +31,14 @@ struct CreatedUser {
     user_id: String,
 }
 
+/// Shows the form.
 pub(super) async fn page(session: Session) -> Result<Response, PageError> {
     session.require("account:users:create", "add users")?;
     let choices = Choices::load(&session).await?;
     Ok(form(&session, &choices, "", &Authority::default(), None).into_response())
 }
 
+/// Creates the user, or shows the form with the error.
 pub(super) async fn create(
     VerifiedForm { session, fields }: VerifiedForm,
 ) -> Result<Response, PageError> {

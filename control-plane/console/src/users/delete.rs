@@ -14,6 +14,7 @@ use crate::flash::{self, ChangeResponse};
 use crate::id::Id;
 use crate::session::VerifiedForm;
 
+/// Deletes the user, or shows their page with the error.
 pub(super) async fn delete(
     id: Id,
     VerifiedForm { session, fields }: VerifiedForm,

@@ -16,6 +16,7 @@ use crate::flash::{self, ChangeResponse, Enforcement};
 use crate::id::Id;
 use crate::session::{Session, VerifiedForm};
 
+/// Changes the user, or shows their page with the error.
 pub(super) async fn save(
     id: Id,
     VerifiedForm { session, fields }: VerifiedForm,
@@ -39,6 +40,7 @@ pub(super) async fn save(
     }
 }
 
+/// Disables or enables the user, or shows their page with the error.
 pub(super) async fn set_disabled(
     id: Id,
     VerifiedForm { session, fields }: VerifiedForm,

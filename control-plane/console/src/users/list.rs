@@ -52,6 +52,7 @@ impl UserListParams {
     }
 }
 
+/// Shows the list, or only its changed part to htmx.
 pub(super) async fn page(
     session: Session,
     headers: HeaderMap,

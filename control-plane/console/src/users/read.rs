@@ -70,6 +70,7 @@ impl<'r> RefusedForm<'r> {
     }
 }
 
+/// Shows the page with the notice of the last change.
 pub(super) async fn page(session: Session, id: Id, flash: Flash) -> Result<Response, PageError> {
     render(&session, &id, &flash, &RefusedForm::None).await
 }

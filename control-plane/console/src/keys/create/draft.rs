@@ -22,8 +22,10 @@ pub(super) enum Step {
 }
 
 impl Step {
+    /// All steps, in their order.
     pub(super) const ALL: [Self; 4] =
         [Self::Details, Self::Access, Self::Roles, Self::Restrictions];
+    /// The last step.
     pub(super) const LAST: Self = Self::Restrictions;
 
     /// Returns the title of the step.
@@ -91,10 +93,12 @@ impl Step {
 pub(super) struct Draft(Fields);
 
 impl Draft {
+    /// Returns the draft of a sent form.
     pub(super) fn new(fields: Fields) -> Self {
         Self(fields)
     }
 
+    /// Returns all fields of the form.
     pub(super) fn fields(&self) -> &Fields {
         &self.0
     }

@@ -50,6 +50,7 @@ impl CurrentFields {
         Self(fields.into_iter().collect())
     }
 
+    /// Returns the fields.
     pub(super) fn fields(&self) -> &Fields {
         &self.0
     }
