@@ -117,7 +117,7 @@ struct DataResponse<T> {
 }
 
 impl ApiRouter {
-    /// Returns the API behind `router`. `select_extensions` returns the extensions that its calls
+    /// Returns the API of this `router`. `select_extensions` returns the extensions that its calls
     /// need.
     pub(super) fn new(router: Router, select_extensions: SelectExtensions) -> Self {
         Self {

@@ -30,13 +30,13 @@ macro_rules! asset {
     };
 }
 
-/// The htmx library.
+/// The htmx library, which replaces parts of pages.
 pub(super) const HTMX: Asset = asset!("htmx.min.js", "text/javascript; charset=utf-8");
-/// The console's script.
+/// The console's own script.
 pub(super) const SCRIPT: Asset = asset!("console.js", "text/javascript; charset=utf-8");
-/// The style sheet.
+/// The style sheet of all pages.
 pub(super) const STYLE: Asset = asset!("console.css", "text/css; charset=utf-8");
-/// The console's icon.
+/// The icon in the browser's tab.
 pub(super) const ICON: Asset = asset!("icon.svg", "image/svg+xml");
 
 const HEADERS: [(HeaderName, HeaderValue); 2] = [

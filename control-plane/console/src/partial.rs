@@ -18,7 +18,7 @@ pub(super) const RESWAP: HeaderName = HeaderName::from_static("hx-reswap");
 /// Marks a response that is always a whole page, such as an error page.
 #[derive(Clone)]
 pub(super) struct WholePage {
-    /// The text that is shown in place of a part of a page.
+    /// The error text that replaces only the part of the page.
     pub(super) reason: String,
 }
 

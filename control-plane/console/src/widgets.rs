@@ -165,7 +165,7 @@ pub(super) fn pager(
     }
 }
 
-/// Renders a sentence in place of an empty list, and what to do next.
+/// Renders a sentence about an empty list, and what to do next.
 pub(super) fn empty_list(sentence: &str, next: &Markup) -> Markup {
     html! { div .nothing { p .lead { (sentence) } (next) } }
 }

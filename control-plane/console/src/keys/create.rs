@@ -26,7 +26,7 @@ struct CreatedKey {
     api_key: String,
 }
 
-/// Shows the first step.
+/// Shows the first step of a new draft.
 pub(super) async fn page(session: Session, headers: HeaderMap) -> Result<Response, PageError> {
     show(&session, &headers, &Draft::default(), Step::Details, None).await
 }
@@ -83,7 +83,7 @@ async fn create(
     }
 }
 
-/// Shows a step.
+/// Shows a step, with the error of the draft if there is one.
 async fn show(
     session: &Session,
     headers: &HeaderMap,

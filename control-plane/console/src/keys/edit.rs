@@ -35,7 +35,7 @@ const FIELDS: [&str; 6] = [
 /// The name of the box that must be ticked to disable a key.
 const SURE: &str = "sure";
 
-/// Shows the form.
+/// Shows the form, or the key's page if the key is revoked.
 pub(super) async fn page(session: Session, target: TargetKey) -> Result<Response, PageError> {
     session.require("account:apikeys:update", "edit API keys")?;
     let key = target.load(&session).await?.key;

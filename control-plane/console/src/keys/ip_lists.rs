@@ -20,7 +20,7 @@ use crate::widgets::{csrf, general_error};
 const ALLOW: &str = "allowed_ips";
 const DENY: &str = "denied_ips";
 
-/// Shows the form.
+/// Shows the form, or the key's page if the key is revoked.
 pub(super) async fn page(session: Session, target: TargetKey) -> Result<Response, PageError> {
     session.require("account:apikeys:update", "edit API keys")?;
     let key = target.load(&session).await?.key;

@@ -63,7 +63,7 @@ impl<'u> ByCode<'u> {
         Self(by_code)
     }
 
-    /// Renders the card.
+    /// Renders the card with the table.
     pub(super) fn card(&self) -> Markup {
         let all = sum(self.0.values());
         let mut codes: Vec<_> = self.0.iter().collect();
@@ -158,7 +158,7 @@ impl ByKey {
         }
     }
 
-    /// Renders the card.
+    /// Renders the card with the table.
     pub(super) fn card(&self) -> Markup {
         let heads = html! {
             (columns(&["Key"]))

@@ -31,7 +31,7 @@ struct CreatedUser {
     user_id: String,
 }
 
-/// Shows the form.
+/// Shows the empty form for a new user.
 pub(super) async fn page(session: Session) -> Result<Response, PageError> {
     session.require("account:users:create", "add users")?;
     let choices = Choices::load(&session).await?;

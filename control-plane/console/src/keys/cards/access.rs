@@ -11,7 +11,7 @@ use crate::grants::{self, Grantable};
 use crate::keys::view::Key;
 use crate::session::Session;
 
-/// Renders the card.
+/// Renders the card with the key's scope, roles, permissions and subaccounts.
 pub(in crate::keys) async fn card(session: &Session, key: &Key) -> Markup {
     let names = subaccount_names(session, key).await;
 

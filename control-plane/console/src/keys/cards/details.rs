@@ -15,7 +15,7 @@ struct Owner {
     disabled: bool,
 }
 
-/// Renders the card.
+/// Renders the card with the key's attributes.
 pub(in crate::keys) async fn card(session: &Session, key: &Key) -> Markup {
     let owner = owner(session, key).await;
 

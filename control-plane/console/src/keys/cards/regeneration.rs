@@ -31,7 +31,7 @@ const OVERLAPS: [(u32, &str); 5] = [
 /// The default overlap, which gives callers time to change the secret.
 const DEFAULT_OVERLAP: u32 = 86_400;
 
-/// Renders the card.
+/// Renders the card with the form, and the error of a refused regeneration.
 pub(in crate::keys) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> Markup {
     let path = format!("{}/regenerate", key.path());
     let previous = key

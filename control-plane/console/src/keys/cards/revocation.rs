@@ -11,7 +11,7 @@ use crate::widgets::{csrf, error, general_error};
 /// The name of the field for the key's name.
 pub(in crate::keys) const NAME: &str = "name";
 
-/// Renders the card.
+/// Renders the card with the form, and the error of a refused revocation.
 pub(in crate::keys) fn card(session: &Session, key: &Key, refusal: Option<&Refusal>) -> Markup {
     html! {
         section .card id="revoke" aria-labelledby="revoke-title" {

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::keys::view::Key;
 use crate::widgets::{time, time_or};
 
-/// Renders the card.
+/// Renders the card with a row for each secret.
 pub(in crate::keys) fn card(key: &Key) -> Markup {
     html! {
         section .card aria-labelledby="secrets" {
