@@ -17,20 +17,20 @@ use super::{Context, Run, text};
 #[derive(Subcommand)]
 pub enum Command {
     /// List accounts
-    List(List),
+    List(ListAccounts),
     /// Create an account with its first administrator
-    Create(Create),
+    Create(CreateAccount),
     /// Show one account
-    Show(Which),
+    Show(AccountRef),
     /// Edit an account
-    Edit(Edit),
+    Edit(EditAccount),
     /// Delete an account
-    Delete(Delete),
+    Delete(DeleteAccount),
 }
 
 /// Arguments of `account list`.
 #[derive(Clone, Args)]
-pub struct List {
+pub struct ListAccounts {
     /// Only accounts whose names contain this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
@@ -40,7 +40,7 @@ pub struct List {
 
 /// Arguments of `account create`.
 #[derive(Clone, Args)]
-pub struct Create {
+pub struct CreateAccount {
     /// The account's name
     name: String,
     /// The account's tier
@@ -58,17 +58,17 @@ pub struct Create {
 
 /// An account, by its id.
 #[derive(Clone, Args)]
-pub struct Which {
+pub struct AccountRef {
     /// The account's id
     #[arg(value_name = "ID")]
-    account: String,
+    id: String,
 }
 
 /// Arguments of `account edit`.
 #[derive(Clone, Args)]
-pub struct Edit {
+pub struct EditAccount {
     #[command(flatten)]
-    which: Which,
+    account: AccountRef,
     /// New name
     #[arg(long)]
     name: Option<String>,
@@ -95,30 +95,56 @@ pub struct Edit {
 
 /// Arguments of `account delete`.
 #[derive(Clone, Args)]
-pub struct Delete {
+pub struct DeleteAccount {
     #[command(flatten)]
-    which: Which,
+    account: AccountRef,
     #[command(flatten)]
     confirm: Confirmation,
     #[command(flatten)]
     wait: Wait,
 }
 
-impl Create {
-    fn body(&self, password: &Value) -> Value {
-        let body = Body::default()
-            .with("name", Some(self.name.as_str()))
-            .with("tier", Some(self.tier.as_str()));
-        let body = body.with("max_keys", self.max_keys);
-        body.with(
-            "admin",
-            Some(json!({ "email": self.admin_email, "password": password })),
-        )
-        .json()
+impl ListAccounts {
+    async fn run(self, context: &Context) -> Result<Exit, CommandError> {
+        let query = Query::default().with("search", self.search);
+        self.extent
+            .show(context, (&["accounts"], "accounts"), query, HEADINGS, line)
+            .await
     }
 }
 
-impl Edit {
+impl CreateAccount {
+    async fn run(self, Context { api, output }: &Context) -> Result<Exit, CommandError> {
+        let body = self.body(&json!(self.password.read()?));
+        let data = api.post(&["accounts"], &Query::default(), &body).await?;
+        output.show(&data, || one(&data))?;
+        Ok(output.exit(&data))
+    }
+
+    fn body(&self, password: &Value) -> Value {
+        let admin = json!({ "email": self.admin_email, "password": password });
+        Body::default()
+            .with("name", Some(self.name.as_str()))
+            .with("tier", Some(self.tier.as_str()))
+            .with("max_keys", self.max_keys)
+            .with("admin", Some(admin))
+            .json()
+    }
+}
+
+impl EditAccount {
+    async fn run(self, Context { api, output }: &Context) -> Result<Exit, CommandError> {
+        let id = text::plain(&self.account.id);
+        if self.disable {
+            let what = format!("all requests with keys of {id} are refused from now on");
+            self.confirm.ask(&what, false)?;
+        }
+
+        let path = ["accounts", &self.account.id];
+        let data = api.patch(&path, &self.wait.query(), &self.body()?).await?;
+        output.changed(&data, &format!("{id} edited"))
+    }
+
     fn body(&self) -> Result<Value, CommandError> {
         let max_keys = if self.no_max_keys {
             Some(Value::Null)
@@ -137,60 +163,27 @@ impl Edit {
     }
 }
 
+impl DeleteAccount {
+    async fn run(self, Context { api, output }: &Context) -> Result<Exit, CommandError> {
+        let id = text::plain(&self.account.id);
+        let what = "is closed and all of its keys are revoked permanently";
+        self.confirm
+            .ask(&format!("the account {id} {what}"), false)?;
+
+        let path = ["accounts", &self.account.id];
+        let data = api.delete(&path, &self.wait.query()).await?;
+        output.changed(&data, &format!("{id} deleted"))
+    }
+}
+
 impl Run for Command {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let (Context { api, output }, none) = (context, Query::default());
         match self {
-            Self::List(List { search, extent }) => {
-                let query = none.with("search", search);
-                extent
-                    .show(context, (&["accounts"], "accounts"), query, HEADINGS, line)
-                    .await
-            }
-            Self::Create(create) => {
-                let body = create.body(&json!(create.password.read()?));
-                let data = api.post(&["accounts"], &none, &body).await?;
-                output.show(&data, || one(&data))?;
-                Ok(output.exit(&data))
-            }
-            Self::Show(Which { account }) => {
-                let data = api.get(&["accounts", &account], &none).await?;
-                output.show(&data, || one(&data))?;
-                Ok(Exit::Done)
-            }
-            Self::Edit(edit) => {
-                if edit.disable {
-                    let account = text::plain(&edit.which.account);
-                    edit.confirm.ask(
-                        &format!("all requests with keys of {account} are refused from now on"),
-                        false,
-                    )?;
-                }
-                let data = api
-                    .patch(
-                        &["accounts", &edit.which.account],
-                        &edit.wait.query(),
-                        &edit.body()?,
-                    )
-                    .await?;
-                output.changed(
-                    &data,
-                    &format!("{} edited", text::plain(&edit.which.account)),
-                )
-            }
-            Self::Delete(Delete {
-                which: Which { account },
-                confirm,
-                wait,
-            }) => {
-                let what = "is closed and all of its keys are revoked permanently";
-                confirm.ask(
-                    &format!("the account {} {what}", text::plain(&account)),
-                    false,
-                )?;
-                let data = api.delete(&["accounts", &account], &wait.query()).await?;
-                output.changed(&data, &format!("{} deleted", text::plain(&account)))
-            }
+            Self::List(list) => list.run(context).await,
+            Self::Create(create) => create.run(context).await,
+            Self::Show(AccountRef { id }) => context.show(&["accounts", &id], one).await,
+            Self::Edit(edit) => edit.run(context).await,
+            Self::Delete(delete) => delete.run(context).await,
         }
     }
 }
@@ -199,24 +192,24 @@ const HEADINGS: [&str; 7] = ["ID", "NAME", "TIER", "KEYS", "USERS", "DISABLED", 
 
 fn line(account: &Value) -> [String; 7] {
     [
-        text::of(&account["account_id"]),
-        text::of(&account["name"]),
-        text::of(&account["tier"]),
+        text::inline(&account["account_id"]),
+        text::inline(&account["name"]),
+        text::inline(&account["tier"]),
         keys(account),
-        text::of(&account["users"]),
-        text::of(&account["disabled"]),
+        text::inline(&account["users"]),
+        text::inline(&account["disabled"]),
         text::date(&account["created_at"]),
     ]
 }
 
 fn one(account: &Value) -> String {
     details([
-        ("ID", text::of(&account["account_id"])),
-        ("NAME", text::of(&account["name"])),
-        ("TIER", text::of(&account["tier"])),
+        ("ID", text::inline(&account["account_id"])),
+        ("NAME", text::inline(&account["name"])),
+        ("TIER", text::inline(&account["tier"])),
         ("KEYS", keys(account)),
-        ("USERS", text::of(&account["users"])),
-        ("DISABLED", text::of(&account["disabled"])),
+        ("USERS", text::inline(&account["users"])),
+        ("DISABLED", text::inline(&account["disabled"])),
         ("CREATED", text::date(&account["created_at"])),
     ])
 }
@@ -224,8 +217,8 @@ fn one(account: &Value) -> String {
 /// Formats the number of keys, with the maximum if there is one.
 fn keys(account: &Value) -> String {
     match account["max_keys"].as_u64() {
-        Some(most) => format!("{} of {most}", text::of(&account["keys"])),
-        None => text::of(&account["keys"]),
+        Some(most) => format!("{} of {most}", text::inline(&account["keys"])),
+        None => text::inline(&account["keys"]),
     }
 }
 
@@ -241,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_told_with_how_full_they_are() {
+    fn account_line_shows_used_and_maximum_keys() {
         let account = json!({
             "account_id": "acc_1", "name": "a", "tier": "pro", "keys": 3, "max_keys": 5, "users": 1, "disabled": false,
             "created_at": "2027-01-15T08:00:00Z",
@@ -255,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn an_account_is_made_with_its_administrator() {
+    fn bodies_contain_the_given_attributes() {
         let parse = |arguments: &[&str]| {
             Line::try_parse_from(["account"].iter().chain(arguments))
                 .unwrap()

@@ -51,6 +51,7 @@ impl FromStr for Limit {
             .ok()
             .filter(|requests| *requests > 0)
             .ok_or_else(refused)?;
+
         Ok(Self { window, requests })
     }
 }
@@ -69,6 +70,7 @@ pub(super) fn limits(limits: &[Limit]) -> Result<Value, CommandError> {
             )));
         }
     }
+
     Ok(Value::Object(object))
 }
 
@@ -127,11 +129,11 @@ pub(super) async fn subaccount_ids(
     if named.iter().all(|name| is_id(name)) {
         return Ok(named.to_vec());
     }
-    let there_are = context.api.get(&["subaccounts"], &Query::default()).await?;
-    let there_are = text::entries(&there_are, "subaccounts");
+    let existing = context.api.get(&["subaccounts"], &Query::default()).await?;
+    let existing = text::entries(&existing, "subaccounts");
     named
         .iter()
-        .map(|name| subaccount_id(there_are, name))
+        .map(|name| subaccount_id(existing, name))
         .collect()
 }
 
@@ -139,17 +141,19 @@ fn is_id(name: &str) -> bool {
     has_form_of_id(name) || name == "all"
 }
 
-fn subaccount_id(there_are: &[Value], name: &str) -> Result<String, CommandError> {
+fn subaccount_id(existing: &[Value], name: &str) -> Result<String, CommandError> {
     if is_id(name) {
         return Ok(name.to_owned());
     }
+
     let normalized = normalized_name(name);
-    let found = there_are
+    let found = existing
         .iter()
         .find(|subaccount| text::field(subaccount, "name") == normalized);
     let unknown =
         || CommandError::NotFound(format!("no subaccount is named {}", text::plain(name)));
     let found = found.ok_or_else(unknown)?;
+
     Ok(text::field(found, "subaccount_id").to_owned())
 }
 
@@ -198,6 +202,7 @@ mod tests {
             limits(&twice).unwrap_err().to_string(),
             "--limit: day is given twice"
         );
+
         for refused in [
             "minute",
             "minute=",
@@ -217,17 +222,17 @@ mod tests {
     }
 
     #[test]
-    fn all_goes_with_nothing_else() {
-        let of = |names: &[&str]| {
+    fn all_cannot_be_combined() {
+        let selected = |names: &[&str]| {
             selection(
                 "--scope",
                 &names.iter().map(ToString::to_string).collect::<Vec<_>>(),
             )
         };
-        assert_eq!(of(&["all"]).unwrap(), json!("all"));
-        assert_eq!(of(&["dns", "cdn"]).unwrap(), json!(["dns", "cdn"]));
+        assert_eq!(selected(&["all"]).unwrap(), json!("all"));
+        assert_eq!(selected(&["dns", "cdn"]).unwrap(), json!(["dns", "cdn"]));
         assert!(
-            of(&["dns", "all"])
+            selected(&["dns", "all"])
                 .unwrap_err()
                 .to_string()
                 .starts_with("--scope: all cannot be combined")
@@ -235,12 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn subaccounts_are_found_by_name_or_taken_by_id() {
-        let there_are = [json!({"subaccount_id": "sub_1", "name": "dev"})];
-        assert_eq!(subaccount_id(&there_are, "dev").unwrap(), "sub_1");
-        assert_eq!(subaccount_id(&there_are, "sub_2").unwrap(), "sub_2");
+    fn subaccounts_are_named_or_identified() {
+        let existing = [json!({"subaccount_id": "sub_1", "name": "dev"})];
+        assert_eq!(subaccount_id(&existing, "dev").unwrap(), "sub_1");
+        assert_eq!(subaccount_id(&existing, "sub_2").unwrap(), "sub_2");
         assert_eq!(
-            subaccount_id(&there_are, "prod").unwrap_err().to_string(),
+            subaccount_id(&existing, "prod").unwrap_err().to_string(),
             "no subaccount is named prod"
         );
     }

@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::error::CommandError;
 use super::exit::Exit;
-use super::moment::Moment;
 use super::pages::Extent;
 use super::query::Query;
+use super::timestamp::Timestamp;
 use super::{Context, Run, text};
 
 /// Arguments of `audit`. The newest entries come first.
@@ -15,10 +15,10 @@ use super::{Context, Run, text};
 pub struct Audit {
     /// Only entries since this time: RFC 3339, Unix seconds, or a past span such as 24h
     #[arg(long, value_name = "TIME")]
-    since: Option<Moment>,
+    since: Option<Timestamp>,
     /// Only entries before this time, in the same formats
     #[arg(long, value_name = "TIME")]
-    until: Option<Moment>,
+    until: Option<Timestamp>,
     /// Only entries of the user or key with this id
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
@@ -35,8 +35,8 @@ pub struct Audit {
 impl Audit {
     fn query(&self) -> Query {
         Query::default()
-            .with("since", self.since.map(Moment::back))
-            .with("until", self.until.map(Moment::back))
+            .with("since", self.since.map(Timestamp::in_past))
+            .with("until", self.until.map(Timestamp::in_past))
             .with("actor", self.actor.as_ref())
             .with("action", self.action.as_ref())
             .with("target", self.target.as_ref())
@@ -63,10 +63,10 @@ fn line(entry: &Value) -> [String; 6] {
     [
         text::date(&entry["at"]),
         named(&entry["actor"]),
-        text::of(&entry["action"]),
+        text::inline(&entry["action"]),
         named(&entry["target"]),
         changed(&entry["before"], &entry["after"]),
-        text::of(&entry["source_address"]),
+        text::inline(&entry["source_address"]),
     ]
 }
 
@@ -80,7 +80,7 @@ fn named(thing: &Value) -> String {
     match (thing["type"].as_str(), name) {
         (None, _) => text::NOTHING.to_owned(),
         (Some(kind), Value::Null) => text::plain(kind),
-        (Some(kind), name) => format!("{} {}", text::plain(kind), text::of(name)),
+        (Some(kind), name) => format!("{} {}", text::plain(kind), text::inline(name)),
     }
 }
 
@@ -89,6 +89,7 @@ fn changed(before: &Value, after: &Value) -> String {
     let (Some(before), Some(after)) = (before.as_object(), after.as_object()) else {
         return text::NOTHING.to_owned();
     };
+
     let names = before
         .keys()
         .chain(after.keys().filter(|name| !before.contains_key(*name)));
@@ -105,7 +106,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn an_entry_is_a_line_that_names_what_changed() {
+    fn entry_line_names_the_changed_fields() {
         let entry = json!({
             "at": "2027-01-15T08:00:00Z", "actor": {"type": "user", "id": "usr_1", "name": "a@b.c"},
             "action": "key.edited", "target": {"type": "key", "id": "key_1", "name": "CI\u{1b}c"},

@@ -18,7 +18,7 @@ pub(super) struct Api {
     client: Client,
     url: Url,
     token: Secret,
-    from: Origin,
+    from: TokenSource,
 }
 
 /// The `data` of a response, with the entity tag of the resource if it has one.
@@ -29,7 +29,7 @@ pub(super) struct Tagged {
 
 /// The source of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum TokenSource {
     /// The environment: a session token or an API key.
     Given,
     /// A session that was opened for this command.
@@ -39,7 +39,7 @@ pub(super) enum Origin {
 }
 
 impl Api {
-    pub(super) fn new(client: Client, url: Url, token: Secret, from: Origin) -> Self {
+    pub(super) fn new(client: Client, url: Url, token: Secret, from: TokenSource) -> Self {
         Self {
             client,
             url,
@@ -97,6 +97,7 @@ impl Api {
             Err(CommandError::Unreachable { sent: true, .. }) => ask().await,
             answer => answer,
         };
+
         Ok(answer?.data)
     }
 
@@ -167,8 +168,9 @@ impl Api {
             None => request,
             Some(body) => request.json(body),
         };
+
         match send(request).await {
-            Err(CommandError::Refused { status: 401, .. }) if self.from == Origin::Saved => {
+            Err(CommandError::Refused { status: 401, .. }) if self.from == TokenSource::Saved => {
                 Err(CommandError::LogInAgain)
             }
             answer => answer,
@@ -178,7 +180,7 @@ impl Api {
     /// Ends the session if it was opened for this command. If that fails, the session expires
     /// later.
     pub(super) async fn close(self) {
-        if self.from == Origin::Opened {
+        if self.from == TokenSource::Opened {
             let _ = self.log_out().await;
         }
     }
@@ -221,6 +223,7 @@ fn address(base: &Url, path: &[&str]) -> Result<Url, CommandError> {
         segments.pop_if_empty().push("v1").extend(path);
     });
     segments.map_err(|()| CommandError::usage("--url: must be the address of an HTTP server"))?;
+
     Ok(url)
 }
 
@@ -238,6 +241,7 @@ async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
             "the server redirects to another address, and redirects are not followed",
         ));
     }
+
     let tag = response
         .headers()
         .get(ETAG)
@@ -251,13 +255,14 @@ async fn send(request: RequestBuilder) -> Result<Tagged, CommandError> {
             tag,
         });
     }
+
     Err(CommandError::refused(
         status.as_u16(),
-        answer["error"].as_str().unwrap_or(NOT_OURS),
+        answer["error"].as_str().unwrap_or(NOT_FROM_API),
     ))
 }
 
-const NOT_OURS: &str = "the response is not from Latchkey's API";
+const NOT_FROM_API: &str = "the response is not from Latchkey's API";
 
 /// Formats an error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
@@ -276,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_name_cannot_lead_to_another_address() {
+    fn names_cannot_lead_to_another_path() {
         for (base, path, url) in [
             ("http://a", ["keys", "key_1"], "http://a/v1/keys/key_1"),
             (
@@ -295,6 +300,7 @@ mod tests {
                 url
             );
         }
+
         for segment in ["", ".", ".."] {
             assert!(
                 address(&Url::parse("http://a").unwrap(), &["keys", segment]).is_err(),

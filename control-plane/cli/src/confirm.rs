@@ -28,6 +28,7 @@ impl Confirmation {
                 false => Ok(()),
             };
         }
+
         let mut stderr = io::stderr().lock();
         // An answer only counts if the question could be shown.
         let _ = write!(stderr, "{what}. Continue? [y/N] ").and_then(|()| stderr.flush());
@@ -35,7 +36,9 @@ impl Confirmation {
         let read = io::stdin().lock().read_line(&mut answer);
         match (read, answer.trim().to_ascii_lowercase().as_str()) {
             (Ok(_), "y" | "yes") => Ok(()),
-            _ => Err(CommandError::Halfway("nothing was changed".to_owned())),
+            _ => Err(CommandError::PartiallyApplied(
+                "nothing was changed".to_owned(),
+            )),
         }
     }
 }

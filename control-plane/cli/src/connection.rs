@@ -6,24 +6,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::client::{self, Api, Origin};
+use super::client::{self, Api, TokenSource};
 use super::error::CommandError;
 use super::secret::Secret;
 use super::session_file::SessionFile;
 use super::text;
 
 /// The time limit of a call. The API waits for nodes at most half as long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The time limit for connecting.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CREDENTIALS: &str =
     "log in with `latchkey login`, or set LATCHKEY_TOKEN, or LATCHKEY_EMAIL and LATCHKEY_PASSWORD";
 
 /// Arguments of all commands that call the API.
 ///
-/// Secrets come from the environment alone: everybody on the machine can see a process' arguments.
+/// Secrets come only from the environment: everybody on the machine can see a process' arguments.
 #[derive(Clone, Args)]
 #[command(next_help_heading = "The API")]
 pub(super) struct ApiArgs {
@@ -50,9 +50,9 @@ pub(super) struct ApiArgs {
     /// Exit with 0 even if lost nodes, which may still serve, have not acknowledged a change
     #[arg(long, global = true)]
     pub(super) ignore_lost: bool,
-    #[arg(skip = Secret::of_env("LATCHKEY_TOKEN"))]
+    #[arg(skip = Secret::from_env("LATCHKEY_TOKEN"))]
     token: Option<Secret>,
-    #[arg(skip = Secret::of_env("LATCHKEY_PASSWORD"))]
+    #[arg(skip = Secret::from_env("LATCHKEY_PASSWORD"))]
     pub(super) password: Option<Secret>,
 }
 
@@ -61,20 +61,22 @@ impl ApiArgs {
     pub(super) async fn open(&self) -> Result<Api, CommandError> {
         let (client, url) = (self.client()?, self.url()?);
         if let Some(token) = self.token.clone() {
-            return Ok(Api::new(client, url, token, Origin::Given));
+            return Ok(Api::new(client, url, token, TokenSource::Given));
         }
         if let (Some(email), Some(password)) = (&self.email, &self.password) {
             let session = client::log_in(&client, &url, email, password).await?;
             let token = Secret::new(text::field(&session, "token"));
-            return Ok(Api::new(client, url, token, Origin::Opened));
+            return Ok(Api::new(client, url, token, TokenSource::Opened));
         }
+
         let saved = SessionFile::find()?
             .map(|file| file.read())
             .transpose()?
             .flatten();
         let token = saved.and_then(|saved| saved.token_for(&url, self.email.as_deref()));
         let token = token.ok_or_else(|| CommandError::usage(CREDENTIALS))?;
-        Ok(Api::new(client, url, token, Origin::Saved))
+
+        Ok(Api::new(client, url, token, TokenSource::Saved))
     }
 
     pub(super) fn url(&self) -> Result<Url, CommandError> {
@@ -83,8 +85,8 @@ impl ApiArgs {
 
     pub(super) fn client(&self) -> Result<Client, CommandError> {
         let client = Client::builder()
-            .timeout(PATIENCE)
-            .connect_timeout(CONNECTED_WITHIN);
+            .timeout(TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT);
         let client = client.redirect(redirect::Policy::none());
         let certificates = self
             .ca_file
@@ -97,6 +99,7 @@ impl ApiArgs {
         } else {
             client.tls_certs_merge(certificates)
         };
+
         client
             .build()
             .map_err(|error| CommandError::usage(format!("no HTTP client: {error}")))
@@ -138,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_one_of_an_http_server_and_has_no_secret() {
+    fn url_is_http_and_without_secrets() {
         for address in ["http://127.0.0.1:8080", "https://latchkey.example.com/api/"] {
             assert!(url(address).is_ok(), "{address}");
         }

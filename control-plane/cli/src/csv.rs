@@ -39,6 +39,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Record>, String> {
         line: cells.position().map_or(0, |place| line_of(text, place)),
         cells,
     };
+
     reader
         .records()
         .map(|cells| cells.map(record).map_err(|error| error.to_string()))
@@ -100,6 +101,7 @@ fn runs(cell: &str) -> bool {
             _ => return false,
         }
     }
+
     false
 }
 
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_read_as_they_were_written() {
+    fn written_records_are_read_back() {
         let records = [
             ["name", "description"],
             ["CI", "a \"b\", c\nd"],
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_that_a_spreadsheet_would_run_are_marked() {
+    fn formula_cells_are_marked() {
         for cell in [
             "=cmd|' /C calc'!A0",
             "+1+1",
@@ -197,6 +199,7 @@ mod tests {
             );
             assert_eq!(cells(&text), [[cell, "x"]]);
         }
+
         for cell in [
             "", "CI", "a=b", "'quoted'", "key_1", "1-2", " x", "\"=\"\"x",
         ] {
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn random_cells_come_back_as_they_were() {
+    fn random_cells_round_trip() {
         const PIECES: [&str; 20] = [
             "'", "'", "''", "=", "+", "-", "@", "\t", "\r", "\n", " ", "\"", ",", "a", "＝",
             "\u{200b}", "\u{a0}", ";", "’", "é",

@@ -22,23 +22,23 @@ pub(super) struct Destination {
 }
 
 /// A destination that is ready.
-pub(super) struct Ready {
+pub(super) struct ReadyDestination {
     file: Option<SecretFile>,
     quiet: bool,
 }
 
 impl Destination {
     /// Prepares the destination. Must be called before the secret is created.
-    pub(super) fn ready(&self) -> Result<Ready, CommandError> {
+    pub(super) fn ready(&self) -> Result<ReadyDestination, CommandError> {
         let file = self.save.as_deref().map(SecretFile::reserve).transpose()?;
-        Ok(Ready {
+        Ok(ReadyDestination {
             file,
             quiet: self.quiet,
         })
     }
 }
 
-impl Ready {
+impl ReadyDestination {
     /// Removes the secret from `data`, where it is in `field`, and prints or saves it. `people`
     /// formats the rest of `data`. An error means that the secret was not delivered.
     pub(super) fn deliver(
@@ -66,6 +66,7 @@ impl Ready {
         if self.quiet {
             return output::print(&format!("{}\n", secret.expose()));
         }
+
         let shown = || {
             format!(
                 "{}\n{}\n\nThe secret is shown only once.\n",

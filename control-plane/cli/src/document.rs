@@ -37,6 +37,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
             error.into_inner()
         })
     });
+
     read.map_err(|error| {
         let place = path
             .filter(|path| path != ".")
@@ -48,17 +49,17 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 /// Parses like [`parse`], but without a size limit for JSON. YAML has limits because its aliases
 /// can expand a short text into a large value.
 pub(super) fn value(text: &str) -> Result<Value, String> {
-    match serde_json::from_str::<Strict>(text) {
-        Ok(Strict(value)) => Ok(value),
+    match serde_json::from_str::<StrictValue>(text) {
+        Ok(StrictValue(value)) => Ok(value),
         Err(error) if error.is_data() => Err(plain(&error.to_string())),
         Err(_) => parse(text),
     }
 }
 
 /// A value in which no field is given twice.
-struct Strict(Value);
+struct StrictValue(Value);
 
-impl<'de> Deserialize<'de> for Strict {
+impl<'de> Deserialize<'de> for StrictValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(StrictVisitor).map(Self)
     }
@@ -99,7 +100,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Strict(entry)) = entries.next_element()? {
+        while let Some(StrictValue(entry)) = entries.next_element()? {
             list.push(entry);
         }
         Ok(Value::Array(list))
@@ -107,7 +108,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        while let Some((name, Strict(value))) = fields.next_entry::<String, _>()? {
+        while let Some((name, StrictValue(value))) = fields.next_entry::<String, _>()? {
             if object.contains_key(&name) {
                 return Err(de::Error::custom(format_args!("duplicate field `{name}`")));
             }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_whatever_its_size_and_the_rest_as_yaml() {
+    fn json_of_any_size_is_read() {
         let large = json!({"keys": vec![json!({"name": "CI", "limits": {"day": 1.5, "hour": -1}, "on": [true, null]}); 50_000]});
         assert!(
             parse::<Value>(&large.to_string()).is_err(),
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_path_and_line() {
+    fn errors_have_a_path_and_line() {
         let wrong = |text| parse::<Document>(text).unwrap_err();
         for (text, path, line) in [
             (
@@ -187,6 +188,7 @@ mod tests {
                 "{error}"
             );
         }
+
         assert!(wrong("keys:\n- {name: a, colour: b}\n").contains("colour"));
     }
 }

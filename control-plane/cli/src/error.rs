@@ -68,7 +68,7 @@ pub enum CommandError {
     Conflict(String),
     /// Only a part was done, or nothing because it was not confirmed.
     #[error("{0}")]
-    Halfway(String),
+    PartiallyApplied(String),
 }
 
 impl CommandError {
@@ -107,8 +107,8 @@ impl CommandError {
             Self::Unreachable { .. }
             | Self::Unexplained { .. }
             | Self::Output(_)
-            | Self::Halfway(_) => Exit::Failed,
-            Self::Refused { status, .. } => Exit::of_status(*status),
+            | Self::PartiallyApplied(_) => Exit::Failed,
+            Self::Refused { status, .. } => Exit::from_status(*status),
             Self::Import { exit, .. } => *exit,
             Self::LogInAgain => Exit::NotAllowed,
             Self::NotFound(_) => Exit::NotFound,

@@ -27,7 +27,7 @@ pub enum Exit {
     /// The explained request would be refused.
     Refused = 3,
     /// A change is made, but not yet in force on every node.
-    NotEverywhere = 4,
+    NotEnforced = 4,
     /// A dry run found changes to make.
     Changes = 5,
     /// The caller is not allowed to do this.
@@ -42,7 +42,7 @@ pub enum Exit {
 
 impl Exit {
     /// Returns the exit code for an error response.
-    pub(super) fn of_status(status: u16) -> Self {
+    pub(super) fn from_status(status: u16) -> Self {
         match status {
             400 | 413 | 415 => Self::Usage,
             401 | 403 => Self::NotAllowed,
@@ -81,7 +81,7 @@ mod tests {
             (503, 1),
             (302, 1),
         ] {
-            assert_eq!(Exit::of_status(status) as u8, exit, "{status}");
+            assert_eq!(Exit::from_status(status) as u8, exit, "{status}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Explain {
     /// A header of the request, such as 'x-subaccount: dev', or a file with one header per line
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE|@FILE")]
     headers: Vec<String>,
-    #[arg(skip = Secret::of_env("LATCHKEY_KEY"))]
+    #[arg(skip = Secret::from_env("LATCHKEY_KEY"))]
     key: Option<Secret>,
     /// The client address as Envoy trusts it
     #[arg(long, value_name = "ADDRESS")]
@@ -51,12 +51,14 @@ impl Explain {
     /// the command fails.
     pub(super) async fn run(self) -> Result<Exit, CommandError> {
         let question = self.question()?;
-        let told = self
+        let explanation = self
             .ask(&question)
             .await
             .map_err(CommandError::unexplained)?;
-        Output::new(self.api.json, self.api.ignore_lost).show(&told, || shown(&told))?;
-        Ok(if told["passes"] == true {
+        Output::new(self.api.json, self.api.ignore_lost)
+            .show(&explanation, || shown(&explanation))?;
+
+        Ok(if explanation["passes"] == true {
             Exit::Done
         } else {
             Exit::Refused
@@ -65,9 +67,9 @@ impl Explain {
 
     async fn ask(&self, question: &Value) -> Result<Value, CommandError> {
         let api = self.api.open().await?;
-        let told = api.post(&["explain"], &Query::default(), question).await;
+        let explanation = api.post(&["explain"], &Query::default(), question).await;
         api.close().await;
-        told
+        explanation
     }
 
     fn question(&self) -> Result<Value, CommandError> {
@@ -81,6 +83,7 @@ impl Explain {
         if let (None, Some(key)) = (&self.key_id, &self.key) {
             headers.put(KEY_HEADER, key.expose());
         }
+
         let (host, path) = split(&self.target);
         Ok(json!({
             "key_id": self.key_id,
@@ -150,10 +153,10 @@ fn split(target: &str) -> (&str, &str) {
 }
 
 /// Formats the explanation for people.
-fn shown(told: &Value) -> String {
+fn shown(explanation: &Value) -> String {
     let text = |value: &Value| text::plain(value.as_str().unwrap_or_default());
-    let mut out = text(&told["code"]);
-    if let Some(refusal) = told.get("refusal") {
+    let mut out = text(&explanation["code"]);
+    if let Some(refusal) = explanation.get("refusal") {
         // Writing into a String cannot fail.
         let _ = write!(
             out,
@@ -162,8 +165,9 @@ fn shown(told: &Value) -> String {
             text(&refusal["error"]["error"])
         );
     }
+
     out.push('\n');
-    for step in told["steps"].as_array().into_iter().flatten() {
+    for step in explanation["steps"].as_array().into_iter().flatten() {
         let outcome = text(&step["outcome"]).replace('_', " ");
         let _ = writeln!(
             out,
@@ -172,6 +176,7 @@ fn shown(told: &Value) -> String {
             text(&step["compared"])
         );
     }
+
     out
 }
 
@@ -180,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_taken_as_it_is_written() {
+    fn target_is_not_normalized() {
         for (target, host, path) in [
             (
                 "https://api.example.com/a/../b%2f?c#d",
@@ -201,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_is_shown_step_by_step() {
-        let told = json!({
+    fn explanation_shows_each_step() {
+        let explanation = json!({
             "code": "missing_permission", "passes": false,
             "refusal": {"status": 403, "error": {"error": "It lacks it."}},
             "steps": [
@@ -211,7 +216,7 @@ mod tests {
             ],
         });
         assert_eq!(
-            shown(&told),
+            shown(&explanation),
             "missing_permission (403): It lacks it.\n  \
              public              does not apply  rule 2 applies\n  \
              missing_permission  refused         the key lacks dns:read\n"

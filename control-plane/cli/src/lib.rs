@@ -5,7 +5,7 @@
 //! | `connection`, `client`, `query`, `pages` | asking the API |
 //! | `login`, `session_file`, `password`, `secret`, `destination`, `secret_file` | secrets: where they come from, and where they go |
 //! | `output`, `table`, `list_document`, `progress`, `text`, `exit`, `error` | answering people and scripts |
-//! | `arguments`, `moment`, `document`, `csv`, `confirm` | what people write |
+//! | `arguments`, `timestamp`, `document`, `csv`, `confirm` | what people write |
 //! | `key`, `user`, … | a command for each thing that the API has |
 //! | `apply` | all of it from one file |
 
@@ -26,7 +26,6 @@ mod explain;
 mod key;
 mod list_document;
 mod login;
-mod moment;
 mod node;
 mod node_token;
 mod output;
@@ -44,16 +43,19 @@ mod subaccount;
 mod table;
 mod text;
 mod tier;
+mod timestamp;
 mod usage;
 mod user;
 mod webhook;
 
 use clap::{Args, Subcommand};
 use latchkey_policy::key::KeyDigest;
+use serde_json::Value;
 
 use client::Api;
 use connection::ApiArgs;
 use output::Output;
+use query::Query;
 
 pub use completions::Completions;
 pub use error::CommandError;
@@ -144,6 +146,35 @@ impl Command {
 struct Context {
     api: Api,
     output: Output,
+}
+
+impl Context {
+    /// Reads the resource at `path` and prints it, formatted by `people` or as JSON.
+    async fn show(
+        &self,
+        path: &[&str],
+        people: impl FnOnce(&Value) -> String,
+    ) -> Result<Exit, CommandError> {
+        let data = self.api.get(path, &Query::default()).await?;
+        self.output.show(&data, || people(&data))?;
+        Ok(Exit::Done)
+    }
+
+    /// Reads a list without pages at `path` and prints it. The entries of the response's field
+    /// `list` become rows of a table with `headings`, formatted by `line`.
+    async fn list<const N: usize>(
+        &self,
+        (path, list): (&[&str], &str),
+        query: &Query,
+        headings: [&str; N],
+        line: impl Fn(&Value) -> [String; N],
+    ) -> Result<Exit, CommandError> {
+        let data = self.api.get(path, query).await?;
+        let entries = text::entries(&data, list);
+        self.output
+            .show(&data, || table::rows(headings, entries, line))?;
+        Ok(Exit::Done)
+    }
 }
 
 /// A command that calls the API.

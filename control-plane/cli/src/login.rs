@@ -3,14 +3,14 @@
 use clap::Args;
 use serde_json::json;
 
-use super::client::{self, Api, Origin};
+use super::client::{self, Api, TokenSource};
 use super::connection::{self, ApiArgs};
 use super::error::CommandError;
 use super::exit::Exit;
 use super::output::Output;
 use super::password;
 use super::secret::Secret;
-use super::session_file::{Saved, SessionFile};
+use super::session_file::{SavedSession, SessionFile};
 use super::text;
 
 /// Arguments of `login`.
@@ -45,21 +45,22 @@ impl Login {
             .clone()
             .map_or_else(password::ask_email, Ok)?;
         let password = match &self.api.password {
-            _ if self.password_stdin => password::of_stdin()?,
+            _ if self.password_stdin => password::from_stdin()?,
             Some(password) => password.clone(),
             None => password::ask(&format!("Password of {}: ", text::plain(&email)))?,
         };
         let session = client::log_in(&client, &url, &email, &password).await?;
         let token = Secret::new(text::field(&session, "token"));
         let expires_at = text::field(&session, "expires_at");
-        file.write(&Saved::new(&url, &email, token, expires_at))?;
+        file.write(&SavedSession::new(&url, &email, token, expires_at))?;
         let data =
             json!({ "url": url.as_str(), "user": session["user"], "expires_at": expires_at });
-        let told = text::of(&session["user"]["email"]);
-        let said = format!(
-            "Logged in as {told} at {url}. The session ends 30 minutes after its last use.\n"
+        let user = text::inline(&session["user"]["email"]);
+        let message = format!(
+            "Logged in as {user} at {url}. The session ends 30 minutes after its last use.\n"
         );
-        Output::new(self.api.json, self.api.ignore_lost).show(&data, || said)?;
+        Output::new(self.api.json, self.api.ignore_lost).show(&data, || message)?;
+
         Ok(Exit::Done)
     }
 }
@@ -76,13 +77,15 @@ impl Logout {
             })?;
             return Ok(Exit::Done);
         };
+
         let url = connection::url(&saved.url)?;
-        let api = Api::new(self.api.client()?, url, saved.token(), Origin::Saved);
+        let api = Api::new(self.api.client()?, url, saved.token(), TokenSource::Saved);
         match api.log_out().await {
             // A session that has already ended is removed like others.
             Ok(_) | Err(CommandError::LogInAgain) => file.remove()?,
             Err(error) => return Err(error),
         }
+
         output.show(&json!({ "url": saved.url }), || {
             format!("Logged out at {}.\n", text::plain(&saved.url))
         })?;

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use super::error::CommandError;
 use super::exit::Exit;
-use super::moment::Moment;
 use super::output::note;
 use super::query::Query;
-use super::table::Table;
+use super::table::rows;
+use super::timestamp::Timestamp;
 use super::{Context, Run, text};
 
 /// Subcommands of `latchkey node`.
@@ -18,7 +18,7 @@ pub enum Command {
     /// List the Envoys that may be serving
     List,
     /// Stop counting a lost Envoy that no longer serves
-    Forget(Forget),
+    Forget(ForgetNodes),
     /// Serve Envoys that hold a snapshot of another database
     AcceptEpoch(AcceptEpoch),
 }
@@ -26,13 +26,13 @@ pub enum Command {
 /// The lost nodes to forget.
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub struct Forget {
+pub struct ForgetNodes {
     /// Handle of the node as shown by `latchkey node list`, or `unknown` for all nodes that the
     /// database does not know
     handle: Option<String>,
     /// All nodes lost before this time: RFC 3339, Unix seconds, or a past span such as 2h
     #[arg(long, value_name = "TIME")]
-    lost_before: Option<Moment>,
+    lost_before: Option<Timestamp>,
 }
 
 /// The epoch to accept.
@@ -47,23 +47,19 @@ impl Run for Command {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let (api, none) = (&context.api, Query::default());
         let data = match self {
-            Self::List => {
-                let data = api.get(&["nodes"], &none).await?;
-                context.output.show(&data, || listed(&data))?;
-                return Ok(Exit::Done);
-            }
-            Self::Forget(Forget {
+            Self::List => return context.show(&["nodes"], listed).await,
+            Self::Forget(ForgetNodes {
                 lost_before: Some(before),
                 ..
             }) => {
                 api.post(
                     &["nodes", "forget"],
                     &none,
-                    &json!({"lost_before": before.back()}),
+                    &json!({"lost_before": before.in_past()}),
                 )
                 .await?
             }
-            Self::Forget(Forget { handle, .. }) => {
+            Self::Forget(ForgetNodes { handle, .. }) => {
                 api.delete(&["nodes", handle.as_deref().unwrap_or_default()], &none)
                     .await?
             }
@@ -83,6 +79,7 @@ impl Run for Command {
             }
         };
         context.output.show(&data, || done(&data))?;
+
         Ok(Exit::Done)
     }
 }
@@ -97,11 +94,12 @@ fn waiting(data: &Value) -> Vec<String> {
         epochs
             .entry(text::field(node, "epoch").to_owned())
             .or_default()
-            .push(text::of(&node["node_id"]));
+            .push(text::inline(&node["node_id"]));
     }
     for (epoch, nodes) in &epochs {
         note(&format!("epoch {epoch}: {}", nodes.join(", ")));
     }
+
     epochs.into_keys().collect()
 }
 
@@ -109,82 +107,86 @@ fn done(data: &Value) -> String {
     let list = |name| {
         text::entries(data, name)
             .iter()
-            .map(text::of)
+            .map(text::inline)
             .collect::<Vec<_>>()
             .join(", ")
     };
+
+    let (epochs, forgotten) = (list("epochs"), list("forgotten"));
     match (
         data.get("epochs").is_some(),
-        list("epochs"),
-        list("forgotten"),
+        epochs.as_str(),
+        forgotten.as_str(),
     ) {
-        (true, epochs, _) if epochs.is_empty() => "no node is waiting\n".to_owned(),
+        (true, "", _) => "no node is waiting\n".to_owned(),
         (true, epochs, _) => format!("accepted: {epochs}\n"),
-        (false, _, nodes) if nodes.is_empty() => "no node was forgotten\n".to_owned(),
+        (false, _, "") => "no node was forgotten\n".to_owned(),
         (false, _, nodes) => format!("forgotten: {nodes}\n"),
     }
 }
 
+/// Formats the response to `node list`: a table, and the Envoys that it does not contain.
 fn listed(data: &Value) -> String {
-    let mut shown = table(text::entries(data, "nodes"));
+    let mut text = rows(HEADINGS, text::entries(data, "nodes"), line);
     if let Some(unknown) = data.get("unknown") {
-        let until = match unknown["expires_in_seconds"].as_u64() {
-            Some(seconds) => {
-                format!("for {seconds} more seconds, or until `latchkey node forget unknown`")
-            }
-            None => "until `latchkey node forget unknown`".to_owned(),
-        };
-        shown += &format!(
-            "Envoys that the database does not know may be serving: they count as one, {until}.\n"
-        );
+        text += &unknown_nodes(unknown);
     }
-    for peer in text::entries(data, "refused_peers") {
-        let (node, remote) = (text::of(&peer["node_id"]), text::of(&peer["remote"]));
-        let (reason, count, at) = (
-            text::of(&peer["reason"]),
-            text::of(&peer["count"]),
-            text::date(&peer["at"]),
-        );
-        let reason = if reason == "nodes" {
-            "exceeding the number of connected nodes".to_owned()
-        } else {
-            format!("its {reason}")
-        };
-        shown +=
-            &format!("Refused: {node} from {remote} for {reason}, {count} times, last at {at}.\n");
-    }
-    shown
+    let refused = text::entries(data, "refused_peers").iter();
+    text.extend(refused.map(refused_peer));
+    text
 }
 
-fn table(nodes: &[Value]) -> String {
-    let mut table = Table::new([
-        "NODE", "HANDLE", "STATE", "SINCE", "REVISION", "BEHIND", "SKEW", "VERSION", "ADDRESS",
-    ]);
-    for node in nodes {
-        let state = match (
-            text::of(&node["state"]),
-            node.get("epoch"),
-            node.get("refused"),
-        ) {
-            (state, Some(epoch), _) => format!("{state} (epoch {})", text::of(epoch)),
-            (state, _, Some(reason)) => format!("{state} (refused: {})", text::of(reason)),
-            (state, ..) => state,
-        };
-        table.line([
-            text::of(&node["node_id"]),
-            text::of(&node["handle"]),
-            state,
-            text::date(&node["since"]),
-            text::of(&node["revision"]),
-            text::of(&node["lag"]),
-            node["clock_skew_ms"]
-                .as_i64()
-                .map_or_else(|| "-".to_owned(), |skew| format!("{skew} ms")),
-            text::of(&node["version"]),
-            text::of(&node["remote"]),
-        ]);
-    }
-    table.shown()
+fn unknown_nodes(unknown: &Value) -> String {
+    let until = match unknown["expires_in_seconds"].as_u64() {
+        Some(seconds) => {
+            format!("for {seconds} more seconds, or until `latchkey node forget unknown`")
+        }
+        None => "until `latchkey node forget unknown`".to_owned(),
+    };
+    format!("Envoys that the database does not know may be serving: they count as one, {until}.\n")
+}
+
+fn refused_peer(peer: &Value) -> String {
+    let reason = match text::inline(&peer["reason"]).as_str() {
+        "nodes" => "exceeding the number of connected nodes".to_owned(),
+        reason => format!("its {reason}"),
+    };
+    format!(
+        "Refused: {} from {} for {reason}, {} times, last at {}.\n",
+        text::inline(&peer["node_id"]),
+        text::inline(&peer["remote"]),
+        text::inline(&peer["count"]),
+        text::date(&peer["at"])
+    )
+}
+
+const HEADINGS: [&str; 9] = [
+    "NODE", "HANDLE", "STATE", "SINCE", "REVISION", "BEHIND", "SKEW", "VERSION", "ADDRESS",
+];
+
+fn line(node: &Value) -> [String; 9] {
+    let state = text::inline(&node["state"]);
+    let state = match (node.get("epoch"), node.get("refused")) {
+        (Some(epoch), _) => format!("{state} (epoch {})", text::inline(epoch)),
+        (_, Some(reason)) => format!("{state} (refused: {})", text::inline(reason)),
+        _ => state,
+    };
+    let skew = match node["clock_skew_ms"].as_i64() {
+        Some(skew) => format!("{skew} ms"),
+        None => text::NOTHING.to_owned(),
+    };
+
+    [
+        text::inline(&node["node_id"]),
+        text::inline(&node["handle"]),
+        state,
+        text::date(&node["since"]),
+        text::inline(&node["revision"]),
+        text::inline(&node["lag"]),
+        skew,
+        text::inline(&node["version"]),
+        text::inline(&node["remote"]),
+    ]
 }
 
 #[cfg(test)]
@@ -192,20 +194,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_are_lines_with_how_far_they_are() {
+    fn nodes_are_lines_with_their_lag() {
         let node = json!({
             "handle": "ba7816bf8f01", "node_id": "edge-1", "state": "connected", "since": "2027-01-15T08:00:00Z",
             "revision": 812, "lag": 0, "clock_skew_ms": -12, "version": "0.2.0",
         });
         assert_eq!(
-            table(&[node]),
+            rows(HEADINGS, &[node], line),
             "NODE     HANDLE         STATE       SINCE              REVISION   BEHIND   SKEW     VERSION   ADDRESS\n\
              edge-1   ba7816bf8f01   connected   2027-01-15 08:00   812        0        -12 ms   0.2.0     -\n"
         );
     }
 
     #[test]
-    fn what_was_done_is_said_in_a_line() {
+    fn results_are_described_in_a_line() {
         for (data, line) in [
             (json!({"epochs": []}), "no node is waiting\n"),
             (json!({"epochs": ["00ff"]}), "accepted: 00ff\n"),

@@ -13,7 +13,7 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::query::Query;
 use super::secret::Secret;
-use super::table::{Table, details};
+use super::table::details;
 use super::{Context, Run, text};
 
 const VARIABLE: &str = "LATCHKEY_NEW_NODE_TOKEN";
@@ -29,14 +29,14 @@ pub enum Command {
         --token-file, with --sha256 or in the environment variable LATCHKEY_NEW_NODE_TOKEN. Only \
         its SHA-256 is sent."
     )]
-    Create(Create),
+    Create(CreateNodeToken),
     /// Revoke a node token permanently and close the streams that were opened with it
-    Revoke(Revoke),
+    Revoke(RevokeNodeToken),
 }
 
 /// The token to create.
 #[derive(Clone, Args)]
-pub struct Create {
+pub struct CreateNodeToken {
     /// The token's name: a-z, 0-9, _ and -
     name: String,
     /// Pattern of Envoy's node.id that the token is valid for, such as 'edge-*'; * matches any
@@ -50,7 +50,7 @@ pub struct Create {
     /// SHA-256 of the token, in hexadecimal
     #[arg(long, value_name = "HEX")]
     sha256: Option<String>,
-    #[arg(skip = Secret::of_env(VARIABLE))]
+    #[arg(skip = Secret::from_env(VARIABLE))]
     given: Option<Secret>,
     #[command(flatten)]
     destination: Destination,
@@ -60,14 +60,14 @@ pub struct Create {
 
 /// The token to revoke.
 #[derive(Clone, Args)]
-pub struct Revoke {
+pub struct RevokeNodeToken {
     /// The token's name
     name: String,
     #[command(flatten)]
     confirm: Confirmation,
 }
 
-impl Create {
+impl CreateNodeToken {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let hash = self.hash()?;
         let body = Body::default()
@@ -83,6 +83,7 @@ impl Create {
             context.output.show(&data, || one(&data))?;
             return Ok(Exit::Done);
         }
+
         let ready = self.destination.ready()?;
         let data = context
             .api
@@ -93,15 +94,16 @@ impl Create {
                 "{} was created by an earlier call, and is not shown again",
                 text::plain(&self.name)
             );
-            return Err(CommandError::Halfway(format!(
+            return Err(CommandError::PartiallyApplied(format!(
                 "{made}: revoke it and create another"
             )));
         }
+
         ready
             .deliver(context.output, data, "node_token", one)
             .map_err(|error| {
                 let name = text::plain(&self.name);
-                CommandError::Halfway(format!(
+                CommandError::PartiallyApplied(format!(
                     "{error}; the node token {name} was never shown: revoke it and create another"
                 ))
             })?;
@@ -113,6 +115,7 @@ impl Create {
         if let Some(hash) = &self.sha256 {
             return Ok(Some(hash.clone()));
         }
+
         let token = match (&self.token_file, &self.given) {
             (Some(file), _) => {
                 secret_files::read(file).map_err(|reason| CommandError::file(file, reason))?
@@ -128,6 +131,7 @@ impl Create {
             );
             return Err(CommandError::usage(reason));
         }
+
         Ok(Some(hex::encode(token.hash().as_bytes())))
     }
 }
@@ -137,12 +141,13 @@ impl Run for Command {
         let Context { api, output } = context;
         match self {
             Self::List => {
-                let data = api.get(&["node-tokens"], &Query::default()).await?;
-                output.show(&data, || table(text::entries(&data, "node_tokens")))?;
-                Ok(Exit::Done)
+                let none = Query::default();
+                context
+                    .list((&["node-tokens"], "node_tokens"), &none, HEADINGS, line)
+                    .await
             }
             Self::Create(create) => create.run(context).await,
-            Self::Revoke(Revoke { name, confirm }) => {
+            Self::Revoke(RevokeNodeToken { name, confirm }) => {
                 let what = "is revoked permanently: Envoys that use it are no longer served";
                 confirm.ask(&format!("{} {what}", text::plain(&name)), false)?;
                 let data = api
@@ -154,29 +159,27 @@ impl Run for Command {
     }
 }
 
-fn table(tokens: &[Value]) -> String {
-    let mut table = Table::new(["NAME", "NODE", "STATE", "CREATED", "LAST USED"]);
-    for token in tokens {
-        table.line([
-            text::of(&token["name"]),
-            text::of(&token["node"]),
-            if token["revoked_at"].is_null() {
-                "valid"
-            } else {
-                "revoked"
-            }
-            .to_owned(),
-            text::date(&token["created_at"]),
-            text::date(&token["last_used_at"]),
-        ]);
-    }
-    table.shown()
+const HEADINGS: [&str; 5] = ["NAME", "NODE", "STATE", "CREATED", "LAST USED"];
+
+fn line(token: &Value) -> [String; 5] {
+    let state = if token["revoked_at"].is_null() {
+        "valid"
+    } else {
+        "revoked"
+    };
+    [
+        text::inline(&token["name"]),
+        text::inline(&token["node"]),
+        state.to_owned(),
+        text::date(&token["created_at"]),
+        text::date(&token["last_used_at"]),
+    ]
 }
 
 fn one(token: &Value) -> String {
     details([
-        ("NAME", text::of(&token["name"])),
-        ("NODE", text::of(&token["node"])),
+        ("NAME", text::inline(&token["name"])),
+        ("NODE", text::inline(&token["node"])),
         ("CREATED", text::date(&token["created_at"])),
     ])
 }
@@ -184,6 +187,7 @@ fn one(token: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::rows;
     use clap::Parser;
     use serde_json::json;
     use std::fs::{self, Permissions};
@@ -195,7 +199,7 @@ mod tests {
         command: Command,
     }
 
-    fn create(arguments: &[&str]) -> Create {
+    fn create(arguments: &[&str]) -> CreateNodeToken {
         let arguments = ["node-token", "create", "edge", "--node", "edge-*"]
             .iter()
             .chain(arguments);
@@ -229,6 +233,7 @@ mod tests {
             Some(hash)
         );
         assert_eq!(create(&[]).hash().unwrap(), None);
+
         for unusable in [
             "too short",
             "a token with\na line break",
@@ -240,6 +245,7 @@ mod tests {
                 "{unusable}"
             );
         }
+
         assert!(
             Line::try_parse_from(["node-token", "create", "edge"]).is_err(),
             "the pattern is required"
@@ -250,7 +256,7 @@ mod tests {
     fn token_list_shows_state() {
         let valid = json!({"name": "edge", "node": "edge-*", "created_at": "2027-01-15T08:00:00Z", "last_used_at": null,
             "revoked_at": null});
-        let listed = table(&[valid]);
+        let listed = rows(HEADINGS, &[valid], line);
         assert!(
             listed.contains("edge   edge-*   valid   2027-01-15 08:00   -"),
             "{listed}"

@@ -121,8 +121,9 @@ fn exit(data: &Value, ignore_lost: bool) -> Exit {
         acknowledged
     };
     let complete = data["enforcement"]["complete"] != false || ignore_lost;
+
     if reached < nodes || !complete {
-        Exit::NotEverywhere
+        Exit::NotEnforced
     } else {
         Exit::Done
     }
@@ -138,6 +139,7 @@ fn lost(data: &Value) -> Option<String> {
     } else {
         &format!("{lost} lost nodes have")
     };
+
     Some(format!(
         "{nodes} not acknowledged the change and may still serve without it. See `latchkey node list`, and \
          `latchkey node forget HANDLE` for a node that no longer serves."
@@ -150,27 +152,27 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_change_that_is_not_in_force_everywhere_is_told() {
-        let of = |acknowledged| json!({"enforcement": {"revision": 812, "nodes": 3, "acknowledged": acknowledged, "elapsed_ms": 4}});
+    fn exit_code_depends_on_enforcement() {
+        let progress = |acknowledged| json!({"enforcement": {"revision": 812, "nodes": 3, "acknowledged": acknowledged, "elapsed_ms": 4}});
         assert_eq!(
-            enforcement(&of(3)).unwrap(),
+            enforcement(&progress(3)).unwrap(),
             "in force on 3 of 3 nodes at revision 812 after 4 ms"
         );
-        let exits = [of(3), of(2), json!({})].map(|data| exit(&data, false));
-        assert_eq!(exits, [Exit::Done, Exit::NotEverywhere, Exit::Done]);
+        let exits = [progress(3), progress(2), json!({})].map(|data| exit(&data, false));
+        assert_eq!(exits, [Exit::Done, Exit::NotEnforced, Exit::Done]);
         assert_eq!(enforcement(&json!({})), None);
     }
 
     #[test]
     fn lost_nodes_are_named_and_can_be_ignored() {
-        let of = |acknowledged, lost| {
+        let progress = |acknowledged, lost| {
             let complete = acknowledged == 3;
             json!({"enforcement": {"nodes": 3, "acknowledged": acknowledged, "lost": lost, "complete": complete}})
         };
         for (data, strict, lenient) in [
-            (of(3, 0), Exit::Done, Exit::Done),
-            (of(2, 1), Exit::NotEverywhere, Exit::Done),
-            (of(1, 1), Exit::NotEverywhere, Exit::NotEverywhere),
+            (progress(3, 0), Exit::Done, Exit::Done),
+            (progress(2, 1), Exit::NotEnforced, Exit::Done),
+            (progress(1, 1), Exit::NotEnforced, Exit::NotEnforced),
         ] {
             assert_eq!(
                 (exit(&data, false), exit(&data, true)),
@@ -178,12 +180,17 @@ mod tests {
                 "{data}"
             );
         }
+
         assert!(
-            lost(&of(2, 1))
+            lost(&progress(2, 1))
                 .unwrap()
                 .starts_with("1 lost node has not acknowledged")
         );
-        assert!(lost(&of(1, 2)).unwrap().contains("latchkey node forget"));
-        assert_eq!(lost(&of(3, 0)), None);
+        assert!(
+            lost(&progress(1, 2))
+                .unwrap()
+                .contains("latchkey node forget")
+        );
+        assert_eq!(lost(&progress(3, 0)), None);
     }
 }

@@ -64,18 +64,20 @@ impl Extent {
         if context.output.is_json() {
             output::print(&document.end(&pages.rest))?;
         }
+
         progress.end();
         if pages.cursor.is_some() {
             // The audit reports no total.
             let more = if pages.total_is_estimate() { "+" } else { "" };
-            let of = pages
+            let of_total = pages
                 .total()
                 .map_or_else(String::new, |total| format!(" of {total}{more}"));
             note(&format!(
-                "latchkey: {}{of} are shown; --all shows all",
+                "latchkey: {}{of_total} are shown; --all shows all",
                 pages.seen
             ));
         }
+
         Ok(Exit::Done)
     }
 }
@@ -123,6 +125,7 @@ impl<'a> Pages<'a> {
         if self.ended {
             return Ok(None);
         }
+
         let more = self
             .wanted
             .map_or(PAGE, |wanted| wanted.saturating_sub(self.seen).min(PAGE));
@@ -143,6 +146,7 @@ impl<'a> Pages<'a> {
         // A page may be empty although others follow.
         self.ended = self.cursor.is_none() || self.wanted.is_some_and(|wanted| self.seen >= wanted);
         self.rest = data;
+
         Ok(Some(found))
     }
 

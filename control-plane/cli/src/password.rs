@@ -15,7 +15,7 @@ pub(super) struct NewPassword {
     /// Read the new password from stdin instead of LATCHKEY_NEW_PASSWORD or the terminal
     #[arg(long)]
     password_stdin: bool,
-    #[arg(skip = Secret::of_env("LATCHKEY_NEW_PASSWORD"))]
+    #[arg(skip = Secret::from_env("LATCHKEY_NEW_PASSWORD"))]
     given: Option<Secret>,
 }
 
@@ -23,7 +23,7 @@ impl NewPassword {
     /// Reads a password of sufficient length; asks twice on the terminal.
     pub(super) fn read(&self) -> Result<Secret, CommandError> {
         let password = match &self.given {
-            _ if self.password_stdin => of_stdin()?,
+            _ if self.password_stdin => from_stdin()?,
             Some(password) => password.clone(),
             None => {
                 let password = ask("New password: ")?;
@@ -33,6 +33,7 @@ impl NewPassword {
                 password
             }
         };
+
         long_enough("the new password", &password)?;
         Ok(password)
     }
@@ -50,7 +51,7 @@ pub(super) fn long_enough(what: &str, password: &Secret) -> Result<(), CommandEr
 }
 
 /// Reads the first line of stdin.
-pub(super) fn of_stdin() -> Result<Secret, CommandError> {
+pub(super) fn from_stdin() -> Result<Secret, CommandError> {
     let mut line = String::new();
     let failed = |error: io::Error| CommandError::usage(format!("cannot read stdin: {error}"));
     io::stdin().lock().read_line(&mut line).map_err(failed)?;
@@ -74,6 +75,7 @@ pub(super) fn ask_email() -> Result<String, CommandError> {
             "--email: is required without a terminal",
         ));
     }
+
     let failed =
         |error: io::Error| CommandError::usage(format!("cannot read the terminal: {error}"));
     let mut stderr = io::stderr();
@@ -83,5 +85,6 @@ pub(super) fn ask_email() -> Result<String, CommandError> {
         .map_err(failed)?;
     let mut line = String::new();
     stdin.lock().read_line(&mut line).map_err(failed)?;
+
     Ok(line.trim().to_owned())
 }

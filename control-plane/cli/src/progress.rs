@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_tells_how_many_there_are_about() {
+    fn progress_shows_an_estimated_total() {
         assert_eq!(
             line(120_000, Some(1_000_000), true, "keys"),
             "latchkey: 120,000 of about 1,000,000 keys"

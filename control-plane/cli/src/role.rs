@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::query::Query;
-use super::table::Table;
 use super::{Context, Run, text};
 
 /// Subcommands of `latchkey role`.
@@ -19,18 +18,18 @@ pub enum Command {
 impl Run for Command {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let Self::List = self;
-        let data = context.api.get(&["roles"], &Query::default()).await?;
+        let none = Query::default();
         context
-            .output
-            .show(&data, || table(text::entries(&data, "roles")))?;
-        Ok(Exit::Done)
+            .list((&["roles"], "roles"), &none, HEADINGS, line)
+            .await
     }
 }
 
-fn table(roles: &[Value]) -> String {
-    let mut table = Table::new(["NAME", "PERMISSIONS"]);
-    for role in roles {
-        table.line([text::of(&role["name"]), text::of(&role["permissions"])]);
-    }
-    table.shown()
+const HEADINGS: [&str; 2] = ["NAME", "PERMISSIONS"];
+
+fn line(role: &Value) -> [String; 2] {
+    [
+        text::inline(&role["name"]),
+        text::inline(&role["permissions"]),
+    ]
 }

@@ -8,7 +8,6 @@ use super::arguments::Wait;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::output::note;
-use super::query::Query;
 use super::table::Table;
 use super::{Context, Run, document, text};
 
@@ -18,12 +17,12 @@ pub enum Command {
     /// Show the route rules; with --json, in the format that `apply` reads
     Show,
     /// Replace all route rules with those of a file
-    Apply(Replace),
+    Apply(ReplaceRoutes),
 }
 
 /// Arguments of `route apply`.
 #[derive(Clone, Args)]
-pub struct Replace {
+pub struct ReplaceRoutes {
     /// A file of YAML or JSON, or - for stdin: {rules: [{path: {prefix: /v4}, permission:
     /// dns:read}], unmatched: deny, path_case: refuse}
     #[arg(short, long, value_name = "FILE")]
@@ -36,12 +35,8 @@ impl Run for Command {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let Context { api, output } = context;
         match self {
-            Self::Show => {
-                let data = api.get(&["routes"], &Query::default()).await?;
-                output.show(&data, || shown(&data))?;
-                Ok(Exit::Done)
-            }
-            Self::Apply(Replace { file, wait }) => {
+            Self::Show => context.show(&["routes"], shown).await,
+            Self::Apply(ReplaceRoutes { file, wait }) => {
                 let rules: Value = document::read(&file)?;
                 let data = api.put(&["routes"], &wait.query(), &rules).await?;
                 for affected in text::entries(&data, "affected_rules") {
@@ -58,13 +53,14 @@ fn shown(routes: &Value) -> String {
     for (index, rule) in text::entries(routes, "rules").iter().enumerate() {
         table.line([
             (index + 1).to_string(),
-            text::of(&rule["host"]),
-            text::of(&rule["methods"]),
+            text::inline(&rule["host"]),
+            text::inline(&rule["methods"]),
             pair(&rule["path"]),
             needs(rule),
             pair(&rule["subaccount"]),
         ]);
     }
+
     let unmatched = match text::field(routes, "unmatched") {
         "deny" => "is refused",
         _ => "needs a valid key",
@@ -83,14 +79,15 @@ fn shown(routes: &Value) -> String {
 /// Formats a warning about one of the rules that `path_case` affects.
 fn affected_note(affected: &Value, path_case: &str) -> String {
     let (rule, earlier) = (
-        text::of(&affected["rule"]),
-        text::of(&affected["conflicts_with"]),
+        text::inline(&affected["rule"]),
+        text::inline(&affected["conflicts_with"]),
     );
     let effect = if path_case == "ignore" {
         format!("match rule {earlier} instead")
     } else {
         "are refused".to_owned()
     };
+
     format!(
         "warning: requests spelled like rule {rule} {effect}: rule {earlier} has the same path in \
          another letter case, or without dots and spaces at the end of a segment"
@@ -102,7 +99,7 @@ fn pair(value: &Value) -> String {
     let fields = value.as_object().and_then(|fields| fields.iter().next());
     fields.map_or_else(
         || text::NOTHING.to_owned(),
-        |(kind, value)| format!("{} {}", text::plain(kind), text::of(value)),
+        |(kind, value)| format!("{} {}", text::plain(kind), text::inline(value)),
     )
 }
 
@@ -110,6 +107,7 @@ fn needs(rule: &Value) -> String {
     if rule["public"] == true {
         return "nothing".to_owned();
     }
+
     let parts = ["service", "permission"]
         .into_iter()
         .filter_map(|field| rule[field].as_str());
@@ -127,7 +125,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn rules_are_counted_from_one_and_say_what_they_need() {
+    fn rules_are_numbered_from_one() {
         let routes = json!({"unmatched": "deny", "rules": [
             {"path": {"exact": "/health"}, "public": true},
             {"path": {"prefix": "/v4"}, "methods": ["GET", "PUT"], "service": "dns", "permission": "dns:read",

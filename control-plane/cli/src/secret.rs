@@ -22,7 +22,7 @@ impl Secret {
 
     /// Reads an environment variable, without one line break at its end; `None` if it is unset or
     /// empty.
-    pub(super) fn of_env(variable: &str) -> Option<Self> {
+    pub(super) fn from_env(variable: &str) -> Option<Self> {
         let text = env::var(variable).ok()?;
         Some(without_line_break(&text))
             .filter(|text| !text.is_empty())

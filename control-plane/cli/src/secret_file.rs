@@ -30,6 +30,7 @@ impl SecretFile {
             }
             _ => CommandError::file(path, format!("cannot be created: {error}")),
         })?;
+
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -66,7 +67,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_secret_is_saved_for_its_owner_and_overwrites_nothing() {
+    fn secret_file_is_private_and_new() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ci.pak");
         drop(SecretFile::reserve(&path).unwrap());

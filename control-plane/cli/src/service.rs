@@ -14,18 +14,18 @@ use super::{Context, Run, text};
 #[derive(Subcommand)]
 pub enum Command {
     /// List services
-    List(List),
+    List(ListServices),
     /// Register a service
-    Create(Named),
+    Create(ServiceFields),
     /// Change a service's description
-    Edit(Named),
+    Edit(ServiceFields),
     /// Delete a service that no key's scope lists
-    Delete(Delete),
+    Delete(DeleteService),
 }
 
 /// Arguments of `service list`.
 #[derive(Clone, Args)]
-pub struct List {
+pub struct ListServices {
     /// Only services whose names or descriptions contain this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
@@ -33,9 +33,9 @@ pub struct List {
     extent: Extent,
 }
 
-/// A service.
+/// The attributes of a service.
 #[derive(Clone, Args)]
-pub struct Named {
+pub struct ServiceFields {
     /// Name of the service, used by scopes and route rules
     name: String,
     /// Description of the service; an empty text removes it
@@ -45,12 +45,12 @@ pub struct Named {
 
 /// Arguments of `service delete`.
 #[derive(Clone, Args)]
-pub struct Delete {
+pub struct DeleteService {
     /// The service's name
     name: String,
 }
 
-impl Named {
+impl ServiceFields {
     fn body(&self) -> Body {
         Body::default().with(
             "description",
@@ -65,7 +65,7 @@ impl Run for Command {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let (Context { api, output }, none) = (context, Query::default());
         match self {
-            Self::List(List { search, extent }) => {
+            Self::List(ListServices { search, extent }) => {
                 let query = none.with("search", search);
                 extent
                     .show(context, (&["services"], "services"), query, HEADINGS, line)
@@ -88,7 +88,7 @@ impl Run for Command {
                     &format!("service {} edited", text::plain(&named.name)),
                 )
             }
-            Self::Delete(Delete { name }) => {
+            Self::Delete(DeleteService { name }) => {
                 let data = api.delete(&["services", &name], &none).await?;
                 output.changed(&data, &format!("service {} deleted", text::plain(&name)))
             }
@@ -100,8 +100,8 @@ const HEADINGS: [&str; 3] = ["NAME", "DESCRIPTION", "CREATED"];
 
 fn line(service: &Value) -> [String; 3] {
     [
-        text::of(&service["name"]),
-        text::of(&service["description"]),
+        text::inline(&service["name"]),
+        text::inline(&service["description"]),
         text::date(&service["created_at"]),
     ]
 }
@@ -111,12 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_are_lines_and_an_empty_description_is_none() {
+    fn empty_description_is_null() {
         assert_eq!(
             line(&json!({"name": "dns", "description": "DNS", "created_at": null})),
             ["dns", "DNS", "-"]
         );
-        let named = |description: Option<&str>| Named {
+        let named = |description: Option<&str>| ServiceFields {
             name: "dns".into(),
             description: description.map(str::to_owned),
         };

@@ -18,7 +18,7 @@ use super::secret::Secret;
 /// The content of the file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Saved {
+pub(super) struct SavedSession {
     /// The URL of the session's API. The token is sent to no other.
     pub(super) url: String,
     /// The session's user. Absent in files of earlier versions.
@@ -28,7 +28,7 @@ pub(super) struct Saved {
     expires_at: String,
 }
 
-impl Saved {
+impl SavedSession {
     pub(super) fn new(url: &Url, email: &str, token: Secret, expires_at: &str) -> Self {
         Self {
             url: url.to_string(),
@@ -68,7 +68,7 @@ impl SessionFile {
     }
 
     /// Reads the session, if one is saved. A file that others have access to is refused.
-    pub(super) fn read(&self) -> Result<Option<Saved>, CommandError> {
+    pub(super) fn read(&self) -> Result<Option<SavedSession>, CommandError> {
         let failed =
             |error: io::Error| CommandError::file(&self.0, format!("cannot be read: {error}"));
         let file = match File::open(&self.0) {
@@ -79,6 +79,7 @@ impl SessionFile {
             let reason = format!("{exposure}; or remove it and log in again: latchkey login");
             return Err(CommandError::file(&self.0, reason));
         }
+
         let text = io::read_to_string(file).map_err(failed)?;
         let damaged = |_| {
             CommandError::file(
@@ -90,7 +91,7 @@ impl SessionFile {
     }
 
     /// Writes the session, completely or not at all.
-    pub(super) fn write(&self, saved: &Saved) -> Result<(), CommandError> {
+    pub(super) fn write(&self, saved: &SavedSession) -> Result<(), CommandError> {
         let failed =
             |error: io::Error| CommandError::file(&self.0, format!("cannot be written: {error}"));
         let directory = self.0.parent().unwrap_or(Path::new("/"));
@@ -105,6 +106,7 @@ impl SessionFile {
             .map_err(failed)?;
         let partial = directory.join(format!("session.json.{name}"));
         let written = write(&partial, saved).and_then(|()| fs::rename(&partial, &self.0));
+
         written.map_err(|error| {
             // The file may not exist.
             let _ = fs::remove_file(&partial);
@@ -118,7 +120,7 @@ impl SessionFile {
     }
 }
 
-fn write(path: &Path, saved: &Saved) -> io::Result<()> {
+fn write(path: &Path, saved: &SavedSession) -> io::Result<()> {
     let mut file = File::options()
         .write(true)
         .create_new(true)
@@ -129,6 +131,7 @@ fn write(path: &Path, saved: &Saved) -> io::Result<()> {
         .chain(iter::once('\n'))
         .collect();
     file.write_all(text.as_bytes())?;
+
     file.sync_all()
 }
 
@@ -136,8 +139,8 @@ fn write(path: &Path, saved: &Saved) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn saved() -> Saved {
-        Saved::new(
+    fn saved() -> SavedSession {
+        SavedSession::new(
             &Url::parse("http://a:1").unwrap(),
             "A@b.c",
             Secret::new("lks_secret"),
@@ -146,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_its_owners_alone_and_for_one_address() {
+    fn session_is_private_and_for_one_url() {
         let directory = tempfile::tempdir().unwrap();
         let file = SessionFile(directory.path().join("latchkey").join("session.json"));
         assert!(file.read().unwrap().is_none());
@@ -165,6 +168,7 @@ mod tests {
             (token.clone(), token)
         );
         assert_eq!(read.token_for(&url, Some("b@b.c")), None);
+
         for other in ["http://a:2", "https://a:1", "http://b:1", "http://a:1/x"] {
             assert_eq!(
                 read.token_for(&Url::parse(other).unwrap(), None),
@@ -172,6 +176,7 @@ mod tests {
                 "{other}"
             );
         }
+
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(
             (mode(&file.0), mode(file.0.parent().unwrap())),
@@ -199,9 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_does_not_say_whose_it_is_is_nobodys_in_particular() {
+    fn session_without_email_matches_no_email() {
         let text = r#"{"url": "http://a:1/", "token": "lks_secret", "expires_at": "2027-01-15T08:30:00Z"}"#;
-        let saved: Saved = serde_json::from_str(text).unwrap();
+        let saved: SavedSession = serde_json::from_str(text).unwrap();
         let url = Url::parse("http://a:1").unwrap();
         assert!(saved.token_for(&url, None).is_some());
         assert!(saved.token_for(&url, Some("a@b.c")).is_none());

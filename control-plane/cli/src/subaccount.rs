@@ -8,7 +8,6 @@ use super::confirm::Confirmation;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::query::Query;
-use super::table::Table;
 use super::{Context, Run, text};
 
 /// Subcommands of `latchkey subaccount`.
@@ -17,14 +16,14 @@ pub enum Command {
     /// List the subaccounts that you may act on
     List,
     /// Create a subaccount
-    Create(Create),
+    Create(CreateSubaccount),
     /// Delete a subaccount
-    Delete(Delete),
+    Delete(DeleteSubaccount),
 }
 
-/// A subaccount to be.
+/// The subaccount to create.
 #[derive(Clone, Args)]
-pub struct Create {
+pub struct CreateSubaccount {
     /// The subaccount's name
     name: String,
     #[command(flatten)]
@@ -33,7 +32,7 @@ pub struct Create {
 
 /// Arguments of `subaccount delete`.
 #[derive(Clone, Args)]
-pub struct Delete {
+pub struct DeleteSubaccount {
     /// The subaccount's name or id
     #[arg(value_name = "ID|NAME")]
     subaccount: String,
@@ -48,20 +47,21 @@ impl Run for Command {
         let Context { api, output } = context;
         match self {
             Self::List => {
-                let data = api.get(&["subaccounts"], &Query::default()).await?;
-                output.show(&data, || table(text::entries(&data, "subaccounts")))?;
-                Ok(Exit::Done)
+                let none = Query::default();
+                context
+                    .list((&["subaccounts"], "subaccounts"), &none, HEADINGS, line)
+                    .await
             }
-            Self::Create(Create { name, wait }) => {
+            Self::Create(CreateSubaccount { name, wait }) => {
                 let data = api
                     .post(&["subaccounts"], &wait.query(), &json!({ "name": name }))
                     .await?;
                 output.changed(
                     &data,
-                    &format!("{} created", text::of(&data["subaccount_id"])),
+                    &format!("{} created", text::inline(&data["subaccount_id"])),
                 )
             }
-            Self::Delete(Delete {
+            Self::Delete(DeleteSubaccount {
                 subaccount,
                 confirm,
                 wait,
@@ -77,15 +77,12 @@ impl Run for Command {
     }
 }
 
-fn table(subaccounts: &[Value]) -> String {
-    let mut table = Table::new(["ID", "NAME", "CREATED"]);
-    for subaccount in subaccounts {
-        let id = text::of(&subaccount["subaccount_id"]);
-        table.line([
-            id,
-            text::of(&subaccount["name"]),
-            text::date(&subaccount["created_at"]),
-        ]);
-    }
-    table.shown()
+const HEADINGS: [&str; 3] = ["ID", "NAME", "CREATED"];
+
+fn line(subaccount: &Value) -> [String; 3] {
+    [
+        text::inline(&subaccount["subaccount_id"]),
+        text::inline(&subaccount["name"]),
+        text::date(&subaccount["created_at"]),
+    ]
 }

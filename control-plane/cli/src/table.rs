@@ -2,6 +2,7 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width};
+use serde_json::Value;
 
 /// The number of blanks between two columns.
 const GAP: u16 = 3;
@@ -40,11 +41,13 @@ impl Table {
             .into_iter()
             .map(|width| width.max(before.next().unwrap_or_default()))
             .collect();
+
         for (column, width) in self.0.column_iter_mut().zip(&widths.0) {
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
                 width.saturating_add(GAP),
             )));
         }
+
         let text = shown(self.0);
         if first {
             text
@@ -53,6 +56,19 @@ impl Table {
                 .map_or_else(String::new, |(_, lines)| lines.to_owned())
         }
     }
+}
+
+/// Formats a table of all entries, with `line` for the cells of one.
+pub(super) fn rows<const N: usize>(
+    headings: [&str; N],
+    entries: &[Value],
+    line: impl Fn(&Value) -> [String; N],
+) -> String {
+    let mut table = Table::new(headings);
+    for entry in entries {
+        table.line(line(entry));
+    }
+    table.shown()
 }
 
 /// Formats the attributes of a single resource, one per line.
@@ -87,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_of_a_table_stand_under_each_other() {
+    fn pages_of_a_table_align() {
         let mut widths = Widths::default();
         let mut page = |names: &[&str]| {
             let mut table = Table::new(["NAME", "TIER"]);
@@ -104,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_they_have_to_be() {
+    fn columns_fit_their_contents() {
         let mut table = Table::new(["ID", "NAME"]);
         table.line(["key_1".to_owned(), "CI 例".to_owned()]);
         table.line(["k".to_owned(), "x".repeat(200)]);

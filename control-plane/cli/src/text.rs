@@ -44,11 +44,12 @@ fn json_escaped(json: &str) -> String {
             out.push(c);
         }
     }
+
     out
 }
 
 /// Formats a value in one line.
-pub(super) fn of(value: &Value) -> String {
+pub(super) fn inline(value: &Value) -> String {
     match value {
         Value::Null => NOTHING.to_owned(),
         Value::Bool(true) => "yes".to_owned(),
@@ -56,11 +57,11 @@ pub(super) fn of(value: &Value) -> String {
         Value::Number(number) => number.to_string(),
         Value::String(text) if text.is_empty() => NOTHING.to_owned(),
         Value::String(text) => plain(text),
-        Value::Array(entries) => joined(entries.iter().map(of)),
+        Value::Array(entries) => joined(entries.iter().map(inline)),
         Value::Object(fields) => joined(
             fields
                 .iter()
-                .map(|(name, value)| format!("{}={}", plain(name), of(value))),
+                .map(|(name, value)| format!("{}={}", plain(name), inline(value))),
         ),
     }
 }
@@ -87,11 +88,25 @@ pub(super) fn number(number: u64) -> String {
     groups.join(",")
 }
 
+/// Formats a count, with separators between thousands.
+pub(super) fn count(count: usize) -> String {
+    number(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
+/// Formats a count and its noun, such as `50,015 keys`.
+pub(super) fn counted(number: usize, noun: &str) -> String {
+    format!(
+        "{} {noun}{}",
+        count(number),
+        if number == 1 { "" } else { "s" }
+    )
+}
+
 /// Formats a time to the minute, in UTC: `2027-01-15 08:00`.
 pub(super) fn date(value: &Value) -> String {
     let time: Option<Timestamp> = value.as_str().and_then(|text| text.parse().ok());
     time.map_or_else(
-        || of(value),
+        || inline(value),
         |time| {
             time.to_zoned(TimeZone::UTC)
                 .strftime("%Y-%m-%d %H:%M")
@@ -116,7 +131,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown_as_an_escape() {
+    fn control_characters_are_escaped() {
         for (text, shown) in [
             ("CI é 例", "CI é 例"),
             ("\u{1b}[31mred", "\\u{1b}[31mred"),
@@ -129,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_the_same_without_what_a_terminal_would_obey() {
+    fn json_escapes_are_lossless() {
         let value =
             json!({"name": "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}é\u{e0001}", "list": [1, null]});
         let text = json(&value);
@@ -141,12 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn values_have_one_line_and_times_are_short() {
-        assert_eq!(of(&json!(null)), "-");
-        assert_eq!(of(&json!([])), "-");
-        assert_eq!(of(&json!(["a", "b\n"])), "a, b\\n");
+    fn values_take_one_line() {
+        assert_eq!(inline(&json!(null)), "-");
+        assert_eq!(inline(&json!([])), "-");
+        assert_eq!(inline(&json!(["a", "b\n"])), "a, b\\n");
         assert_eq!(
-            of(&json!({"minute": 10, "day": true})),
+            inline(&json!({"minute": 10, "day": true})),
             "minute=10, day=yes"
         );
         assert_eq!(date(&json!("2027-01-15T08:00:59Z")), "2027-01-15 08:00");

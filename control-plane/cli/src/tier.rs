@@ -9,7 +9,6 @@ use super::error::CommandError;
 use super::exit::Exit;
 use super::key::limits;
 use super::query::Query;
-use super::table::Table;
 use super::{Context, Run, document, text};
 
 /// Subcommands of `latchkey tier`.
@@ -18,12 +17,12 @@ pub enum Command {
     /// List tiers
     List,
     /// Replace all tiers with those of a file
-    Apply(Replace),
+    Apply(ReplaceTiers),
 }
 
 /// Arguments of `tier apply`.
 #[derive(Clone, Args)]
-pub struct Replace {
+pub struct ReplaceTiers {
     /// A file of YAML or JSON, or - for stdin: {tiers: [{name: free, limits: {minute: 10}}]}
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
@@ -36,11 +35,12 @@ impl Run for Command {
         let Context { api, output } = context;
         match self {
             Self::List => {
-                let data = api.get(&["tiers"], &Query::default()).await?;
-                output.show(&data, || table(text::entries(&data, "tiers")))?;
-                Ok(Exit::Done)
+                let none = Query::default();
+                context
+                    .list((&["tiers"], "tiers"), &none, HEADINGS, line)
+                    .await
             }
-            Self::Apply(Replace { file, wait }) => {
+            Self::Apply(ReplaceTiers { file, wait }) => {
                 let tiers: Value = document::read(&file)?;
                 let data = api.put(&["tiers"], &wait.query(), &tiers).await?;
                 output.changed(&data, "tiers replaced")
@@ -49,17 +49,16 @@ impl Run for Command {
     }
 }
 
-fn table(tiers: &[Value]) -> String {
-    let mut table = Table::new(["NAME", "LIMITS"]);
-    for tier in tiers {
-        table.line([text::of(&tier["name"]), limits(&tier["limits"])]);
-    }
-    table.shown()
+const HEADINGS: [&str; 2] = ["NAME", "LIMITS"];
+
+fn line(tier: &Value) -> [String; 2] {
+    [text::inline(&tier["name"]), limits(&tier["limits"])]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::rows;
     use serde_json::json;
 
     #[test]
@@ -69,7 +68,7 @@ mod tests {
             json!({"name": "any", "limits": {}}),
         ];
         assert_eq!(
-            table(&tiers),
+            rows(HEADINGS, &tiers, line),
             "NAME   LIMITS\nfree   10 a minute, 5 an hour\nany    -\n"
         );
     }

@@ -5,9 +5,8 @@ use serde_json::Value;
 
 use super::error::CommandError;
 use super::exit::Exit;
-use super::moment::Moment;
 use super::query::Query;
-use super::table::Table;
+use super::timestamp::Timestamp;
 use super::{Context, Run, text};
 
 /// Arguments of `usage`. By default the last day by hour.
@@ -18,10 +17,10 @@ pub struct Usage {
     key: Option<String>,
     /// Only requests since this time: RFC 3339, Unix seconds, or a past span such as 7d
     #[arg(long, value_name = "TIME")]
-    from: Option<Moment>,
+    from: Option<Timestamp>,
     /// Only requests before this time, in the same formats
     #[arg(long, value_name = "TIME")]
-    to: Option<Moment>,
+    to: Option<Timestamp>,
     /// Period of each line (default: hour)
     #[arg(long, value_parser = ["hour", "day"])]
     bucket: Option<String>,
@@ -34,8 +33,8 @@ impl Usage {
     fn query(&self) -> Query {
         Query::default()
             .with("key_id", self.key.as_ref())
-            .with("from", self.from.map(Moment::back))
-            .with("to", self.to.map(Moment::back))
+            .with("from", self.from.map(Timestamp::in_past))
+            .with("to", self.to.map(Timestamp::in_past))
             .with("bucket", self.bucket.as_ref())
             .with("code", self.code.as_ref())
     }
@@ -43,42 +42,41 @@ impl Usage {
 
 impl Run for Usage {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let data = context.api.get(&["usage"], &self.query()).await?;
-        context.output.show(&data, || table(&data))?;
-        Ok(Exit::Done)
+        context
+            .list((&["usage"], "buckets"), &self.query(), HEADINGS, line)
+            .await
     }
 }
 
-fn table(usage: &Value) -> String {
-    let mut table = Table::new(["START", "KEY", "CODE", "REQUESTS"]);
-    for bucket in text::entries(usage, "buckets") {
-        table.line([
-            text::date(&bucket["start"]),
-            text::of(&bucket["key_id"]),
-            text::of(&bucket["code"]),
-            text::of(&bucket["requests"]),
-        ]);
-    }
-    table.shown()
+const HEADINGS: [&str; 4] = ["START", "KEY", "CODE", "REQUESTS"];
+
+fn line(bucket: &Value) -> [String; 4] {
+    [
+        text::date(&bucket["start"]),
+        text::inline(&bucket["key_id"]),
+        text::inline(&bucket["code"]),
+        text::inline(&bucket["requests"]),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::rows;
     use serde_json::json;
 
     #[test]
-    fn usage_is_a_line_for_each_bucket() {
-        let usage = json!({"buckets": [
-            {"start": "2027-01-15T08:00:00Z", "key_id": "key_1", "code": "allowed", "requests": 12},
-        ]});
+    fn usage_has_one_line_per_bucket() {
+        let bucket = json!(
+            {"start": "2027-01-15T08:00:00Z", "key_id": "key_1", "code": "allowed", "requests": 12}
+        );
         assert_eq!(
-            table(&usage),
+            rows(HEADINGS, &[bucket], line),
             "START              KEY     CODE      REQUESTS\n2027-01-15 08:00   key_1   allowed   12\n"
         );
         let all = Usage {
             key: Some("key_1".into()),
-            from: Some(Moment::At(0)),
+            from: Some(Timestamp::At(0)),
             to: None,
             bucket: Some("day".into()),
             code: Some("allowed".into()),

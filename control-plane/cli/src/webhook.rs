@@ -8,9 +8,9 @@ use super::confirm::Confirmation;
 use super::destination::Destination;
 use super::error::CommandError;
 use super::exit::Exit;
-use super::moment::Span;
 use super::query::Query;
-use super::table::{Table, details};
+use super::table::details;
+use super::timestamp::Span;
 use super::{Context, Run, text};
 
 /// Subcommands of `latchkey webhook`.
@@ -19,21 +19,21 @@ pub enum Command {
     /// List webhooks
     List,
     /// Create a webhook and show or save its signing secret once
-    Create(Create),
+    Create(CreateWebhook),
     /// Give a webhook a new secret and show or save it once; messages are also signed with the old
     /// secret until the overlap ends
-    Rotate(Rotate),
+    Rotate(RotateSecret),
     /// List the newest deliveries of a webhook
-    Deliveries(Deliveries),
+    Deliveries(ListDeliveries),
     /// Send deliveries of a webhook again at once, whatever their state
-    Resend(Resend),
+    Resend(ResendDeliveries),
     /// Delete a webhook
-    Delete(Delete),
+    Delete(DeleteWebhook),
 }
 
-/// A webhook to be.
+/// The webhook to create.
 #[derive(Clone, Args)]
-pub struct Create {
+pub struct CreateWebhook {
     /// URL to send events to
     #[arg(value_name = "URL")]
     receiver: String,
@@ -56,7 +56,7 @@ pub struct Create {
 
 /// The webhook whose secret to rotate.
 #[derive(Clone, Args)]
-pub struct Rotate {
+pub struct RotateSecret {
     /// The webhook's id
     #[arg(value_name = "ID")]
     webhook: String,
@@ -71,7 +71,7 @@ pub struct Rotate {
 
 /// The deliveries to list.
 #[derive(Clone, Args)]
-pub struct Deliveries {
+pub struct ListDeliveries {
     /// The webhook's id
     #[arg(value_name = "ID")]
     webhook: String,
@@ -82,7 +82,7 @@ pub struct Deliveries {
 
 /// The deliveries to send again.
 #[derive(Clone, Args)]
-pub struct Resend {
+pub struct ResendDeliveries {
     /// The webhook's id
     #[arg(value_name = "ID")]
     webhook: String,
@@ -93,7 +93,7 @@ pub struct Resend {
 
 /// Arguments of `webhook delete`.
 #[derive(Clone, Args)]
-pub struct Delete {
+pub struct DeleteWebhook {
     /// The webhook's id
     #[arg(value_name = "ID")]
     webhook: String,
@@ -101,7 +101,7 @@ pub struct Delete {
     confirm: Confirmation,
 }
 
-impl Create {
+impl CreateWebhook {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let ready = self.destination.ready()?;
         let data = context
@@ -114,15 +114,16 @@ impl Create {
                 "{} was created by an earlier call, and its secret is not shown again",
                 text::plain(&id)
             );
-            return Err(CommandError::Halfway(format!(
+            return Err(CommandError::PartiallyApplied(format!(
                 "{made}: delete it and create another one"
             )));
         }
+
         ready
             .deliver(context.output, data, "secret", one)
             .map_err(|error| {
                 let id = text::plain(&id);
-                CommandError::Halfway(format!(
+                CommandError::PartiallyApplied(format!(
                     "{error}; the secret of {id} was never shown: delete it and create another one"
                 ))
             })?;
@@ -139,7 +140,7 @@ impl Create {
     }
 }
 
-impl Rotate {
+impl RotateSecret {
     async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let ready = self.destination.ready()?;
         let Span(seconds) = self.overlap;
@@ -154,13 +155,14 @@ impl Rotate {
             let made = format!(
                 "the secret of {id} was rotated by an earlier call, and is not shown again"
             );
-            return Err(CommandError::Halfway(format!(
+            return Err(CommandError::PartiallyApplied(format!(
                 "{made}: rotate it with another --idempotency-key or without one"
             )));
         }
+
         ready.deliver(context.output, data, "secret", rotated).map_err(|error| {
             let id = text::plain(&self.webhook);
-            CommandError::Halfway(format!(
+            CommandError::PartiallyApplied(format!(
                 "{error}; the new secret of {id} was never shown: rotate it again within 10 minutes"
             ))
         })?;
@@ -168,7 +170,7 @@ impl Rotate {
     }
 }
 
-impl Resend {
+impl ResendDeliveries {
     async fn run(self, Context { api, output }: &Context) -> Result<Exit, CommandError> {
         for (index, delivery) in self.deliveries.iter().enumerate() {
             let path = [
@@ -185,12 +187,13 @@ impl Resend {
                 Err(error) if index == 0 => return Err(error),
                 Err(error) => {
                     let delivery = text::plain(delivery);
-                    return Err(CommandError::Halfway(format!(
+                    return Err(CommandError::PartiallyApplied(format!(
                         "{delivery} and later ones are not sent again: {error}"
                     )));
                 }
             };
         }
+
         Ok(Exit::Done)
     }
 }
@@ -200,68 +203,64 @@ impl Run for Command {
         let Context { api, output } = context;
         match self {
             Self::List => {
-                let data = api.get(&["webhooks"], &Query::default()).await?;
-                output.show(&data, || table(text::entries(&data, "webhooks")))?;
-                Ok(Exit::Done)
+                let none = Query::default();
+                context
+                    .list((&["webhooks"], "webhooks"), &none, HEADINGS, line)
+                    .await
             }
             Self::Create(create) => create.run(context).await,
             Self::Rotate(rotate) => rotate.run(context).await,
-            Self::Deliveries(Deliveries { webhook, state }) => {
+            Self::Deliveries(ListDeliveries { webhook, state }) => {
                 let query = Query::default().with("state", state.as_deref());
-                let data = api
-                    .get(&["webhooks", &webhook, "deliveries"], &query)
-                    .await?;
-                output.show(&data, || deliveries(text::entries(&data, "deliveries")))?;
-                Ok(Exit::Done)
+                let path = ["webhooks", &webhook, "deliveries"];
+                context
+                    .list(
+                        (&path, "deliveries"),
+                        &query,
+                        DELIVERY_HEADINGS,
+                        delivery_line,
+                    )
+                    .await
             }
             Self::Resend(resend) => resend.run(context).await,
-            Self::Delete(Delete { webhook, confirm }) => {
-                confirm.ask(
-                    &format!(
-                        "{} and its pending deliveries are deleted",
-                        text::plain(&webhook)
-                    ),
-                    false,
-                )?;
-                let data = api
-                    .delete(&["webhooks", &webhook], &Query::default())
-                    .await?;
-                output.changed(&data, &format!("{} deleted", text::plain(&webhook)))
+            Self::Delete(DeleteWebhook { webhook, confirm }) => {
+                let id = text::plain(&webhook);
+                let what = format!("{id} and its pending deliveries are deleted");
+                confirm.ask(&what, false)?;
+                let path = ["webhooks", &webhook];
+                let data = api.delete(&path, &Query::default()).await?;
+                output.changed(&data, &format!("{id} deleted"))
             }
         }
     }
 }
 
-fn table(webhooks: &[Value]) -> String {
-    let mut table = Table::new(["ID", "URL", "EVENTS", "ACTIVE", "CREATED"]);
-    for webhook in webhooks {
-        table.line([
-            text::of(&webhook["webhook_id"]),
-            text::of(&webhook["url"]),
-            text::of(&webhook["events"]),
-            text::of(&webhook["active"]),
-            text::date(&webhook["created_at"]),
-        ]);
-    }
-    table.shown()
+const HEADINGS: [&str; 5] = ["ID", "URL", "EVENTS", "ACTIVE", "CREATED"];
+
+fn line(webhook: &Value) -> [String; 5] {
+    [
+        text::inline(&webhook["webhook_id"]),
+        text::inline(&webhook["url"]),
+        text::inline(&webhook["events"]),
+        text::inline(&webhook["active"]),
+        text::date(&webhook["created_at"]),
+    ]
 }
 
-fn deliveries(deliveries: &[Value]) -> String {
-    let mut table = Table::new([
-        "ID", "EVENT", "STATE", "CREATED", "ATTEMPTS", "STATUS", "ERROR",
-    ]);
-    for delivery in deliveries {
-        table.line([
-            text::of(&delivery["delivery_id"]),
-            text::of(&delivery["event"]),
-            text::of(&delivery["state"]),
-            text::date(&delivery["created_at"]),
-            text::of(&delivery["attempts"]),
-            text::of(&delivery["last_status"]),
-            text::of(&delivery["last_error"]),
-        ]);
-    }
-    table.shown()
+const DELIVERY_HEADINGS: [&str; 7] = [
+    "ID", "EVENT", "STATE", "CREATED", "ATTEMPTS", "STATUS", "ERROR",
+];
+
+fn delivery_line(delivery: &Value) -> [String; 7] {
+    [
+        text::inline(&delivery["delivery_id"]),
+        text::inline(&delivery["event"]),
+        text::inline(&delivery["state"]),
+        text::date(&delivery["created_at"]),
+        text::inline(&delivery["attempts"]),
+        text::inline(&delivery["last_status"]),
+        text::inline(&delivery["last_error"]),
+    ]
 }
 
 fn rotated(webhook: &Value) -> String {
@@ -277,11 +276,11 @@ fn rotated(webhook: &Value) -> String {
 
 fn one(webhook: &Value) -> String {
     details([
-        ("ID", text::of(&webhook["webhook_id"])),
-        ("URL", text::of(&webhook["url"])),
-        ("EVENTS", text::of(&webhook["events"])),
-        ("EXPIRING DAYS", text::of(&webhook["expiring_days"])),
-        ("ACTIVE", text::of(&webhook["active"])),
+        ("ID", text::inline(&webhook["webhook_id"])),
+        ("URL", text::inline(&webhook["url"])),
+        ("EVENTS", text::inline(&webhook["events"])),
+        ("EXPIRING DAYS", text::inline(&webhook["expiring_days"])),
+        ("ACTIVE", text::inline(&webhook["active"])),
         ("CREATED", text::date(&webhook["created_at"])),
     ])
 }
@@ -298,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_made_for_events() {
+    fn webhook_body_has_the_events() {
         let arguments = [
             "webhook",
             "create",
@@ -319,7 +318,7 @@ mod tests {
             .command;
         assert!(matches!(
             rotate,
-            Command::Rotate(Rotate {
+            Command::Rotate(RotateSecret {
                 overlap: Span(86_400),
                 ..
             })
@@ -327,12 +326,12 @@ mod tests {
         assert!(Line::try_parse_from(["webhook", "resend", "whk_1"]).is_err());
         let ended = rotated(&json!({"webhook_id": "whk_1", "old_secret_ends_at": null}));
         assert!(ended.ends_with("The old secret has ended.\n"), "{ended}");
-        let told = one(
+        let shown = one(
             &json!({"webhook_id": "whk_1", "url": "https://a/b", "events": ["key.created"], "active": true}),
         );
         assert!(
-            told.starts_with("ID              whk_1\nURL             https://a/b\n"),
-            "{told}"
+            shown.starts_with("ID              whk_1\nURL             https://a/b\n"),
+            "{shown}"
         );
     }
 }

@@ -12,7 +12,7 @@ use super::state::{State, Tags, named};
 use crate::client::Tagged;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::key::undone;
+use crate::key::revoke_undelivered;
 use crate::query::Query;
 use crate::secret::Secret;
 use crate::secret_file::SecretFile;
@@ -38,22 +38,23 @@ pub(super) async fn run(
         .iter()
         .map(reserve)
         .collect::<Result<Vec<_>, _>>()?;
-    let tags = pin(context, plan, state).await?;
+    let tags = read_tags(context, plan, state).await?;
     let mut runner = Runner {
         context,
-        subaccounts: ids(state),
+        subaccounts: subaccount_ids(state),
         tags,
         exit: Exit::Done,
     };
     for (index, (action, file)) in plan.actions.iter().zip(files).enumerate() {
         if let Err(error) = runner.carry_out(action, file).await {
-            return Err(broken_off(plan, index, &error));
+            return Err(interrupted(plan, index, &error));
         }
     }
+
     Ok(runner.exit)
 }
 
-fn ids(state: &State) -> BTreeMap<String, String> {
+fn subaccount_ids(state: &State) -> BTreeMap<String, String> {
     let pair = |subaccount: &Value| {
         (
             text::field(subaccount, "name").to_owned(),
@@ -64,13 +65,14 @@ fn ids(state: &State) -> BTreeMap<String, String> {
 }
 
 /// Reports a failed plan. The error itself states whether the failed change was made in part.
-fn broken_off(plan: &Plan, failed: usize, error: &CommandError) -> CommandError {
+fn interrupted(plan: &Plan, failed: usize, error: &CommandError) -> CommandError {
     let lines = |actions: &[Action]| {
         actions
             .iter()
             .map(|action| format!("\n  {}", action.line))
             .collect::<String>()
     };
+
     let (done, not_done) = plan.actions.split_at(failed);
     let what = not_done
         .first()
@@ -82,11 +84,12 @@ fn broken_off(plan: &Plan, failed: usize, error: &CommandError) -> CommandError 
         format!("done:{}", lines(done))
     };
     let rest = format!("{done}\nnot done:{}", lines(not_done));
+
     match error {
         CommandError::Refused { status: 412, .. } => CommandError::Conflict(format!(
             "{what}: {CHANGED_MEANWHILE}; apply the file again\n{rest}"
         )),
-        error => CommandError::Halfway(format!("{what}: {error}\n{rest}")),
+        error => CommandError::PartiallyApplied(format!("{what}: {error}\n{rest}")),
     }
 }
 
@@ -94,7 +97,7 @@ const CHANGED_MEANWHILE: &str = "it was changed by somebody else since the plan 
 
 /// Returns the entity tags of everything that the plan edits. Fails if a resource differs from its
 /// state in the plan.
-async fn pin(context: &Context, plan: &Plan, state: &State) -> Result<Tags, CommandError> {
+async fn read_tags(context: &Context, plan: &Plan, state: &State) -> Result<Tags, CommandError> {
     let mut tags = state.tags.clone();
     let edits = plan
         .actions
@@ -121,6 +124,7 @@ async fn pin(context: &Context, plan: &Plan, state: &State) -> Result<Tags, Comm
         }
         tags.extend(tag.map(|tag| (call.path.clone(), tag)));
     }
+
     Ok(tags)
 }
 
@@ -155,6 +159,7 @@ impl Runner<'_> {
         let Some(call) = &action.call else {
             return Ok(());
         };
+
         let path: Vec<_> = call.path.iter().map(String::as_str).collect();
         let body = self.body(action, call)?;
         let api = &self.context.api;
@@ -165,6 +170,7 @@ impl Runner<'_> {
         if let Some((known, tag)) = self.tags.get_mut(&call.path).zip(tag) {
             *known = tag;
         }
+
         self.exit = self.exit.max(self.context.output.exit(&data));
         if action.line.kind == "subaccount" && data["subaccount_id"].is_string() {
             self.subaccounts.insert(
@@ -175,6 +181,7 @@ impl Runner<'_> {
         if let Some(file) = file {
             self.save(file, &data).await?;
         }
+
         match &action.then {
             None => Ok(()),
             Some(edit) => self.edit(&path, &data, edit).await,
@@ -186,6 +193,7 @@ impl Runner<'_> {
         let Some(mut body) = call.body.clone() else {
             return Ok(None);
         };
+
         if let Some((field, names)) = &action.subaccounts {
             let id = |name: &String| {
                 let unknown = || {
@@ -197,8 +205,9 @@ impl Runner<'_> {
         }
         if let Some(variable) = &action.password_env {
             let unset = || CommandError::usage(format!("{} is not set", text::plain(variable)));
-            body["password"] = json!(Secret::of_env(variable).ok_or_else(unset)?);
+            body["password"] = json!(Secret::from_env(variable).ok_or_else(unset)?);
         }
+
         Ok(Some(body))
     }
 
@@ -208,7 +217,7 @@ impl Runner<'_> {
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = CommandError::file(&path, format!("cannot be written: {error}"));
-                Err(undone(self.context, text::field(made, "key_id"), &error).await)
+                Err(revoke_undelivered(self.context, text::field(made, "key_id"), &error).await)
             }
         }
     }
@@ -230,13 +239,14 @@ impl Runner<'_> {
             .patch(&[kind, id], &Query::default(), edit)
             .await;
         let edited = edited.map_err(|error| {
-            let told = format!(
+            let reason = format!(
                 "it was created as {}, but not disabled: {error}",
                 text::plain(id)
             );
-            CommandError::Halfway(told)
+            CommandError::PartiallyApplied(reason)
         })?;
         self.exit = self.exit.max(self.context.output.exit(&edited));
+
         Ok(())
     }
 }

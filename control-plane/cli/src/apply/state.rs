@@ -15,13 +15,13 @@ const SAMPLE: usize = 10;
 
 /// Resources of a kind that are not in the file.
 #[derive(Debug, Default)]
-pub(super) struct Others {
+pub(super) struct NameSample {
     pub(super) count: usize,
     /// The names of the first of these resources.
     pub(super) sample: Vec<String>,
 }
 
-impl Others {
+impl NameSample {
     pub(super) fn add(&mut self, name: &str) {
         self.count = self.count.saturating_add(1);
         if self.sample.len() < SAMPLE {
@@ -44,7 +44,7 @@ pub(super) struct State {
     /// of others.
     pub(super) keys: Vec<Value>,
     /// The keys that are not among `keys`.
-    pub(super) other_keys: Others,
+    pub(super) other_keys: NameSample,
     pub(super) routes: Value,
     /// The caller, if users or keys are pruned.
     pub(super) caller: Value,
@@ -84,6 +84,7 @@ impl State {
         if prune && (document.users.is_some() || document.keys.is_some()) {
             state.caller = api.get(&["sessions", "current"], &none()).await?;
         }
+
         Ok(state)
     }
 
@@ -125,6 +126,7 @@ impl State {
                 }
             }
         }
+
         Ok(())
     }
 

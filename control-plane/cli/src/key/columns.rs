@@ -139,6 +139,7 @@ pub(super) fn ensure_known<'n>(names: impl Iterator<Item = &'n str>) -> Result<(
         }
         seen.push(name);
     }
+
     Ok(())
 }
 
@@ -169,6 +170,7 @@ pub(super) fn row<'c>(cells: impl Iterator<Item = (&'c str, &'c str)>) -> Result
     if !limits.is_empty() {
         key.insert("limits".to_owned(), Value::Object(limits));
     }
+
     settings(Value::Object(key))
 }
 
@@ -185,6 +187,7 @@ pub(super) fn settings(mut row: Value) -> Result<Value, String> {
     let Some(fields) = row.as_object_mut() else {
         return Ok(row);
     };
+
     if fields.get("revoked_at").is_some_and(|time| !time.is_null()) {
         return Err("`revoked_at` is set: a revoked key cannot be imported".to_owned());
     }
@@ -198,6 +201,7 @@ pub(super) fn settings(mut row: Value) -> Result<Value, String> {
     if fields.get("issues").is_some_and(|issues| !issues.is_null()) {
         return Err("`issues` is set: an imported key cannot create keys for others".to_owned());
     }
+
     fields.retain(|name, _| !EXPORTED.contains(&name.as_str()) && !SHOWN.contains(&name.as_str()));
     Ok(row)
 }
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn exported_keys_are_imported_with_nothing_lost() {
+    fn exported_keys_can_be_imported() {
         let key = json!({
             "key_id": "key_1", "name": "=a, \"b\"", "description": "-1\n'=2", "key_prefix": "lk_live_Ab3d...x9Qz",
             "environment": "test", "tier": "pro", "scope": ["dns"], "roles": ["admin"], "permissions": ["a:b", "c:d"],
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_would_come_to_life_are_refused() {
+    fn inactive_keys_are_refused() {
         let refused = |key: Value| settings(key).unwrap_err();
         assert!(
             refused(json!({"revoked_at": "2020-01-01T00:00:00Z"}))

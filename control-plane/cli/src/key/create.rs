@@ -11,13 +11,13 @@ use crate::destination::Destination;
 use crate::document;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::moment::{self, Moment};
 use crate::query::Query;
 use crate::text;
+use crate::timestamp::{self, Timestamp};
 
 /// Arguments of `key create`.
 #[derive(Clone, Args)]
-pub struct Create {
+pub struct CreateKey {
     /// The key's name, unique among the keys that are not revoked or expired
     name: String,
     /// Description of the key
@@ -49,7 +49,7 @@ pub struct Create {
     denied_ips: Vec<String>,
     /// Expiry: RFC 3339, Unix seconds, or a span such as 30d or 12h
     #[arg(long, value_name = "TIME")]
-    expires: Option<Moment>,
+    expires: Option<Timestamp>,
     /// A limit, such as minute=100, in place of the tier's
     #[arg(long = "limit", value_name = "WINDOW=REQUESTS", value_delimiter = ',')]
     limits: Vec<Limit>,
@@ -66,7 +66,7 @@ pub struct Create {
     wait: Wait,
 }
 
-impl Create {
+impl CreateKey {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let subaccounts = arguments::subaccount_ids(context, &self.subaccounts).await?;
         let body = self.body(&subaccounts)?;
@@ -89,16 +89,17 @@ impl Create {
             let made = format!(
                 "the key {id} was created by an earlier call, and its secret is not shown again"
             );
-            return Err(CommandError::Halfway(format!(
+            return Err(CommandError::PartiallyApplied(format!(
                 "{made}: create a new one with latchkey key regenerate {id}"
             )));
         }
+
         let delivered = ready.deliver(context.output, data, "api_key", |key| {
-            view::one(key, moment::now())
+            view::one(key, timestamp::now())
         });
         match delivered {
             Ok(()) => Ok(exit),
-            Err(error) => Err(undone(context, &id, &error).await),
+            Err(error) => Err(revoke_undelivered(context, &id, &error).await),
         }
     }
 
@@ -120,9 +121,10 @@ impl Create {
             .listed("allowed_subaccounts", subaccounts)
             .listed("allowed_ips", &self.allowed_ips)
             .listed("denied_ips", &self.denied_ips)
-            .with("expires_at", self.expires.map(Moment::ahead))
+            .with("expires_at", self.expires.map(Timestamp::in_future))
             .with("limits", limits)
             .with("issues", self.issues.as_deref().map(issues).transpose()?);
+
         Ok(body.json())
     }
 }
@@ -137,6 +139,7 @@ fn issues(text: &str) -> Result<Value, CommandError> {
         document::value(&document::text(file)?)
             .map_err(|reason| CommandError::file(file, reason))?
     };
+
     if value.is_object() {
         Ok(value)
     } else {
@@ -145,8 +148,12 @@ fn issues(text: &str) -> Result<Value, CommandError> {
 }
 
 /// Revokes a key whose secret was never shown.
-pub(crate) async fn undone(context: &Context, id: &str, error: &CommandError) -> CommandError {
-    let told = match context.api.delete(&["keys", id], &Query::default()).await {
+pub(crate) async fn revoke_undelivered(
+    context: &Context,
+    id: &str,
+    error: &CommandError,
+) -> CommandError {
+    let reason = match context.api.delete(&["keys", id], &Query::default()).await {
         Ok(_) => format!(
             "{error}; the key {} was revoked, because its secret was never shown",
             text::plain(id)
@@ -156,7 +163,7 @@ pub(crate) async fn undone(context: &Context, id: &str, error: &CommandError) ->
             text::plain(id)
         ),
     };
-    CommandError::Halfway(told)
+    CommandError::PartiallyApplied(reason)
 }
 
 #[cfg(test)]
@@ -167,7 +174,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        create: Create,
+        create: CreateKey,
         #[arg(long)]
         json: bool,
     }
@@ -181,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_left_to_the_api() {
+    fn omitted_arguments_are_not_sent() {
         assert_eq!(body(&["CI"]).unwrap(), json!({"name": "CI"}));
     }
 
     #[test]
-    fn everything_can_be_said() {
+    fn all_arguments_are_sent() {
         let all = [
             "CI",
             "--description",
@@ -230,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_by_name() {
+    fn errors_name_the_invalid_argument() {
         for (arguments, reason) in [
             (["CI", "--expires", "soon"], "--expires <TIME>"),
             (["CI", "--limit", "minute=0"], "--limit <WINDOW=REQUESTS>"),

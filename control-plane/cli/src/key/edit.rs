@@ -9,12 +9,12 @@ use crate::arguments::{self, Body, Limit, Wait};
 use crate::confirm::Confirmation;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::moment::Moment;
+use crate::timestamp::Timestamp;
 use crate::{output, text};
 
 /// Arguments of `key edit`. Omitted attributes stay unchanged.
 #[derive(Clone, Args)]
-pub struct Edit {
+pub struct EditKey {
     /// The key's id
     #[arg(value_name = "ID")]
     key: String,
@@ -26,7 +26,7 @@ pub struct Edit {
     description: Option<String>,
     /// New expiry: RFC 3339, Unix seconds, or a span such as 30d or 12h
     #[arg(long, value_name = "TIME", conflicts_with = "no_expiry")]
-    expires: Option<Moment>,
+    expires: Option<Timestamp>,
     /// Remove the expiry
     #[arg(long)]
     no_expiry: bool,
@@ -76,7 +76,7 @@ pub struct Edit {
     wait: Wait,
 }
 
-impl Edit {
+impl EditKey {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let body = self.body()?;
         if self.disable {
@@ -88,13 +88,14 @@ impl Edit {
                 false,
             )?;
         }
+
         let data = context
             .api
             .patch(&["keys", &self.key], &self.wait.query(), &body)
             .await?;
         context.output.show(&data, || {
             let enforcement = output::enforcement(&data).unwrap_or_default();
-            let now = crate::moment::now();
+            let now = crate::timestamp::now();
             format!(
                 "{}\n{} edited: {enforcement}\n",
                 view::one(&data, now),
@@ -116,7 +117,7 @@ impl Edit {
         let expiry = if self.no_expiry {
             Some(Value::Null)
         } else {
-            self.expires.map(|expires| expires.ahead().into())
+            self.expires.map(|expires| expires.in_future().into())
         };
         let body = Body::default()
             .with("name", self.name.as_deref())
@@ -134,6 +135,7 @@ impl Edit {
                 (self.enable || self.disable).then_some(self.enable),
             )
             .with("limits", limits);
+
         body.edit()
     }
 }
@@ -146,11 +148,11 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        edit: Edit,
+        edit: EditKey,
     }
 
     #[test]
-    fn what_is_said_is_edited_and_nothing_else() {
+    fn only_given_attributes_are_edited() {
         for (arguments, body) in [
             (
                 &["--name", "CD", "--description", ""] as &[_],
@@ -174,6 +176,7 @@ mod tests {
             let line = Line::try_parse_from(["edit", "key_1"].iter().chain(arguments)).unwrap();
             assert_eq!(line.edit.body().unwrap(), body);
         }
+
         let nothing = Line::try_parse_from(["edit", "key_1"])
             .unwrap()
             .edit

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::io::{self, IsTerminal as _};
 
 use super::columns;
-use super::list::Filter;
+use super::list::KeyFilter;
 use crate::error::CommandError;
 use crate::exit::Exit;
 use crate::list_document::ListDocument;
@@ -16,7 +16,7 @@ use crate::{Context, csv, output, text};
 
 /// Forms of exports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ExportFormat {
     /// An object with a list of objects, as in the API
     Json,
     /// One object per line
@@ -28,30 +28,33 @@ enum Format {
 
 /// Arguments of `key export`.
 #[derive(Clone, Args)]
-pub struct Export {
+pub struct ExportKeys {
     #[command(flatten)]
-    filter: Filter,
+    filter: KeyFilter,
     /// Format of the output
-    #[arg(long, value_enum, default_value_t = Format::Json)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
+    format: ExportFormat,
     #[command(flatten)]
     progress: ShowProgress,
 }
 
-impl Export {
+impl ExportKeys {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let query = self.filter.query().with("include", Some("ip_lists"));
         let mut pages = Pages::new(&context.api, (&["keys"], "keys"), query);
         let mut progress = Progress::new(self.progress, "keys");
         let (mut document, terminal) = (ListDocument::new("keys"), io::stdout().is_terminal());
-        if self.format == Format::Csv {
+        if self.format == ExportFormat::Csv {
             output::print(&csv::line(columns::exported()))?;
         }
+
         while let Some(keys) = pages.next().await? {
             let text = match self.format {
-                Format::Json => document.entries(&keys),
-                Format::Ndjson => keys.iter().map(|key| text::json_line(key) + "\n").collect(),
-                Format::Csv => keys
+                ExportFormat::Json => document.entries(&keys),
+                ExportFormat::Ndjson => {
+                    keys.iter().map(|key| text::json_line(key) + "\n").collect()
+                }
+                ExportFormat::Csv => keys
                     .iter()
                     .map(|key| shown(columns::line(key), terminal))
                     .collect(),
@@ -59,9 +62,10 @@ impl Export {
             output::print(&text)?;
             progress.update(pages.seen, pages.total(), pages.total_is_estimate());
         }
-        if self.format == Format::Json {
+        if self.format == ExportFormat::Json {
             output::print(&document.end(&json!({})))?;
         }
+
         progress.end();
         Ok(Exit::Done)
     }
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn terminal_is_not_given_what_it_would_obey() {
+    fn csv_on_a_terminal_is_escaped() {
         let line =
             || columns::line(&json!({"name": "\u{1b}[31mred", "description": "a\nb\u{202e}"}));
         assert!(

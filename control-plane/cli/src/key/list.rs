@@ -1,17 +1,14 @@
-//! `latchkey key list` and `latchkey key show`.
+//! `latchkey key list`.
 
 use clap::Args;
-use latchkey_model::text::{has_form_of_id, normalized_name};
-use serde_json::Value;
 
 use super::view;
 use crate::Context;
 use crate::error::CommandError;
 use crate::exit::Exit;
-use crate::moment;
-use crate::pages::{self, Extent};
+use crate::pages::Extent;
 use crate::query::Query;
-use crate::text;
+use crate::timestamp;
 
 const STATES: [&str; 6] = ["active", "disabled", "expired", "revoked", "live", "all"];
 
@@ -28,9 +25,9 @@ const SORTS: [&str; 8] = [
 
 /// Arguments of `key list`.
 #[derive(Clone, Args)]
-pub struct List {
+pub struct ListKeys {
     #[command(flatten)]
-    filter: Filter,
+    filter: KeyFilter,
     /// Field to sort by; a leading - sorts in descending order
     #[arg(long, value_name = "FIELD", value_parser = SORTS, allow_hyphen_values = true)]
     sort: Option<String>,
@@ -40,7 +37,7 @@ pub struct List {
 
 /// The filters of keys.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Filter {
+pub(super) struct KeyFilter {
     /// Only keys whose names or descriptions contain this text
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
@@ -67,7 +64,7 @@ pub(super) struct Filter {
     unused: bool,
 }
 
-impl Filter {
+impl KeyFilter {
     pub(super) fn query(&self) -> Query {
         Query::default()
             .with("search", self.search.as_ref())
@@ -81,55 +78,16 @@ impl Filter {
     }
 }
 
-impl List {
+impl ListKeys {
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
         let query = self.filter.query().with("sort", self.sort.as_ref());
-        let now = moment::now();
+        let now = timestamp::now();
         self.extent
             .show(context, (&["keys"], "keys"), query, view::HEADINGS, |key| {
                 view::line(key, now)
             })
             .await
     }
-}
-
-/// Arguments of `key show`.
-#[derive(Clone, Args)]
-pub struct Show {
-    /// The key's id, or its name if it is not revoked
-    #[arg(value_name = "ID|NAME")]
-    key: String,
-}
-
-impl Show {
-    pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
-        let id = if has_form_of_id(&self.key) {
-            self.key
-        } else {
-            named(context, &self.key).await?
-        };
-        let data = context.api.get(&["keys", &id], &Query::default()).await?;
-        context
-            .output
-            .show(&data, || view::one(&data, moment::now()))?;
-        Ok(Exit::Done)
-    }
-}
-
-/// Returns the id of the key of that name that is not revoked, preferably one that has not expired.
-async fn named(context: &Context, name: &str) -> Result<String, CommandError> {
-    let name = &normalized_name(name);
-    let query = Query::default().with("search", Some(name));
-    let found = pages::all(&context.api, &["keys"], "keys", query).await?;
-    let of_name = |key: &&Value| text::field(key, "name") == *name && key["revoked_at"].is_null();
-    // Expired keys can have the same name.
-    let key = found
-        .iter()
-        .filter(of_name)
-        .min_by_key(|key| view::has_expired(key, moment::now()));
-    let key = key
-        .ok_or_else(|| CommandError::NotFound(format!("no key is named {}", text::plain(name))))?;
-    Ok(text::field(key, "key_id").to_owned())
 }
 
 #[cfg(test)]
@@ -140,7 +98,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        list: List,
+        list: ListKeys,
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{output, text};
 
 /// Arguments of `key revoke`.
 #[derive(Clone, Args)]
-pub struct Revoke {
+pub struct RevokeKeys {
     /// Ids of the keys
     #[arg(value_name = "ID", required = true)]
     keys: Vec<String>,
@@ -22,7 +22,7 @@ pub struct Revoke {
     wait: Wait,
 }
 
-impl Revoke {
+impl RevokeKeys {
     /// Revokes each key separately: an error, or output that cannot be printed, does not prevent
     /// the others from being revoked. The exit code is that of the first failure.
     pub(super) async fn run(self, context: &Context) -> Result<Exit, CommandError> {
@@ -32,6 +32,7 @@ impl Revoke {
         };
         self.confirm.ask(&what, false)?;
         let (mut exit, mut failed, mut changes) = (Exit::Done, None, Changes::default());
+
         for key in &self.keys {
             match context.api.delete(&["keys", key], &self.wait.query()).await {
                 Ok(data) => {
@@ -48,6 +49,7 @@ impl Revoke {
                 }
             }
         }
+
         changes.end()?;
         Ok(failed.unwrap_or(exit))
     }

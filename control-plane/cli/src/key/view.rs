@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::table::details;
-use crate::{moment, text};
+use crate::{text, timestamp};
 
 /// Returns whether a key is past its expiry, so that another key can have its name.
 pub(crate) fn has_expired(key: &Value, now: i64) -> bool {
-    moment::second(text::field(key, "expires_at")).is_some_and(|second| second <= now)
+    timestamp::second(text::field(key, "expires_at")).is_some_and(|second| second <= now)
 }
 
 /// Returns `active`, or the reason why the key is not.
@@ -31,11 +31,11 @@ pub(super) const HEADINGS: [&str; 7] =
 /// Returns the cells of a key's line in the list.
 pub(super) fn line(key: &Value, now: i64) -> [String; 7] {
     [
-        text::of(&key["key_id"]),
-        text::of(&key["name"]),
-        text::of(&key["key_prefix"]),
+        text::inline(&key["key_id"]),
+        text::inline(&key["name"]),
+        text::inline(&key["key_prefix"]),
         state(key, now).to_owned(),
-        text::of(&key["tier"]),
+        text::inline(&key["tier"]),
         text::date(&key["expires_at"]),
         text::date(&key["last_used_at"]),
     ]
@@ -52,22 +52,22 @@ pub(super) fn one(key: &Value, now: i64) -> String {
         _ => text::date(&key["last_used_at"]),
     };
     let subaccounts = match key["allowed_subaccounts"].as_array() {
-        Some(listed) if !listed.is_empty() => text::of(&key["allowed_subaccounts"]),
+        Some(listed) if !listed.is_empty() => text::inline(&key["allowed_subaccounts"]),
         _ => "all of the owner's subaccounts".to_owned(),
     };
     details([
-        ("ID", text::of(&key["key_id"])),
-        ("NAME", text::of(&key["name"])),
-        ("DESCRIPTION", text::of(&key["description"])),
-        ("KEY", text::of(&key["key_prefix"])),
+        ("ID", text::inline(&key["key_id"])),
+        ("NAME", text::inline(&key["name"])),
+        ("DESCRIPTION", text::inline(&key["description"])),
+        ("KEY", text::inline(&key["key_prefix"])),
         ("STATE", state(key, now).to_owned()),
-        ("ENVIRONMENT", text::of(&key["environment"])),
-        ("OWNER", text::of(&key["owner"])),
-        ("TIER", text::of(&key["tier"])),
+        ("ENVIRONMENT", text::inline(&key["environment"])),
+        ("OWNER", text::inline(&key["owner"])),
+        ("TIER", text::inline(&key["tier"])),
         ("LIMITS", limits(&key["limits"])),
-        ("SCOPE", text::of(&key["scope"])),
-        ("ROLES", text::of(&key["roles"])),
-        ("PERMISSIONS", text::of(&key["permissions"])),
+        ("SCOPE", text::inline(&key["scope"])),
+        ("ROLES", text::inline(&key["roles"])),
+        ("PERMISSIONS", text::inline(&key["permissions"])),
         ("SUBACCOUNTS", subaccounts),
         ("ALLOWED IPS", addresses(&key["allowed_ips"])),
         ("DENIED IPS", addresses(&key["denied_ips"])),
@@ -77,8 +77,14 @@ pub(super) fn one(key: &Value, now: i64) -> String {
         ("UPDATED", text::date(&key["updated_at"])),
         ("REVOKED", text::date(&key["revoked_at"])),
         ("LAST USED", last_used),
-        ("REQUESTS TODAY", text::of(&key["usage"]["requests_today"])),
-        ("THIS MONTH", text::of(&key["usage"]["requests_this_month"])),
+        (
+            "REQUESTS TODAY",
+            text::inline(&key["usage"]["requests_today"]),
+        ),
+        (
+            "THIS MONTH",
+            text::inline(&key["usage"]["requests_this_month"]),
+        ),
     ])
 }
 
@@ -87,7 +93,7 @@ pub(super) fn one(key: &Value, now: i64) -> String {
 fn issues(issues: &Value) -> String {
     let tier = issues["tier"]
         .is_string()
-        .then(|| format!("tier {}", text::of(&issues["tier"])));
+        .then(|| format!("tier {}", text::inline(&issues["tier"])));
     let limits = issues["limits"]
         .is_object()
         .then(|| limits(&issues["limits"]));
@@ -101,8 +107,9 @@ fn issues(issues: &Value) -> String {
         .map(|days| format!("for at most {days} days"));
     let environments = issues["environments"]
         .is_array()
-        .then(|| text::of(&issues["environments"]));
+        .then(|| text::inline(&issues["environments"]));
     let environments = environments.map(|environments| format!("environments {environments}"));
+
     text::joined(
         [tier, limits, addresses, days, environments]
             .into_iter()
@@ -130,7 +137,7 @@ fn article(window: &str) -> &'static str {
 pub(super) fn addresses(list: &Value) -> String {
     let entries = list.as_array().map_or(&[] as &[Value], Vec::as_slice);
     text::joined(entries.iter().map(|entry| {
-        let cidr = text::of(&entry["cidr"]);
+        let cidr = text::inline(&entry["cidr"]);
         if entry["enabled"] == false {
             format!("{cidr} (off)")
         } else {
@@ -169,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_lines_of_a_table_and_their_names_are_data() {
+    fn names_in_the_table_are_data() {
         let key = json!({
             "key_id": "key_1", "name": "\u{1b}[31mCI", "key_prefix": "lk_live_Ab3d...x9Qz", "active": true, "tier": "pro",
             "expires_at": null, "last_used_at": "2027-01-15T07:59:00Z",
@@ -187,14 +194,14 @@ mod tests {
     }
 
     #[test]
-    fn one_key_is_told_line_by_line() {
+    fn key_is_shown_line_by_line() {
         let key = json!({
             "key_id": "key_1", "name": "CI", "limits": {"minute": 100, "hour": 5}, "active": true,
             "allowed_ips": [{"cidr": "10.0.0.0/8", "enabled": true}, {"cidr": "::1/128", "enabled": false}],
             "last_used_at": "2027-01-15T07:59:00Z", "last_used_ip": "192.0.2.1",
             "issues": {"tier": "pro", "limits": {"day": 9}, "addresses": "all", "expiry_days": 90},
         });
-        let told = one(&key, NOW);
+        let shown = one(&key, NOW);
         for line in [
             "LIMITS           100 a minute, 5 an hour\n",
             "ALLOWED IPS      10.0.0.0/8, ::1/128 (off)\n",
@@ -203,7 +210,7 @@ mod tests {
             "SUBACCOUNTS      all of the owner's subaccounts\n",
             "LAST USED        2027-01-15 07:59 from 192.0.2.1\n",
         ] {
-            assert!(told.contains(line), "{told}");
+            assert!(shown.contains(line), "{shown}");
         }
     }
 }

@@ -5,15 +5,23 @@ use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-use super::super::document::Document;
-use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Removal, Sign, difference};
+use super::compare::difference;
+use super::draft::{Draft, Removal};
+use super::{Action, Call, ChangeKind, PlanInputs, PlanLine};
+use crate::apply::document::Document;
+use crate::apply::state::{State, named};
 use crate::text;
 
-pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, draft: &mut Draft) {
+pub(super) fn services(
+    document: &Document,
+    state: &State,
+    inputs: &PlanInputs<'_>,
+    draft: &mut Draft,
+) {
     let Some(services) = &document.services else {
         return;
     };
+
     for service in services {
         let name = service.name.as_str();
         let description = json!(service.description.as_ref().and_then(Option::as_ref));
@@ -25,26 +33,27 @@ pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, dr
                     Some(json!({ "name": name, "description": description })),
                 );
                 draft.actions.push(Action::new(
-                    Line::new(Sign::Make, "service", name, ""),
+                    PlanLine::new(ChangeKind::Create, "service", name, ""),
                     call,
                 ));
             }
-            Some(there_is) if service.description.is_some() => {
+            Some(existing) if service.description.is_some() => {
                 let Some(detail) =
-                    difference("description", &there_is["description"], &description)
+                    difference("description", &existing["description"], &description)
                 else {
                     continue;
                 };
                 let body = json!({ "description": description });
                 let call = Call::new(Method::PATCH, ["services", name], Some(body));
                 draft.actions.push(Action::new(
-                    Line::new(Sign::Edit, "service", name, detail),
+                    PlanLine::new(ChangeKind::Edit, "service", name, detail),
                     call,
                 ));
             }
             Some(_) => {}
         }
     }
+
     let wanted = services
         .iter()
         .map(|service| service.name.as_str())
@@ -56,12 +65,12 @@ pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, dr
             None,
         )))
     };
-    draft.rest(
+    draft.plan_unlisted(
         "service",
         "name",
         &state.services,
         &wanted,
-        if facts.prune { Some(&removal) } else { None },
+        if inputs.prune { Some(&removal) } else { None },
     );
 }
 
@@ -69,16 +78,17 @@ pub(super) fn services(document: &Document, state: &State, facts: &Facts<'_>, dr
 pub(super) fn subaccounts<'d>(
     document: &'d Document,
     state: &'d State,
-    facts: &Facts<'_>,
+    inputs: &PlanInputs<'_>,
     draft: &mut Draft,
 ) -> BTreeSet<&'d str> {
-    let there_are = state
+    let existing = state
         .subaccounts
         .iter()
         .map(|subaccount| text::field(subaccount, "name"));
     let Some(subaccounts) = &document.subaccounts else {
-        return there_are.collect();
+        return existing.collect();
     };
+
     let wanted: BTreeSet<_> = subaccounts
         .iter()
         .map(|subaccount| subaccount.name.as_str())
@@ -91,25 +101,26 @@ pub(super) fn subaccounts<'d>(
                 Some(json!({ "name": subaccount.name })),
             );
             draft.actions.push(Action::new(
-                Line::new(Sign::Make, "subaccount", &subaccount.name, ""),
+                PlanLine::new(ChangeKind::Create, "subaccount", &subaccount.name, ""),
                 call,
             ));
         }
     }
+
     let removal = |subaccount: &_| {
         let path = ["subaccounts", text::field(subaccount, "subaccount_id")];
         Ok(Removal::from(Call::new(Method::DELETE, path, None)))
     };
-    draft.rest(
+    draft.plan_unlisted(
         "subaccount",
         "name",
         &state.subaccounts,
         &wanted,
-        if facts.prune { Some(&removal) } else { None },
+        if inputs.prune { Some(&removal) } else { None },
     );
-    if facts.prune {
+    if inputs.prune {
         wanted
     } else {
-        wanted.into_iter().chain(there_are).collect()
+        wanted.into_iter().chain(existing).collect()
     }
 }

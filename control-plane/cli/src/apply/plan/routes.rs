@@ -1,30 +1,36 @@
 //! Plans the change of the route rules, one document that is replaced as a whole.
 
+mod rules;
+mod wider;
+
 use latchkey_model::json;
 use latchkey_model::route_document::RouteDocument;
 use latchkey_policy::route::RouteRecord;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::super::document::{Document, canonical};
-use super::super::state::State;
-use super::{Action, Call, Draft, Line, Sign, difference, rules, wider};
+use super::compare::difference;
+use super::draft::Draft;
+use super::{Action, Call, ChangeKind, PlanLine};
+use crate::apply::document::{Document, canonical};
+use crate::apply::state::State;
 use crate::text;
 
 pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
     let Some(wanted) = &document.routes else {
         return;
     };
+
     // A document that cannot be parsed is from another version, and is replaced.
-    let there_are = canonical(&state.routes).unwrap_or_default();
-    if &there_are != wanted {
+    let existing = canonical(&state.routes).unwrap_or_default();
+    if &existing != wanted {
         let call = Call::new(Method::PUT, ["routes"], Some(wanted.clone()));
-        let mut line = Line::new(Sign::Edit, "routes", "", detail(&there_are, wanted));
+        let mut line = PlanLine::new(ChangeKind::Edit, "routes", "", detail(&existing, wanted));
         line.differences = rules::differences(
-            text::entries(&there_are, "rules"),
+            text::entries(&existing, "rules"),
             text::entries(wanted, "rules"),
         );
-        line.wider = match (record(&there_are), record(wanted)) {
+        line.wider = match (record(&existing), record(wanted)) {
             (Some(before), Some(after)) => wider::requests(&before, &after),
             _ => vec!["the current rules cannot be read, so the changes are unknown".to_owned()],
         };
@@ -46,6 +52,7 @@ fn detail(from: &Value, to: &Value) -> String {
     if before.len() != after.len() {
         details.push(format!("{} rules → {} rules", before.len(), after.len()));
     }
+
     details.extend(difference(
         "unmatched",
         &from["unmatched"],

@@ -5,9 +5,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-use super::super::document::Document;
-use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Sign};
+use super::draft::Draft;
+use super::{Action, Call, ChangeKind, PlanInputs, PlanLine};
+use crate::apply::document::Document;
+use crate::apply::state::{State, named};
 use crate::key::limits;
 use crate::text;
 
@@ -15,13 +16,14 @@ use crate::text;
 pub(super) fn plan(
     document: &Document,
     state: &State,
-    facts: &Facts<'_>,
+    inputs: &PlanInputs<'_>,
     draft: &mut Draft,
 ) -> BTreeSet<String> {
     let mut changed = BTreeSet::new();
     let Some(tiers) = &document.tiers else {
         return changed;
     };
+
     let wanted: Vec<Value> = tiers.iter().map(|tier| json!(tier)).collect();
     let names: BTreeSet<_> = tiers.iter().map(|tier| tier.name.as_str()).collect();
     let rest = state
@@ -33,32 +35,45 @@ pub(super) fn plan(
     for tier in &wanted {
         let name = text::field(tier, "name");
         match named(&state.tiers, "name", name) {
-            None => lines.push(Line::new(Sign::Make, "tier", name, limits(&tier["limits"]))),
-            Some(there_is) if there_is["limits"] != tier["limits"] => {
+            None => lines.push(PlanLine::new(
+                ChangeKind::Create,
+                "tier",
+                name,
+                limits(&tier["limits"]),
+            )),
+            Some(existing) if existing["limits"] != tier["limits"] => {
                 let detail = format!(
                     "limits {} → {}",
-                    limits(&there_is["limits"]),
+                    limits(&existing["limits"]),
                     limits(&tier["limits"])
                 );
-                let wider = raised(&there_is["limits"], &tier["limits"]);
-                lines.push(Line::new(Sign::Edit, "tier", name, detail).with_wider(wider));
+                let wider = raised(&existing["limits"], &tier["limits"]);
+                lines.push(PlanLine::new(ChangeKind::Edit, "tier", name, detail).with_wider(wider));
                 changed.insert(name.to_owned());
             }
             Some(_) => {}
         }
     }
+
     if lines.is_empty() && all != state.tiers {
-        lines.push(Line::new(Sign::Edit, "tiers", "", "in another order"));
+        lines.push(PlanLine::new(
+            ChangeKind::Edit,
+            "tiers",
+            "",
+            "in another order",
+        ));
     }
-    draft.actions.extend(together(lines, &all));
-    if facts.prune {
+
+    draft.actions.extend(in_one_call(lines, &all));
+    if inputs.prune {
         let lines = rest
-            .map(|tier| Line::new(Sign::Remove, "tier", text::field(tier, "name"), ""))
+            .map(|tier| PlanLine::new(ChangeKind::Remove, "tier", text::field(tier, "name"), ""))
             .collect();
-        draft.removals.extend(together(lines, &wanted));
+        draft.removals.extend(in_one_call(lines, &wanted));
     } else {
-        draft.rest("tier", "name", &state.tiers, &names, None);
+        draft.plan_unlisted("tier", "name", &state.tiers, &names, None);
     }
+
     changed
 }
 
@@ -78,7 +93,7 @@ pub(super) fn raised(before: &Value, after: &Value) -> Vec<String> {
 }
 
 /// Combines all lines into one call.
-fn together(lines: Vec<Line>, tiers: &[Value]) -> impl Iterator<Item = Action> {
+fn in_one_call(lines: Vec<PlanLine>, tiers: &[Value]) -> impl Iterator<Item = Action> {
     let mut call = Some(Call::new(
         Method::PUT,
         ["tiers"],

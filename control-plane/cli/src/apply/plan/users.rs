@@ -6,9 +6,11 @@ use reqwest::Method;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
-use super::super::document::{Document, User};
-use super::super::state::{State, named};
-use super::{Action, Call, Draft, Facts, Line, Removal, Sign, added, difference, sorted};
+use super::compare::{added, difference, sorted};
+use super::draft::{Draft, Removal};
+use super::{Action, Call, ChangeKind, PlanInputs, PlanLine};
+use crate::apply::document::{Document, User};
+use crate::apply::state::{State, named};
 use crate::password::long_enough;
 use crate::text;
 
@@ -17,7 +19,7 @@ const KIND: &str = "user";
 pub(super) fn plan(
     document: &Document,
     state: &State,
-    facts: &Facts<'_>,
+    inputs: &PlanInputs<'_>,
     subaccounts: &BTreeSet<&str>,
     draft: &mut Draft,
 ) {
@@ -40,21 +42,22 @@ pub(super) fn plan(
             continue;
         }
         match named(&state.users, "email", &user.email) {
-            Some(there_is) => draft.actions.extend(edit(user, there_is, state)),
-            None => match password(user, facts) {
-                Ok(variable) => draft.actions.push(make(user, variable)),
+            Some(existing) => draft.actions.extend(edit(user, existing, state)),
+            None => match password(user, inputs) {
+                Ok(variable) => draft.actions.push(create(user, variable)),
                 Err(reason) => draft.refuse(KIND, &user.email, reason),
             },
         }
     }
+
     let wanted = users.iter().map(|user| user.email.as_str()).collect();
     let removal = |user: &_| removal(user, document, state);
-    draft.rest(
+    draft.plan_unlisted(
         KIND,
         "email",
         &state.users,
         &wanted,
-        if facts.prune { Some(&removal) } else { None },
+        if inputs.prune { Some(&removal) } else { None },
     );
 }
 
@@ -69,6 +72,7 @@ fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, 
                 .to_owned(),
         );
     }
+
     let owned: BTreeSet<_> = state
         .keys
         .iter()
@@ -82,6 +86,7 @@ fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, 
             detail: and_revokes(owned.len()),
         });
     };
+
     let kept: Vec<_> = keys
         .iter()
         .map(|key| key.name.as_str())
@@ -93,6 +98,7 @@ fn removal(user: &Value, document: &Document, state: &State) -> Result<Removal, 
             "this would revoke keys of theirs that the file lists: {names}"
         ));
     }
+
     // The other keys are pruned too, and have their own lines.
     Ok(call.into())
 }
@@ -107,16 +113,16 @@ fn and_revokes(keys: usize) -> String {
 
 /// Returns the name of the variable with the password, after checking that it is set and long
 /// enough.
-fn password(user: &User, facts: &Facts<'_>) -> Result<String, String> {
+fn password(user: &User, inputs: &PlanInputs<'_>) -> Result<String, String> {
     let needed = "a new user needs `password_env`, the environment variable with their password";
     let variable = user.password_env.as_ref().ok_or(needed)?;
     let password =
-        (facts.secret)(variable).ok_or_else(|| format!("{} is not set", text::plain(variable)))?;
+        (inputs.secret)(variable).ok_or_else(|| format!("{} is not set", text::plain(variable)))?;
     long_enough(&text::plain(variable), &password).map_err(|error| error.to_string())?;
     Ok(variable.clone())
 }
 
-fn make(user: &User, password_env: String) -> Action {
+fn create(user: &User, password_env: String) -> Action {
     let mut body = json!({ "email": user.email });
     for (field, value) in [
         ("roles", json!(user.roles)),
@@ -126,12 +132,17 @@ fn make(user: &User, password_env: String) -> Action {
             body[field] = value;
         }
     }
+
     let subaccounts = select(&mut body, user.subaccounts.as_ref());
     let call = Call::new(Method::POST, ["users"], Some(body));
-    let mut action = Action::new(Line::new(Sign::Make, KIND, &user.email, ""), call);
+    let mut action = Action::new(
+        PlanLine::new(ChangeKind::Create, KIND, &user.email, ""),
+        call,
+    );
     action.subaccounts = subaccounts;
     action.then = (user.disabled == Some(true)).then(|| json!({ "disabled": true }));
     action.password_env = Some(password_env);
+
     action
 }
 
@@ -149,22 +160,23 @@ fn select(
     }
 }
 
-fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
+fn edit(user: &User, existing: &Value, state: &State) -> Option<Action> {
     let (mut body, mut details) = (Map::new(), Vec::new());
     let lists = [("roles", user.roles.as_ref().map(|list| json!(list)))];
     let lists = lists.into_iter().chain([(
         "permissions",
         user.permissions.as_ref().map(|list| json!(list)),
     )]);
+
     for (field, wanted) in lists.filter_map(|(field, list)| Some((field, list?))) {
-        if let Some(detail) = difference(field, &sorted(&there_is[field]), &sorted(&wanted)) {
+        if let Some(detail) = difference(field, &sorted(&existing[field]), &sorted(&wanted)) {
             details.push(detail);
             body.insert(field.to_owned(), wanted);
         }
     }
     if let Some(detail) = user
         .disabled
-        .and_then(|wanted| difference("disabled", &there_is["disabled"], &json!(wanted)))
+        .and_then(|wanted| difference("disabled", &existing["disabled"], &json!(wanted)))
     {
         details.push(detail);
         body.insert("disabled".to_owned(), json!(user.disabled));
@@ -172,7 +184,7 @@ fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
     let subaccounts = user.subaccounts.as_ref().filter(|wanted| {
         let detail = difference(
             "subaccounts",
-            &names(&there_is["subaccounts"], state),
+            &names(&existing["subaccounts"], state),
             &canonical(wanted),
         );
         let differs = detail.is_some();
@@ -182,34 +194,38 @@ fn edit(user: &User, there_is: &Value, state: &State) -> Option<Action> {
     if details.is_empty() {
         return None;
     }
-    let wider = wider(user, there_is, state);
+
+    let wider = wider(user, existing, state);
     let mut body = Value::Object(body);
     let subaccounts = select(&mut body, subaccounts);
     let call = Call::new(
         Method::PATCH,
-        ["users", text::field(there_is, "user_id")],
+        ["users", text::field(existing, "user_id")],
         Some(body),
     );
-    let line = Line::new(Sign::Edit, KIND, &user.email, details.join(", ")).with_wider(wider);
+    let line =
+        PlanLine::new(ChangeKind::Edit, KIND, &user.email, details.join(", ")).with_wider(wider);
     let mut action = Action::new(line, call);
     action.subaccounts = subaccounts;
+
     Some(action)
 }
 
 /// Returns what the edit additionally allows the user.
-fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
+fn wider(user: &User, existing: &Value, state: &State) -> Vec<String> {
     let mut wider = Vec::new();
     let holds = |field: &str, name: &str| {
-        text::entries(there_is, field)
+        text::entries(existing, field)
             .iter()
             .any(|held| held == name)
     };
     let holds_all = holds("roles", "admin") || holds("permissions", "*");
+
     for (field, wanted) in [
         ("roles", json!(user.roles)),
         ("permissions", json!(user.permissions)),
     ] {
-        let added = added(&there_is[field], &wanted);
+        let added = added(&existing[field], &wanted);
         wider.extend(
             added
                 .into_iter()
@@ -217,7 +233,8 @@ fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
                 .map(|name| format!("gets {name}")),
         );
     }
-    let before = names(&there_is["subaccounts"], state);
+
+    let before = names(&existing["subaccounts"], state);
     match user.subaccounts.as_ref().map(canonical) {
         Some(wanted) if wanted == "all" && before != "all" => {
             wider.push("gets all subaccounts".to_owned());
@@ -231,9 +248,10 @@ fn wider(user: &User, there_is: &Value, state: &State) -> Vec<String> {
         }
         _ => {}
     }
-    if user.disabled == Some(false) && there_is["disabled"] == true {
+    if user.disabled == Some(false) && existing["disabled"] == true {
         wider.push("is no longer disabled".to_owned());
     }
+
     wider
 }
 

@@ -6,13 +6,16 @@
 //! key. So no key has a higher estimate than its alphabet and its length allow. A random key has
 //! about that much, as few random texts have a short description.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::LazyLock;
+mod words;
+
+use std::collections::BTreeSet;
+
+use words::words_ending_in;
 
 /// The number of bits that a key needs: more than anybody who has its SHA-256 can try.
 pub(super) const MIN_BITS: f64 = 80.0;
 
-/// The number of bits of a word of [`WORDS`], which select one of them.
+/// The number of bits of a word, which select one of the known words.
 const WORD_BITS: f64 = 9.0;
 
 /// The number of bits of the first character of a run and of its length.
@@ -31,161 +34,8 @@ const MANY_SYMBOLS: usize = 4;
 /// The minimum number of characters of a part between separators that has its own alphabet.
 const LONG_PART: usize = 10;
 
-/// Words that keys often contain.
-const WORDS: &[&str] = &[
-    "access",
-    "account",
-    "acme",
-    "admin",
-    "alpha",
-    "android",
-    "api",
-    "apikey",
-    "app",
-    "auth",
-    "backend",
-    "bearer",
-    "beta",
-    "billing",
-    "change",
-    "changeme",
-    "ci",
-    "client",
-    "cloud",
-    "company",
-    "corp",
-    "customer",
-    "data",
-    "database",
-    "default",
-    "demo",
-    "deploy",
-    "dev",
-    "development",
-    "dns",
-    "dragon",
-    "env",
-    "example",
-    "frontend",
-    "gateway",
-    "global",
-    "google",
-    "guest",
-    "hello",
-    "internal",
-    "ios",
-    "key",
-    "letmein",
-    "live",
-    "local",
-    "login",
-    "master",
-    "me",
-    "mobile",
-    "monkey",
-    "my",
-    "name",
-    "new",
-    "old",
-    "partner",
-    "pass",
-    "passphrase",
-    "password",
-    "pin",
-    "private",
-    "prod",
-    "production",
-    "project",
-    "public",
-    "qwerty",
-    "root",
-    "sandbox",
-    "secret",
-    "secure",
-    "server",
-    "service",
-    "shared",
-    "sk",
-    "staging",
-    "super",
-    "sys",
-    "system",
-    "team",
-    "temp",
-    "test",
-    "testing",
-    "the",
-    "tmp",
-    "token",
-    "user",
-    "v1",
-    "v2",
-    "web",
-    "website",
-    "welcome",
-    "world",
-    "www",
-    "your",
-    "january",
-    "february",
-    "march",
-    "april",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "monday",
-    "friday",
-    "spring",
-    "summer",
-    "autumn",
-    "winter",
-    "2020",
-    "2021",
-    "2022",
-    "2023",
-    "2024",
-    "2025",
-    "2026",
-    "2027",
-    "correct",
-    "horse",
-    "battery",
-    "staple",
-    "of",
-    "for",
-    "and",
-    "this",
-    "is",
-    "not",
-    "very",
-    "long",
-    "strong",
-    "integration",
-    "webhook",
-    "legacy",
-    "import",
-    "imported",
-    "billing",
-];
-
 /// The maximum number of bytes of a key that are examined: no key needs more to be hard to guess.
 const MAX_LEN: usize = 128;
-
-/// [`WORDS`] by their last characters.
-static BY_LAST: LazyLock<HashMap<u8, Vec<&'static [u8]>>> = LazyLock::new(|| {
-    let mut words = HashMap::<_, Vec<_>>::new();
-    for word in WORDS.iter().map(|word| word.as_bytes()) {
-        words
-            .entry(word.last().copied().unwrap_or_default())
-            .or_default()
-            .push(word);
-    }
-    words
-});
 
 /// Estimates the entropy of an ASCII key, in bits.
 pub(super) fn bits(key: &str) -> f64 {
@@ -201,12 +51,8 @@ pub(super) fn bits(key: &str) -> f64 {
                 .and_then(|start| shortest.get(start))
                 .copied()
         };
-        let words = text
-            .last()
-            .and_then(|last| BY_LAST.get(last))
-            .into_iter()
-            .flatten();
-        let words = words
+        let words = words_ending_in(text.last().copied().unwrap_or_default())
+            .iter()
             .filter(|word| text.ends_with(word))
             .map(|word| (word.len(), WORD_BITS));
         let runs = (MIN_RUN..=end)
@@ -224,6 +70,7 @@ pub(super) fn bits(key: &str) -> f64 {
             .fold(f64::MAX, f64::min);
         shortest.push(best);
     }
+
     shortest.last().copied().unwrap_or_default()
 }
 
@@ -268,6 +115,7 @@ fn by_itself(text: &[u8]) -> Vec<f64> {
     if symbols.len() >= MANY_SYMBOLS {
         return vec![(alphabet(text) + 32.0).log2(); text.len()];
     }
+
     let mut bits = Vec::with_capacity(text.len());
     for part in text.split_inclusive(|byte| !byte.is_ascii_alphanumeric()) {
         let of_part = if part.len() < LONG_PART { text } else { part };
@@ -280,6 +128,7 @@ fn by_itself(text: &[u8]) -> Vec<f64> {
             }
         }));
     }
+
     bits
 }
 
@@ -292,6 +141,7 @@ fn alphabet(text: &[u8]) -> f64 {
     if digits && lower != upper && text.iter().all(is_hex) {
         return 16.0;
     }
+
     let sizes = [(digits, 10.0), (lower, 26.0), (upper, 26.0)];
     let size: f64 = sizes
         .iter()
@@ -307,7 +157,7 @@ mod tests {
     use latchkey_model::random;
 
     #[test]
-    fn keys_that_can_be_guessed_are_below_the_bound() {
+    fn guessable_keys_are_below_the_bound() {
         for key in [
             "pin-482913",
             "12345678901234567890",
@@ -336,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_many_kinds_are_above_the_bound() {
+    fn random_keys_are_above_the_bound() {
         for key in [
             "sk-proj-4c0f9dW8mWQyb7Xo2sKqYh3T",
             "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0",
@@ -410,6 +260,7 @@ mod tests {
             ("32 hexadecimal digits", |source| source.text(HEX, 32)),
             ("a UUID", Source::uuid),
         ];
+
         for (kind, draw) in kinds {
             let (mut sum, mut squares, mut least) = (0.0, 0.0, f64::MAX);
             for _ in 0..SAMPLES {

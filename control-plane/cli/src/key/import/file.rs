@@ -16,7 +16,7 @@ use crate::{csv, document, text};
 
 /// Forms of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum ImportFormat {
     /// A list of objects, as in the API, or an object with such a list in `keys`; also as YAML
     Json,
     /// One object per line
@@ -26,8 +26,8 @@ pub(super) enum Format {
     Csv,
 }
 
-impl Format {
-    fn of(file: &Path) -> Self {
+impl ImportFormat {
+    fn from_extension(file: &Path) -> Self {
         let extension = file
             .extension()
             .map(|extension| extension.to_ascii_lowercase());
@@ -68,20 +68,23 @@ struct Keys<T> {
 
 impl KeyFile {
     /// Reads the file, or stdin for `-`.
-    pub(super) fn read(file: &Path, format: Option<Format>) -> Result<Self, CommandError> {
+    pub(super) fn read(file: &Path, format: Option<ImportFormat>) -> Result<Self, CommandError> {
         let text = document::text(file)?;
-        Self::parse(text, format.unwrap_or_else(|| Format::of(file)))
-            .map_err(|reason| CommandError::file(file, reason))
+        Self::parse(
+            text,
+            format.unwrap_or_else(|| ImportFormat::from_extension(file)),
+        )
+        .map_err(|reason| CommandError::file(file, reason))
     }
 
-    fn parse(text: String, format: Format) -> Result<Self, String> {
+    fn parse(text: String, format: ImportFormat) -> Result<Self, String> {
         let rows = match format {
-            Format::Csv => from_csv(&text)?,
-            Format::Ndjson => Rows::Json {
+            ImportFormat::Csv => from_csv(&text)?,
+            ImportFormat::Ndjson => Rows::Json {
                 rows: lines(&text),
                 one_line: false,
             },
-            Format::Json => from_json(&text).map_or_else(|| from_yaml(&text), Ok)?,
+            ImportFormat::Json => from_json(&text).map_or_else(|| from_yaml(&text), Ok)?,
         };
         let file = Self { text, rows };
         if file.len() == 0 {
@@ -155,6 +158,7 @@ fn from_csv(text: &str) -> Result<Rows, String> {
         .map(str::to_owned)
         .collect();
     columns::ensure_known(names.iter().map(String::as_str))?;
+
     Ok(Rows::Csv {
         names,
         records: records.collect(),
@@ -203,6 +207,7 @@ fn from_json(text: &str) -> Option<Rows> {
         .iter()
         .zip(rows.iter().skip(1))
         .any(|((one, _), (next, _))| one == next);
+
     Some(Rows::Json { rows, one_line })
 }
 
@@ -218,6 +223,7 @@ fn from_yaml(text: &str) -> Result<Rows, String> {
         _ => return Err(FORM.to_owned()),
     };
     let rows = rows.map_err(|error| text::plain(error.to_string().trim_end()))?;
+
     Ok(Rows::Values(
         rows.into_iter()
             .map(|row| (row.referenced.line(), row.value))
@@ -230,7 +236,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn rows(text: &str, format: Format) -> Vec<(u64, Value)> {
+    fn rows(text: &str, format: ImportFormat) -> Vec<(u64, Value)> {
         let file = KeyFile::parse(text.to_owned(), format).unwrap();
         (0..file.len())
             .map(|row| (file.line(row), file.row(row).unwrap().value))
@@ -238,33 +244,33 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_the_numbers_of_their_lines_in_every_form() {
+    fn rows_have_line_numbers() {
         let key = |name: &str| json!({"name": name});
         for (text, format, lines) in [
-            ("name\nCI\n\n\"a\nb\"\nCD\n", Format::Csv, [2, 4, 6]),
+            ("name\nCI\n\n\"a\nb\"\nCD\n", ImportFormat::Csv, [2, 4, 6]),
             (
                 "\n{\"name\": \"CI\"}\n\n{\"name\": \"a\\nb\"}\n{\"name\": \"CD\"}",
-                Format::Ndjson,
+                ImportFormat::Ndjson,
                 [2, 4, 5],
             ),
             (
                 "{\"keys\": [{\"name\": \"CI\"},\n {\"name\":\n\"a\\nb\"}, {\"name\": \"CD\"}], \"total\": 3}",
-                Format::Json,
+                ImportFormat::Json,
                 [1, 2, 3],
             ),
             (
                 "[{\"name\": \"CI\"},\n\n{\"name\": \"a\\nb\"},\n{\"name\": \"CD\"}]",
-                Format::Json,
+                ImportFormat::Json,
                 [1, 3, 4],
             ),
             (
                 "keys:\n- name: CI\n- name: \"a\\nb\"\n\n- name: CD\n",
-                Format::Json,
+                ImportFormat::Json,
                 [2, 3, 5],
             ),
             (
                 "- {name: CI}\n- {name: \"a\\nb\"}\n- {name: CD}\n",
-                Format::Json,
+                ImportFormat::Json,
                 [1, 2, 3],
             ),
         ] {
@@ -280,15 +286,16 @@ mod tests {
     fn files_without_keys_are_refused() {
         for text in ["{}", "[]", "\"CI\"", "null", "keys: CI", ""] {
             assert!(
-                KeyFile::parse(text.to_owned(), Format::Json).is_err(),
+                KeyFile::parse(text.to_owned(), ImportFormat::Json).is_err(),
                 "{text}"
             );
         }
-        assert!(KeyFile::parse("name\n".to_owned(), Format::Csv).is_err());
-        assert!(KeyFile::parse("\n".to_owned(), Format::Ndjson).is_err());
+
+        assert!(KeyFile::parse("name\n".to_owned(), ImportFormat::Csv).is_err());
+        assert!(KeyFile::parse("\n".to_owned(), ImportFormat::Ndjson).is_err());
         let twice = KeyFile::parse(
             "[{\"name\": \"a\", \"name\": \"b\"}]".to_owned(),
-            Format::Json,
+            ImportFormat::Json,
         )
         .unwrap();
         assert!(

@@ -46,6 +46,7 @@ pub(super) fn hashed(mut row: Value) -> Result<ImportRow, String> {
             plain: None,
         });
     };
+
     let Value::String(key) = key else {
         return Err(format!("`{PLAIN}` must be text"));
     };
@@ -54,11 +55,13 @@ pub(super) fn hashed(mut row: Value) -> Result<ImportRow, String> {
             "`{PLAIN}` must have 8 to 512 visible ASCII characters and no comma"
         ));
     }
+
     if row.get(DIGEST).is_some_and(|digest| !digest.is_null()) {
         return Err(format!(
             "`{PLAIN}` and `{DIGEST}` are both set: give only one of them"
         ));
     }
+
     row[DIGEST] = json!(format!("{:?}", KeyDigest::of(key.as_bytes())));
     Ok(ImportRow {
         value: row,

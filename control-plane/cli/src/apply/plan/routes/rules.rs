@@ -27,6 +27,7 @@ pub(super) fn differences(before: &[Value], after: &[Value]) -> Vec<String> {
             pairs.extend(matching.map(|position| (free.remove(position), new)));
         }
     }
+
     let kept = unchanged(before, after);
     let mut lines: Vec<(usize, String)> = Vec::new();
     for (index, rule) in after.iter().enumerate() {
@@ -37,6 +38,7 @@ pub(super) fn differences(before: &[Value], after: &[Value]) -> Vec<String> {
             Some((old, _)) => lines.push((index, changed(*old, index, &before[*old], rule))),
         }
     }
+
     for (index, rule) in before
         .iter()
         .enumerate()
@@ -71,6 +73,7 @@ fn unchanged(before: &[Value], after: &[Value]) -> Vec<(usize, usize)> {
             lengths[at(old, new)] = longest;
         }
     }
+
     let (mut old, mut new, mut pairs) = (0, 0, Vec::new());
     while old < before.len() && new < after.len() {
         if before[old] == after[new] {
@@ -83,6 +86,7 @@ fn unchanged(before: &[Value], after: &[Value]) -> Vec<(usize, usize)> {
             new += 1;
         }
     }
+
     pairs
 }
 
@@ -100,10 +104,11 @@ fn same_path(one: &Value, other: &Value) -> bool {
 fn requests(rule: &Value) -> String {
     let methods = rule["methods"]
         .as_array()
-        .map(|_| text::of(&rule["methods"]).replace(", ", ","));
+        .map(|_| text::inline(&rule["methods"]).replace(", ", ","));
     let host = rule["host"].as_str().map(text::plain);
     let path = rule["path"].as_object().into_iter().flatten();
-    let path = path.map(|(kind, path)| format!("{kind} {}", text::of(path)));
+    let path = path.map(|(kind, path)| format!("{kind} {}", text::inline(path)));
+
     methods
         .into_iter()
         .chain(host)
@@ -121,7 +126,7 @@ fn described(rule: &Value) -> String {
         if *field == "public" {
             "public".to_owned()
         } else {
-            format!("{field} {}", text::of(&rule[*field]))
+            format!("{field} {}", text::inline(&rule[*field]))
         }
     });
     [requests(rule)]
@@ -135,8 +140,8 @@ fn described(rule: &Value) -> String {
 fn changed(old: usize, new: usize, before: &Value, after: &Value) -> String {
     let shown = |value: &Value, field: &str| match (field, value) {
         ("public", value) => if *value == true { "yes" } else { "no" }.to_owned(),
-        ("path", value) => text::of(value).replace('=', " "),
-        (_, value) => text::of(value),
+        ("path", value) => text::inline(value).replace('=', " "),
+        (_, value) => text::inline(value),
     };
     let fields = ["host", "methods", "path"].iter().chain(&NEEDS);
     let differences = fields.filter(|field| before[**field] != after[**field]);
@@ -160,6 +165,7 @@ fn changed(old: usize, new: usize, before: &Value, after: &Value) -> String {
     } else {
         differences.join(", ")
     };
+
     format!("~ rule {number}: {}: {what}", requests(before))
 }
 
@@ -173,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_that_differs_has_a_line() {
+    fn differing_rules_have_a_line_each() {
         let before = [
             rule("/a", "a:b"),
             rule("/b", "a:b"),

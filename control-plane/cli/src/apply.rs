@@ -14,9 +14,9 @@ use super::confirm::Confirmation;
 use super::error::CommandError;
 use super::exit::Exit;
 use super::secret::Secret;
-use super::{Context, Run, document as file, moment, output};
+use super::{Context, Run, document as file, output, timestamp};
 use document::Document;
-use plan::{Facts, Plan};
+use plan::{Plan, PlanInputs, PlanLine, Unlisted};
 use state::State;
 
 const FORM: &str = "Sections of the file. All sections are optional, as are all fields except the \
@@ -62,53 +62,65 @@ impl Run for Apply {
             .map_err(|errors| CommandError::file(&self.file, errors.join("; ")))?;
         let state = State::read(&context.api, &document, self.prune).await?;
         let directory = &Path::new(".").join(self.file.parent().unwrap_or(Path::new("")));
-        let facts = Facts {
-            prune: self.prune,
-            now: moment::now(),
-            secret: &Secret::of_env,
-            is_there: &|path| directory.join(path).symlink_metadata().is_ok(),
-            is_directory: &|path| directory.join(path).is_dir(),
-        };
-        let plan = Plan::new(&document, &state, &facts).map_err(|lines| refused(&lines))?;
-        let told = told(&plan, self.dry_run);
-        if self.dry_run {
-            context.output.show(&told, || plan.to_string())?;
-            return Ok(if plan.actions.is_empty() {
-                Exit::Done
-            } else {
-                Exit::Changes
-            });
-        }
-        context.output.show(&told, || plan.to_string())?;
+        let plan = self.plan(&document, &state, directory)?;
+
+        let json = plan_json(&plan, self.dry_run);
+        context.output.show(&json, || plan.to_string())?;
         if plan.actions.is_empty() {
             return Ok(Exit::Done);
         }
-        let removals = plan.removals();
-        let wider = plan
-            .is_wider()
-            .then_some("loosens restrictions, see the lines with !");
-        let parts: Vec<_> = [
-            Some(removals.as_str()).filter(|text| !text.is_empty()),
-            wider,
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        if !parts.is_empty() {
-            self.confirmation.ask(
-                &format!("this {}", parts.join(", and ")),
-                !removals.is_empty(),
-            )?;
+        if self.dry_run {
+            return Ok(Exit::Changes);
         }
+
+        self.confirm(&plan)?;
         let exit = run::run(context, &plan, &state, directory).await?;
-        if exit == Exit::NotEverywhere {
+        if exit == Exit::NotEnforced {
             output::note("latchkey: not every node enforces all changes yet");
         }
+
         Ok(exit)
     }
 }
 
-fn refused(lines: &[plan::Line]) -> CommandError {
+impl Apply {
+    fn plan(
+        &self,
+        document: &Document,
+        state: &State,
+        directory: &Path,
+    ) -> Result<Plan, CommandError> {
+        let inputs = PlanInputs {
+            prune: self.prune,
+            now: timestamp::now(),
+            secret: &Secret::from_env,
+            exists: &|path| directory.join(path).symlink_metadata().is_ok(),
+            is_directory: &|path| directory.join(path).is_dir(),
+        };
+        Plan::new(document, state, &inputs).map_err(|lines| refused(&lines))
+    }
+
+    /// Asks for confirmation if the plan loosens a restriction, revokes or deletes.
+    fn confirm(&self, plan: &Plan) -> Result<(), CommandError> {
+        let removals = plan.removals();
+        let mut effects = Vec::new();
+        if !removals.is_empty() {
+            effects.push(removals.as_str());
+        }
+        if plan.is_wider() {
+            effects.push("loosens restrictions, see the lines with !");
+        }
+        if effects.is_empty() {
+            return Ok(());
+        }
+
+        let what = format!("this {}", effects.join(", and "));
+        self.confirmation.ask(&what, !removals.is_empty())
+    }
+}
+
+/// Reports the changes that cannot be made.
+fn refused(lines: &[PlanLine]) -> CommandError {
     let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
     CommandError::usage(format!(
         "nothing was changed, because this is impossible:\n{}",
@@ -117,10 +129,10 @@ fn refused(lines: &[plan::Line]) -> CommandError {
 }
 
 /// Returns the plan as JSON, for scripts.
-fn told(plan: &Plan, dry_run: bool) -> serde_json::Value {
+fn plan_json(plan: &Plan, dry_run: bool) -> serde_json::Value {
     json!({
         "dry_run": dry_run,
         "changes": plan.actions.iter().map(|action| action.line.json()).collect::<Vec<_>>(),
-        "left": plan.left.iter().map(plan::Left::json).collect::<Vec<_>>(),
+        "left": plan.left.iter().map(Unlisted::json).collect::<Vec<_>>(),
     })
 }

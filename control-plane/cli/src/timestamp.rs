@@ -1,19 +1,18 @@
 //! Parses times and spans from arguments.
 
-use jiff::Timestamp;
 use latchkey_model::clock::{Clock as _, SystemClock, rfc3339};
 use std::str::FromStr;
 
 /// A time, or a span before or after the current time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(super) enum Timestamp {
     /// Unix seconds.
     At(i64),
     /// Seconds before or after the current time, depending on the argument.
-    Away(i64),
+    Relative(i64),
 }
 
-impl FromStr for Moment {
+impl FromStr for Timestamp {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -22,38 +21,39 @@ impl FromStr for Moment {
         let parsed = if digits {
             text.parse().ok().map(Self::At)
         } else if let Ok(Span(seconds)) = text.parse() {
-            Some(Self::Away(seconds))
+            Some(Self::Relative(seconds))
         } else {
             text.parse()
                 .ok()
-                .map(|time: Timestamp| Self::At(time.as_second()))
+                .map(|time: jiff::Timestamp| Self::At(time.as_second()))
         };
+
         parsed.ok_or_else(|| what.to_owned())
     }
 }
 
-impl Moment {
+impl Timestamp {
     /// Returns the time as RFC 3339; spans lie in the future.
-    pub(super) fn ahead(self) -> String {
-        self.ahead_of(now())
+    pub(super) fn in_future(self) -> String {
+        self.after(now())
     }
 
     /// Returns the time as RFC 3339; spans lie in the past.
-    pub(super) fn back(self) -> String {
+    pub(super) fn in_past(self) -> String {
         self.before(now())
     }
 
-    fn ahead_of(self, now: i64) -> String {
+    fn after(self, now: i64) -> String {
         match self {
             Self::At(second) => rfc3339(second),
-            Self::Away(seconds) => rfc3339(now.saturating_add(seconds)),
+            Self::Relative(seconds) => rfc3339(now.saturating_add(seconds)),
         }
     }
 
     fn before(self, now: i64) -> String {
         match self {
             Self::At(second) => rfc3339(second),
-            Self::Away(seconds) => rfc3339(now.saturating_sub(seconds).max(0)),
+            Self::Relative(seconds) => rfc3339(now.saturating_sub(seconds).max(0)),
         }
     }
 }
@@ -79,6 +79,7 @@ impl FromStr for Span {
         let number = &text[..text.len() - unit.len_utf8()];
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         let number: Option<i64> = number.parse().ok().filter(|_| digits);
+
         number
             .and_then(|number| number.checked_mul(seconds))
             .map(Self)
@@ -93,7 +94,8 @@ pub(super) fn now() -> i64 {
 
 /// Parses a time in a response and returns it in Unix seconds.
 pub(super) fn second(text: &str) -> Option<i64> {
-    text.parse().ok().map(|time: Timestamp| time.as_second())
+    let time: jiff::Timestamp = text.parse().ok()?;
+    Some(time.as_second())
 }
 
 #[cfg(test)]
@@ -101,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_a_time_or_a_span() {
+    fn timestamp_is_a_time_or_a_span() {
         for (text, ahead) in [
             ("1800000000", "2027-01-15T08:00:00Z"),
             ("2027-01-15T09:00:00+01:00", "2027-01-15T08:00:00Z"),
@@ -110,17 +112,21 @@ mod tests {
             ("2w", "2027-01-29T08:00:00Z"),
         ] {
             assert_eq!(
-                text.parse::<Moment>().unwrap().ahead_of(1_800_000_000),
+                text.parse::<Timestamp>().unwrap().after(1_800_000_000),
                 ahead,
                 "{text}"
             );
         }
+
         assert_eq!(
-            "15m".parse::<Moment>().unwrap().before(1_800_000_000),
+            "15m".parse::<Timestamp>().unwrap().before(1_800_000_000),
             "2027-01-15T07:45:00Z"
         );
         assert_eq!(
-            "900000w".parse::<Moment>().unwrap().before(1_800_000_000),
+            "900000w"
+                .parse::<Timestamp>()
+                .unwrap()
+                .before(1_800_000_000),
             "1970-01-01T00:00:00Z"
         );
         for refused in [
@@ -134,7 +140,7 @@ mod tests {
             "9999999999999999d",
             "5é",
         ] {
-            assert!(refused.parse::<Moment>().is_err(), "{refused}");
+            assert!(refused.parse::<Timestamp>().is_err(), "{refused}");
             assert!(refused.parse::<Span>().is_err(), "{refused}");
         }
     }

@@ -48,29 +48,29 @@ pub(super) fn requests(before: &RouteRecord, after: &RouteRecord) -> Vec<String>
             }
         }
     }
-    let describe = |((path, host, change), of): ((String, String, String), Vec<&str>)| {
-        let of = match of.len() {
-            all if all == methods.len() => "any method".to_owned(),
-            _ => of
-                .into_iter()
-                .map(|method| {
-                    if method == OTHER_METHOD {
-                        "others"
-                    } else {
-                        method
-                    }
-                })
-                .collect::<Vec<_>>()
-                .join(", "),
+
+    let descriptions = found.into_iter().map(|((path, host, change), matched)| {
+        let matched = if matched.len() == methods.len() {
+            "any method".to_owned()
+        } else {
+            listed(&matched)
         };
         let host = if host.contains(ANY) {
             String::new()
         } else {
             format!(" of {host}")
         };
-        format!("{}{host} ({of}) {change}", path.replace(ANY, "…"))
-    };
-    found.into_iter().map(describe).collect()
+        format!("{}{host} ({matched}) {change}", path.replace(ANY, "…"))
+    });
+    descriptions.collect()
+}
+
+fn listed(methods: &[&str]) -> String {
+    let names = methods.iter().map(|method| match *method {
+        OTHER_METHOD => "others",
+        method => method,
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 fn methods(records: [&RouteRecord; 2]) -> Vec<&str> {
@@ -104,6 +104,7 @@ fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
     let other_case = records[0].path_case() != records[1].path_case();
     let mut places = Vec::new();
     let none = PathSpec::Prefix("/".to_owned());
+
     for (host, path) in rules()
         .map(|rule| (rule.host.as_deref(), &rule.path))
         .chain([(None, &none)])
@@ -118,6 +119,7 @@ fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
     }
     places.sort_unstable();
     places.dedup();
+
     places
 }
 
@@ -160,9 +162,11 @@ fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
     let Some(spec) = rule.map(|rule| rule.spec()) else {
         return Need::Refused;
     };
+
     if spec.public {
         return Need::Public;
     }
+
     let place = spec.subaccount.as_ref().map(|place| match place {
         PlaceSpec::Header(name) => format!("in the header {name}"),
         PlaceSpec::Path(name) => format!("in the path as {name}"),
@@ -188,7 +192,7 @@ fn less(was: &Need, is: &Need) -> Option<String> {
         (Need::Public, _) | (_, Need::Refused) => None,
         (_, Need::Public) => Some("becomes public".to_owned()),
         (Need::Refused, Need::Key(needs)) => {
-            Some(format!("was refused and now needs {}", told(needs)))
+            Some(format!("was refused and now needs {}", described(needs)))
         }
         (Need::Key(before), Need::Key(after)) => {
             let lost: Vec<_> = before
@@ -203,14 +207,18 @@ fn less(was: &Need, is: &Need) -> Option<String> {
                 .collect();
             match (lost.is_empty(), now.is_empty()) {
                 (true, _) => None,
-                (false, true) => Some(format!("no longer needs {}", told(&lost))),
-                (false, false) => Some(format!("needs {} instead of {}", told(&now), told(&lost))),
+                (false, true) => Some(format!("no longer needs {}", described(&lost))),
+                (false, false) => Some(format!(
+                    "needs {} instead of {}",
+                    described(&now),
+                    described(&lost)
+                )),
             }
         }
     }
 }
 
-fn told(needs: &[(&'static str, String)]) -> String {
+fn described(needs: &[(&'static str, String)]) -> String {
     match needs {
         [] => "any valid key".to_owned(),
         needs => needs
@@ -243,7 +251,7 @@ mod tests {
          {path: {prefix: /admin}, permission: 'admin:write'}, {path: {prefix: /v1}, methods: [GET], permission: 'v1:read'}]}";
 
     #[test]
-    fn the_same_rules_let_nothing_more_through() {
+    fn same_rules_loosen_nothing() {
         assert_eq!(wider(GUARDED, GUARDED), [""; 0]);
     }
 
@@ -266,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn removed_rules_that_guarded_a_path_are_told() {
+    fn removed_guards_are_found() {
         let after = "{rules: [{path: {exact: /health}, public: true}, {path: {prefix: /v1}, methods: [GET], permission: 'v1:read'}]}";
         let lost = "no longer needs the permission admin:write";
         assert_eq!(
@@ -279,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn order_methods_prefixes_and_permissions_are_compared_by_what_they_do() {
+    fn rules_are_compared_by_their_effect() {
         for (rules, expected) in [
             // Fewer methods require a permission.
             (
@@ -317,6 +325,7 @@ mod tests {
                 "{rules}"
             );
         }
+
         let swapped =
             "{rules: [{path: {prefix: /}, public: true}, {path: {exact: /a}, permission: 'a:b'}]}";
         let before =
@@ -325,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn unmatched_requests_hosts_services_and_subaccounts_are_compared() {
+    fn unmatched_requests_and_hosts_are_compared() {
         let (deny, key) = (
             "{unmatched: deny, rules: []}",
             "{unmatched: valid_key, rules: []}",
@@ -350,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_is_compared_where_path_case_changes() {
+    fn spelling_matters_when_path_case_changes() {
         let rules = "rules: [{path: {prefix: /admin}, permission: 'a:b'}]";
         let found = wider(
             &format!("{{path_case: refuse, {rules}}}"),

@@ -8,11 +8,12 @@ mod import;
 mod list;
 mod regenerate;
 mod revoke;
+mod show;
 mod view;
 
 use clap::Subcommand;
 
-pub(super) use create::undone;
+pub(super) use create::revoke_undelivered;
 pub(super) use view::{has_expired, limits};
 
 use super::error::CommandError;
@@ -23,21 +24,21 @@ use super::{CheckImportRow, Context, Run};
 #[derive(Subcommand)]
 pub enum Command {
     /// Create a key and show or save its secret once
-    Create(Box<create::Create>),
+    Create(Box<create::CreateKey>),
     /// List keys
-    List(list::List),
+    List(list::ListKeys),
     /// Show a key and its usage
-    Show(list::Show),
+    Show(show::ShowKey),
     /// Edit a key
-    Edit(edit::Edit),
+    Edit(edit::EditKey),
     /// Revoke keys permanently; exits with 4 if a revocation is not in force on every node in time
-    Revoke(revoke::Revoke),
+    Revoke(revoke::RevokeKeys),
     /// Give a key a new secret and show or save it once
-    Regenerate(regenerate::Regenerate),
+    Regenerate(regenerate::RegenerateKey),
     /// Import existing keys by their SHA-256
-    Import(import::Import),
+    Import(import::ImportKeys),
     /// Print all keys, without their secrets
-    Export(export::Export),
+    Export(export::ExportKeys),
 }
 
 /// A command about keys, with the API's check of rows that are imported.
