@@ -78,7 +78,7 @@ impl Run for Command {
                 json!({"epochs": accepted})
             }
         };
-        context.output.show(&data, || done(&data))?;
+        context.output.show(&data, || summary(&data))?;
 
         Ok(Exit::Done)
     }
@@ -103,7 +103,8 @@ fn waiting(data: &Value) -> Vec<String> {
     epochs.into_keys().collect()
 }
 
-fn done(data: &Value) -> String {
+/// Describes the accepted epochs or the forgotten nodes.
+fn summary(data: &Value) -> String {
     let list = |name| {
         text::entries(data, name)
             .iter()
@@ -217,7 +218,7 @@ mod tests {
                 "forgotten: ba7816bf8f01, unknown\n",
             ),
         ] {
-            assert_eq!(done(&data), line);
+            assert_eq!(summary(&data), line);
         }
     }
 
