@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn account_line_shows_used_and_maximum_keys() {
+    fn accounts_are_listed_with_their_usage() {
         let account = json!({
             "account_id": "acc_1", "name": "a", "tier": "pro", "keys": 3, "max_keys": 5, "users": 1, "disabled": false,
             "created_at": "2027-01-15T08:00:00Z",
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_contain_the_given_attributes() {
+    fn account_is_created_with_its_administrator() {
         let parse = |arguments: &[&str]| {
             Line::try_parse_from(["account"].iter().chain(arguments))
                 .unwrap()

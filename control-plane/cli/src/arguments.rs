@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn all_cannot_be_combined() {
+    fn all_excludes_other_names() {
         let selected = |names: &[&str]| {
             selection(
                 "--scope",
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn subaccounts_are_named_or_identified() {
+    fn subaccounts_resolve_by_name_or_id() {
         let existing = [json!({"subaccount_id": "sub_1", "name": "dev"})];
         assert_eq!(subaccount_id(&existing, "dev").unwrap(), "sub_1");
         assert_eq!(subaccount_id(&existing, "sub_2").unwrap(), "sub_2");

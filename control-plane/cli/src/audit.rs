@@ -106,7 +106,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn entry_line_names_the_changed_fields() {
+    fn audit_entry_is_one_line() {
         let entry = json!({
             "at": "2027-01-15T08:00:00Z", "actor": {"type": "user", "id": "usr_1", "name": "a@b.c"},
             "action": "key.edited", "target": {"type": "key", "id": "key_1", "name": "CI\u{1b}c"},

@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_cannot_lead_to_another_path() {
+    fn path_segments_are_escaped_in_urls() {
         for (base, path, url) in [
             ("http://a", ["keys", "key_1"], "http://a/v1/keys/key_1"),
             (

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn url_is_http_and_without_secrets() {
+    fn address_is_http_without_credentials() {
         for address in ["http://127.0.0.1:8080", "https://latchkey.example.com/api/"] {
             assert!(url(address).is_ok(), "{address}");
         }

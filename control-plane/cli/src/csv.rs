@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn written_records_are_read_back() {
+    fn csv_records_survive_the_round_trip() {
         let records = [
             ["name", "description"],
             ["CI", "a \"b\", c\nd"],
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn formula_cells_are_marked() {
+    fn spreadsheet_formulas_are_marked() {
         for cell in [
             "=cmd|' /C calc'!A0",
             "+1+1",
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn random_cells_round_trip() {
+    fn random_csv_cells_survive_the_round_trip() {
         const PIECES: [&str; 20] = [
             "'", "'", "''", "=", "+", "-", "@", "\t", "\r", "\n", " ", "\"", ",", "a", "＝",
             "\u{200b}", "\u{a0}", ";", "’", "é",

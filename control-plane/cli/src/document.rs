@@ -148,8 +148,9 @@ mod tests {
         assert_eq!(parse::<Value>(&value.to_string()).unwrap(), value);
     }
 
+    /// Reads JSON of any size.
     #[test]
-    fn json_of_any_size_is_read() {
+    fn json_and_yaml_are_read() {
         let large = json!({"keys": vec![json!({"name": "CI", "limits": {"day": 1.5, "hour": -1}, "on": [true, null]}); 50_000]});
         assert!(
             parse::<Value>(&large.to_string()).is_err(),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_a_path_and_line() {
+    fn document_error_has_path_and_line() {
         let wrong = |text| parse::<Document>(text).unwrap_err();
         for (text, path, line) in [
             (

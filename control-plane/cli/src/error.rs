@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_data() {
+    fn paths_are_escaped() {
         let error = CommandError::file(Path::new("\u{1b}[2Ja.pak"), "cannot be read");
         assert_eq!(error.to_string(), "\\u{1b}[2Ja.pak: cannot be read");
     }

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn target_is_not_normalized() {
+    fn target_is_passed_as_written() {
         for (target, host, path) in [
             (
                 "https://api.example.com/a/../b%2f?c#d",
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn explanation_shows_each_step() {
+    fn explanation_is_shown_step_by_step() {
         let explanation = json!({
             "code": "missing_permission", "passes": false,
             "refusal": {"status": 403, "error": {"error": "It lacks it."}},

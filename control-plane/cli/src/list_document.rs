@@ -74,7 +74,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn pages_form_one_document() {
+    fn pages_are_joined_into_one_document() {
         let entry = |n: u32| json!({"name": format!("a\nb\u{202e}{n}"), "list": [1, {"x": null}], "none": [], "no": {}});
         for pages in [
             vec![],

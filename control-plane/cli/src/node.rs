@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_are_lines_with_their_lag() {
+    fn nodes_are_listed_with_their_lag() {
         let node = json!({
             "handle": "ba7816bf8f01", "node_id": "edge-1", "state": "connected", "since": "2027-01-15T08:00:00Z",
             "revision": 812, "lag": 0, "clock_skew_ms": -12, "version": "0.2.0",
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_described_in_a_line() {
+    fn change_is_confirmed_in_one_line() {
         for (data, line) in [
             (json!({"epochs": []}), "no node is waiting\n"),
             (json!({"epochs": ["00ff"]}), "accepted: 00ff\n"),
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_nodes_and_refused_peers_are_shown() {
+    fn unknown_nodes_and_refusals_are_shown() {
         let peer = json!({"node_id": "edge-9", "reason": "token", "count": 3, "at": "2027-01-15T08:00:00Z"});
         let shown = listed(&json!({"nodes": [], "unknown": {}, "refused_peers": [peer]}));
         assert!(

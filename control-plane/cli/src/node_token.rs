@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn supplied_token_is_sent_as_its_hash() {
+    fn supplied_token_is_sent_as_hash() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("token");
         let argument = file.to_str().unwrap();

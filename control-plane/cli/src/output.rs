@@ -152,7 +152,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn exit_code_depends_on_enforcement() {
+    fn partly_enforced_change_is_reported() {
         let progress = |acknowledged| json!({"enforcement": {"revision": 812, "nodes": 3, "acknowledged": acknowledged, "elapsed_ms": 4}});
         assert_eq!(
             enforcement(&progress(3)).unwrap(),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_nodes_are_named_and_can_be_ignored() {
+    fn lost_nodes_are_named_or_ignored() {
         let progress = |acknowledged, lost| {
             let complete = acknowledged == 3;
             json!({"enforcement": {"nodes": 3, "acknowledged": acknowledged, "lost": lost, "complete": complete}})

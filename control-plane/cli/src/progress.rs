@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_shows_an_estimated_total() {
+    fn progress_shows_the_approximate_total() {
         assert_eq!(
             line(120_000, Some(1_000_000), true, "keys"),
             "latchkey: 120,000 of about 1,000,000 keys"

@@ -125,7 +125,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn rules_are_numbered_from_one() {
+    fn rules_are_numbered_with_their_requirements() {
         let routes = json!({"unmatched": "deny", "rules": [
             {"path": {"exact": "/health"}, "public": true},
             {"path": {"prefix": "/v4"}, "methods": ["GET", "PUT"], "service": "dns", "permission": "dns:read",

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_does_not_print_itself() {
+    fn secret_does_not_print_itself() {
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "[redacted]");
     }
 }

@@ -67,7 +67,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn secret_file_is_private_and_new() {
+    fn saved_secret_is_private_and_new() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ci.pak");
         drop(SecretFile::reserve(&path).unwrap());

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn empty_description_is_null() {
+    fn services_are_rows_with_optional_descriptions() {
         assert_eq!(
             line(&json!({"name": "dns", "description": "DNS", "created_at": null})),
             ["dns", "DNS", "-"]

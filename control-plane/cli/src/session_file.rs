@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn session_is_private_and_for_one_url() {
+    fn session_is_private_to_one_address() {
         let directory = tempfile::tempdir().unwrap();
         let file = SessionFile(directory.path().join("latchkey").join("session.json"));
         assert!(file.read().unwrap().is_none());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn session_without_email_matches_no_email() {
+    fn session_without_a_user_matches_no_user() {
         let text = r#"{"url": "http://a:1/", "token": "lks_secret", "expires_at": "2027-01-15T08:30:00Z"}"#;
         let saved: SavedSession = serde_json::from_str(text).unwrap();
         let url = Url::parse("http://a:1").unwrap();

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_of_a_table_align() {
+    fn table_pages_have_aligned_columns() {
         let mut widths = Widths::default();
         let mut page = |names: &[&str]| {
             let mut table = Table::new(["NAME", "TIER"]);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_fit_their_contents() {
+    fn columns_are_as_wide_as_needed() {
         let mut table = Table::new(["ID", "NAME"]);
         table.line(["key_1".to_owned(), "CI 例".to_owned()]);
         table.line(["k".to_owned(), "x".repeat(200)]);

@@ -131,7 +131,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn control_characters_are_escaped() {
+    fn terminal_control_characters_are_escaped() {
         for (text, shown) in [
             ("CI é 例", "CI é 例"),
             ("\u{1b}[31mred", "\\u{1b}[31mred"),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn json_escapes_are_lossless() {
+    fn escaped_json_keeps_its_meaning() {
         let value =
             json!({"name": "\u{1b}[2J\u{9b}31m\u{7f}\u{202e}é\u{e0001}", "list": [1, null]});
         let text = json(&value);

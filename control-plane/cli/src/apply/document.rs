@@ -140,7 +140,7 @@ routes: {rules: [{path: {prefix: /v4/}, permission: "dns:read"}], unmatched: den
     }
 
     #[test]
-    fn errors_name_the_field_and_line() {
+    fn invalid_document_is_reported_with_paths() {
         for (text, places) in [
             (
                 "keys:\n- name: CI\n  colour: red\n",

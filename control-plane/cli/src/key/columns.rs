@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn exported_keys_can_be_imported() {
+    fn exported_keys_are_imported_without_loss() {
         let key = json!({
             "key_id": "key_1", "name": "=a, \"b\"", "description": "-1\n'=2", "key_prefix": "lk_live_Ab3d...x9Qz",
             "environment": "test", "tier": "pro", "scope": ["dns"], "roles": ["admin"], "permissions": ["a:b", "c:d"],
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn inactive_keys_are_refused() {
+    fn keys_that_would_revive_are_refused() {
         let refused = |key: Value| settings(key).unwrap_err();
         assert!(
             refused(json!({"revoked_at": "2020-01-01T00:00:00Z"}))

@@ -188,12 +188,12 @@ mod tests {
     }
 
     #[test]
-    fn omitted_arguments_are_not_sent() {
+    fn omitted_options_are_left_to_the_api() {
         assert_eq!(body(&["CI"]).unwrap(), json!({"name": "CI"}));
     }
 
     #[test]
-    fn all_arguments_are_sent() {
+    fn every_option_is_sent() {
         let all = [
             "CI",
             "--description",
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_invalid_argument() {
+    fn invalid_key_options_are_named() {
         for (arguments, reason) in [
             (["CI", "--expires", "soon"], "--expires <TIME>"),
             (["CI", "--limit", "minute=0"], "--limit <WINDOW=REQUESTS>"),

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn only_given_attributes_are_edited() {
+    fn only_given_options_are_edited() {
         for (arguments, body) in [
             (
                 &["--name", "CD", "--description", ""] as &[_],

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn csv_on_a_terminal_is_escaped() {
+    fn terminal_control_characters_are_not_exported() {
         let line =
             || columns::line(&json!({"name": "\u{1b}[31mred", "description": "a\nb\u{202e}"}));
         assert!(

@@ -154,7 +154,7 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
 
     #[test]
-    fn a_key_is_in_one_state() {
+    fn key_has_one_state() {
         for (key, expected) in [
             (json!({"active": true, "expires_at": null}), "active"),
             (json!({"active": false}), "disabled"),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn names_in_the_table_are_data() {
+    fn key_names_in_tables_are_data() {
         let key = json!({
             "key_id": "key_1", "name": "\u{1b}[31mCI", "key_prefix": "lk_live_Ab3d...x9Qz", "active": true, "tier": "pro",
             "expires_at": null, "last_used_at": "2027-01-15T07:59:00Z",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn key_is_shown_line_by_line() {
+    fn single_key_is_shown_by_line() {
         let key = json!({
             "key_id": "key_1", "name": "CI", "limits": {"minute": 100, "hour": 5}, "active": true,
             "allowed_ips": [{"cidr": "10.0.0.0/8", "enabled": true}, {"cidr": "::1/128", "enabled": false}],

@@ -53,7 +53,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn deletion_reports_the_revoked_keys() {
+    fn deletions_of_users_list_their_effects() {
         assert_eq!(
             deleted(&json!({"revoked_keys": 3}), "usr_1"),
             "usr_1 deleted, 3 keys revoked"

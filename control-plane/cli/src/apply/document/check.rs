@@ -131,8 +131,9 @@ mod tests {
     use super::*;
     use crate::document::parse;
 
+    /// Every spelling of a path to the same file is the same secret.
     #[test]
-    fn spelling_of_a_path_does_not_matter() {
+    fn secret_file_path_is_normalized() {
         for (path, same) in [
             ("./ci.pak", "ci.pak"),
             ("keys/.././/ci.pak", "ci.pak"),
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_reported_together() {
+    fn all_document_errors_are_reported_together() {
         let text = "subaccounts: [{name: ' '}]\n\
                     keys: [{name: CI, save: a}, {name: ' CI', save: a}]\n\
                     routes: {rules: [{path: {prefix: v4}}, {path: {exact: /a}, colour: 1}]}\n";

@@ -79,7 +79,7 @@ fn call(action: &Action) -> String {
 }
 
 #[test]
-fn matching_state_needs_no_changes() {
+fn unchanged_state_needs_no_plan() {
     let same = "
 tiers: [{name: free, limits: {minute: 10}}, {name: pro, limits: {minute: 1000}}]
 services: [{name: dns, description: DNS}, {name: old}]
@@ -113,8 +113,9 @@ keys:
     );
 }
 
+/// Items are created in the order in which they need each other.
 #[test]
-fn missing_resources_are_created_in_order() {
+fn missing_items_are_created_in_order() {
     let plan = planned(
         "
 keys: [{name: CD, subaccounts: [ops, dev], active: false, expires_at: 1900000000, save: cd.pak}, {name: CI}, {name: old}]
@@ -167,7 +168,7 @@ tiers: [{name: free, limits: {minute: 20}}, {name: pro, limits: {minute: 1000}},
 }
 
 #[test]
-fn impossible_changes_are_reported_together() {
+fn all_plan_errors_are_reported_together() {
     assert_eq!(
         refused(
             "users: [{email: b@b.c}, {email: c@b.c, password_env: NONE}, {email: d@b.c, password_env: SHORT},\n\
@@ -229,7 +230,7 @@ fn user_is_edited_by_subaccount_names() {
 }
 
 #[test]
-fn rule_that_becomes_public_is_marked() {
+fn newly_public_rule_is_marked() {
     let mut state = state();
     state.routes["rules"] = json!([
         {"path": {"exact": "/health"}, "public": true}, {"path": {"prefix": "/admin"}, "permission": "admin:write"},
@@ -258,7 +259,7 @@ fn rule_that_becomes_public_is_marked() {
 }
 
 #[test]
-fn only_loosened_restrictions_are_marked() {
+fn only_wider_changes_are_marked() {
     let mut state = state();
     state.users[0]["roles"] = json!(["dns_manager"]);
     state.users[0]["subaccounts"] = json!(["sub_1"]);

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn random_keys_are_above_the_bound() {
+    fn common_key_formats_are_above_the_bound() {
         for key in [
             "sk-proj-4c0f9dW8mWQyb7Xo2sKqYh3T",
             "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0",

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_have_line_numbers() {
+    fn rows_have_their_line_numbers() {
         let key = |name: &str| json!({"name": name});
         for (text, format, lines) in [
             ("name\nCI\n\n\"a\nb\"\nCD\n", ImportFormat::Csv, [2, 4, 6]),

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn differing_rules_have_a_line_each() {
+    fn each_differing_rule_has_a_line() {
         let before = [
             rule("/a", "a:b"),
             rule("/b", "a:b"),

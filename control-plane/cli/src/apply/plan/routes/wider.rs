@@ -251,7 +251,7 @@ mod tests {
          {path: {prefix: /admin}, permission: 'admin:write'}, {path: {prefix: /v1}, methods: [GET], permission: 'v1:read'}]}";
 
     #[test]
-    fn same_rules_loosen_nothing() {
+    fn identical_rules_are_not_wider() {
         assert_eq!(wider(GUARDED, GUARDED), [""; 0]);
     }
 
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn removed_guards_are_found() {
+    fn removed_guarding_rules_are_reported() {
         let after = "{rules: [{path: {exact: /health}, public: true}, {path: {prefix: /v1}, methods: [GET], permission: 'v1:read'}]}";
         let lost = "no longer needs the permission admin:write";
         assert_eq!(
@@ -286,6 +286,7 @@ mod tests {
         );
     }
 
+    /// Compares the order, methods, prefixes and permissions of rules.
     #[test]
     fn rules_are_compared_by_their_effect() {
         for (rules, expected) in [
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn unmatched_requests_and_hosts_are_compared() {
+    fn hosts_services_and_subaccounts_are_compared() {
         let (deny, key) = (
             "{unmatched: deny, rules: []}",
             "{unmatched: valid_key, rules: []}",
@@ -359,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_matters_when_path_case_changes() {
+    fn changed_path_case_compares_spellings() {
         let rules = "rules: [{path: {prefix: /admin}, permission: 'a:b'}]";
         let found = wider(
             &format!("{{path_case: refuse, {rules}}}"),

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn only_differing_attributes_are_edited() {
+fn only_differing_fields_are_edited() {
     let plan = planned(
         "keys:\n- {name: CI, description: for CI, limits: {minute: 200, day: 5}, active: false, denied_ips: [192.0.2.1]}\n\
          - {name: old, expires_at: null}\n",
@@ -24,7 +24,7 @@ fn only_differing_attributes_are_edited() {
 }
 
 #[test]
-fn own_limit_survives_a_tier_change() {
+fn own_limit_is_set_before_tier_change() {
     let yaml = "tiers: [{name: free, limits: {minute: 20}}, {name: pro, limits: {minute: 1000}}]\n\
                 keys: [{name: CI, limits: {minute: 100}}, {name: old}]";
     let plan = planned(yaml);
@@ -37,7 +37,7 @@ fn own_limit_survives_a_tier_change() {
 }
 
 #[test]
-fn fixed_attributes_cannot_be_edited() {
+fn immutable_key_attributes_cannot_be_edited() {
     assert_eq!(
         refused(
             "keys:\n- {name: CI, scope: all}\n\
@@ -51,7 +51,7 @@ fn fixed_attributes_cannot_be_edited() {
 }
 
 #[test]
-fn expired_key_stays_beside_a_new_one() {
+fn expired_key_is_kept_and_replaced() {
     let mut state = state();
     state.keys[0]["expires_at"] = json!("2026-01-01T00:00:00Z");
     state.keys[0]["active"] = json!(false);

@@ -3,8 +3,9 @@
 use super::*;
 use crate::apply::state::NameSample;
 
+/// Prunes in the reverse of the order in which items are created.
 #[test]
-fn unlisted_resources_are_pruned_in_reverse() {
+fn absent_items_are_kept_or_pruned() {
     let yaml = "
 tiers: [{name: free, limits: {minute: 10}}]
 services: [{name: dns}]
@@ -42,8 +43,9 @@ keys: [{name: CI}]
     );
 }
 
+/// The pruned user owns keys that the file declares.
 #[test]
-fn pruned_user_owns_no_listed_key() {
+fn pruning_user_keeps_keys_in_the_file() {
     let mut state = state();
     state.keys[0]["owner"] = json!("usr_1");
     state.keys[1]["owner"] = json!("usr_1");
@@ -64,7 +66,7 @@ fn pruned_user_owns_no_listed_key() {
 }
 
 #[test]
-fn caller_is_not_pruned() {
+fn pruning_spares_the_caller() {
     let mut state = state();
     state.caller = json!({"user_id": "usr_1"});
     let user = "! user a@b.c: the file is applied as this user or with one of their keys, so they cannot be deleted";
@@ -79,8 +81,9 @@ fn caller_is_not_pruned() {
     );
 }
 
+/// Tiers that the file does not declare follow those that it declares.
 #[test]
-fn unlisted_tiers_stay_at_the_end() {
+fn undeclared_tiers_stay_at_the_end() {
     let plan = planned("tiers: [{name: top, limits: {}}, {name: pro, limits: {minute: 1000}}]");
     assert_eq!(
         plan.to_string(),
@@ -97,7 +100,7 @@ fn unlisted_tiers_stay_at_the_end() {
 }
 
 #[test]
-fn names_are_data() {
+fn names_are_escaped() {
     let mut state = state();
     state.keys[1]["name"] = json!("\u{1b}[2Jold");
     let plan = planned_with("keys: [{name: CI}]", &state, false).unwrap();
@@ -107,8 +110,9 @@ fn names_are_data() {
     );
 }
 
+/// The line names the first keys and counts the rest.
 #[test]
-fn thousands_of_remaining_keys_take_one_line() {
+fn thousands_of_kept_keys_take_one_line() {
     let mut state = state();
     (0..50_014).for_each(|number| state.other_keys.add(&format!("k{number}")));
     let plan = planned_with("keys: [{name: CI}, {name: old}]", &state, false).unwrap();
