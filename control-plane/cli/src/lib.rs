@@ -191,7 +191,7 @@ pub struct Group<S: Subcommand> {
     api: ApiArgs,
 }
 
-/// A command of its own.
+/// A command without subcommands.
 #[derive(Args)]
 pub struct Single<A: Args> {
     #[command(flatten)]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::compare::difference;
 use super::draft::{Draft, Removal};
 use super::{Action, Call, ChangeKind, PlanInputs, PlanLine};
-use crate::apply::document::Document;
+use crate::apply::document::{Document, Service};
 use crate::apply::state::{State, named};
 use crate::text;
 
@@ -23,35 +23,7 @@ pub(super) fn services(
     };
 
     for service in services {
-        let name = service.name.as_str();
-        let description = json!(service.description.as_ref().and_then(Option::as_ref));
-        match named(&state.services, "name", name) {
-            None => {
-                let call = Call::new(
-                    Method::POST,
-                    ["services"],
-                    Some(json!({ "name": name, "description": description })),
-                );
-                draft.actions.push(Action::new(
-                    PlanLine::new(ChangeKind::Create, "service", name, ""),
-                    call,
-                ));
-            }
-            Some(existing) if service.description.is_some() => {
-                let Some(detail) =
-                    difference("description", &existing["description"], &description)
-                else {
-                    continue;
-                };
-                let body = json!({ "description": description });
-                let call = Call::new(Method::PATCH, ["services", name], Some(body));
-                draft.actions.push(Action::new(
-                    PlanLine::new(ChangeKind::Edit, "service", name, detail),
-                    call,
-                ));
-            }
-            Some(_) => {}
-        }
+        draft.actions.extend(service_action(service, state));
     }
 
     let wanted = services
@@ -72,6 +44,25 @@ pub(super) fn services(
         &wanted,
         if inputs.prune { Some(&removal) } else { None },
     );
+}
+
+/// Plans the creation or the edit of a service; `None` if it is as the file describes it.
+fn service_action(service: &Service, state: &State) -> Option<Action> {
+    let name = service.name.as_str();
+    let description = json!(service.description.as_ref().and_then(Option::as_ref));
+    let Some(existing) = named(&state.services, "name", name) else {
+        let body = json!({ "name": name, "description": description });
+        let line = PlanLine::new(ChangeKind::Create, "service", name, "");
+        let call = Call::new(Method::POST, ["services"], Some(body));
+        return Some(Action::new(line, call));
+    };
+
+    service.description.as_ref()?;
+    let detail = difference("description", &existing["description"], &description)?;
+    let body = json!({ "description": description });
+    let line = PlanLine::new(ChangeKind::Edit, "service", name, detail);
+    let call = Call::new(Method::PATCH, ["services", name], Some(body));
+    Some(Action::new(line, call))
 }
 
 /// Plans the changes of subaccounts, and returns their names after the plan.

@@ -32,29 +32,12 @@ pub(super) fn plan(
         .filter(|tier| !names.contains(text::field(tier, "name")));
     let all: Vec<Value> = wanted.iter().chain(rest.clone()).cloned().collect();
     let mut lines = Vec::new();
-    for tier in &wanted {
-        let name = text::field(tier, "name");
-        match named(&state.tiers, "name", name) {
-            None => lines.push(PlanLine::new(
-                ChangeKind::Create,
-                "tier",
-                name,
-                limits(&tier["limits"]),
-            )),
-            Some(existing) if existing["limits"] != tier["limits"] => {
-                let detail = format!(
-                    "limits {} → {}",
-                    limits(&existing["limits"]),
-                    limits(&tier["limits"])
-                );
-                let wider = raised(&existing["limits"], &tier["limits"]);
-                lines.push(PlanLine::new(ChangeKind::Edit, "tier", name, detail).with_wider(wider));
-                changed.insert(name.to_owned());
-            }
-            Some(_) => {}
+    for line in wanted.iter().filter_map(|tier| tier_line(tier, state)) {
+        if line.change == ChangeKind::Edit {
+            changed.insert(line.name.clone());
         }
+        lines.push(line);
     }
-
     if lines.is_empty() && all != state.tiers {
         lines.push(PlanLine::new(
             ChangeKind::Edit,
@@ -75,6 +58,24 @@ pub(super) fn plan(
     }
 
     changed
+}
+
+/// Describes the creation or the edit of a tier; `None` if it is as the file describes it.
+fn tier_line(tier: &Value, state: &State) -> Option<PlanLine> {
+    let name = text::field(tier, "name");
+    let wanted = &tier["limits"];
+    let Some(existing) = named(&state.tiers, "name", name) else {
+        let line = PlanLine::new(ChangeKind::Create, "tier", name, limits(wanted));
+        return Some(line);
+    };
+    let existing = &existing["limits"];
+    if existing == wanted {
+        return None;
+    }
+
+    let detail = format!("limits {} → {}", limits(existing), limits(wanted));
+    let line = PlanLine::new(ChangeKind::Edit, "tier", name, detail);
+    Some(line.with_wider(raised(existing, wanted)))
 }
 
 /// Describes the windows for which `after` allows more requests than `before`.
