@@ -23,7 +23,12 @@ WASM := wasm32-unknown-unknown
 FAULTY_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_fault.wasm
 NEXT_FORMAT_FILTER := $(TARGET)/$(WASM)/release/latchkey_filter_next_format.wasm
 
-# Always all of them, in one command: cargo then builds their common dependencies once.
+# What `make run` runs: no browser driver and no benchmarks.
+RUN := --release --package latchkey-control-plane --package latchkey-tests --no-default-features \
+	--bin latchkey --bin latchkey-run
+
+# Everything native. Always all of it, in one command: cargo then builds its common dependencies once, and with the
+# features that they have in RUN.
 NATIVE := --release --package latchkey-model --package latchkey-store --package latchkey-server --package latchkey-console \
 	--package latchkey-cli --package latchkey-control-plane --package latchkey-tests
 
@@ -55,7 +60,7 @@ run: build ## Start Envoy with Latchkey, a control plane and an upstream, and pr
 .PHONY: build
 build: need-cargo need-cc ## Build the filter and the control plane, and install Envoy
 	@filter/build
-	cargo build $(NATIVE) --bins
+	cargo build $(RUN)
 	@envoy/install >/dev/null
 
 .PHONY: test
@@ -79,7 +84,7 @@ matrix: build-e2e ## Run the end-to-end tests on every supported version of Envo
 
 .PHONY: chaos
 chaos: build-filters ## Check the promise about revocations under faults for DURATION (600) seconds
-	@$(MAKE) build
+	@$(MAKE) build-tools
 	@$(TARGET)/release/latchkey-chaos --duration $(or $(DURATION),600) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: test-api
@@ -92,7 +97,7 @@ fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (60
 		fuzz -- --nocapture
 
 .PHONY: bench
-bench: build wasm-target ## Benchmark Latchkey and its alternatives, and write docs/bench/ and README's figures
+bench: build-tools wasm-target ## Benchmark Latchkey and its alternatives, and write docs/bench/ and README's figures
 	cargo build --release $(WASM_ONLY) --target $(WASM)
 	@$(TARGET)/release/latchkey-bench --write $(ARGS)
 
@@ -101,13 +106,13 @@ bench-policy: need-cargo need-cc ## Benchmark the parts of a verdict natively, w
 	cargo bench --package latchkey-policy -- $(ARGS)
 
 .PHONY: screenshots
-screenshots: build ## Take pictures of every page of the console, and write docs/console/
+screenshots: build-tools ## Take pictures of every page of the console, and write docs/console/
 	@tests/browser/install >/dev/null
 	@$(TARGET)/release/latchkey-screenshots
 
 .PHONY: instructions
 instructions: need-cargo need-cc ## Check that a verdict takes no more instructions than before (part of test)
-	cargo build --release --package latchkey-policy --example verdicts
+	cargo build --release --package latchkey-policy --package latchkey-filter --example verdicts
 	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
@@ -131,20 +136,26 @@ fmt: need-cargo ## Format the code
 clean: ## Remove build output and installed tools; keep .run/, which holds the keys of `make run`
 	rm -rf $(TARGET) .tools
 
-# Overflow checks are on here, in the development profile.
+# Checks of overflow are on here.
 .PHONY: test-units
 test-units: need-cargo need-cc
-	cargo test --package latchkey-policy --package latchkey-filter
+	cargo test --release --config .cargo/checked.toml --package latchkey-policy --package latchkey-filter
 
 # What both sides must agree on, once more as the filter runs it.
 .PHONY: test-wasm
 test-wasm: wasm-target need-node $(WASM_RUNNER)
 	CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/$(WASM_RUNNER) \
-		cargo test --package latchkey-policy --target $(WASM)
+		cargo test --release --config .cargo/checked.toml --package latchkey-policy --target $(WASM)
+
+.PHONY: build-tools
+build-tools: need-cargo need-cc
+	@filter/build
+	cargo build $(NATIVE) --bins
+	@envoy/install >/dev/null
 
 .PHONY: build-e2e
 build-e2e: build-filters
-	@$(MAKE) build
+	@$(MAKE) build-tools
 	@tests/schemathesis/install >/dev/null
 	@tests/browser/install >/dev/null
 	@tests/axe/install >/dev/null

@@ -23,6 +23,7 @@
 
 mod api;
 mod bootstrap;
+#[cfg(feature = "browser")]
 mod browser;
 mod cgi;
 mod chance;
@@ -54,6 +55,7 @@ mod wire;
 
 pub use api::{CreatedKey, Enforcement, Refused, http_client};
 pub use bootstrap::Bootstrap;
+#[cfg(feature = "browser")]
 pub use browser::{Browser, Finding, Scheme, Size, keys};
 pub use cgi::CgiUpstream;
 pub use chance::Chance;
