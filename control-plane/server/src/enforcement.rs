@@ -9,21 +9,21 @@ use crate::stop::Stop;
 
 /// The enforcement progress of a change when the call returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-pub(crate) struct Enforcement {
+pub struct Enforcement {
     /// The revision of the change.
-    pub(crate) revision: u64,
+    pub revision: u64,
     /// The number of nodes that may be serving. Unknown nodes count as one.
-    pub(crate) nodes: usize,
+    pub nodes: usize,
     /// The number of nodes that enforce this revision or a newer one.
-    pub(crate) acknowledged: usize,
+    pub acknowledged: usize,
     /// The number of nodes that have no stream and have not acknowledged. They count until they can
     /// no longer serve or are forgotten.
-    pub(crate) lost: usize,
+    pub lost: usize,
     /// True if every node that may be serving has acknowledged. If false, `acknowledged` is less
     /// than `nodes`.
-    pub(crate) complete: bool,
+    pub complete: bool,
     /// The time that the caller waited, in milliseconds.
-    pub(crate) elapsed_ms: u64,
+    pub elapsed_ms: u64,
 }
 
 /// Returns as soon as every node that is connected, or was lost within the grace period, has

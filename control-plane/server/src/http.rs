@@ -19,7 +19,7 @@ use tracing::{debug, error};
 
 use crate::stop::Stop;
 use placed::Placed;
-pub(crate) use places::Place;
+pub use places::Place;
 use places::{Admission, Places};
 use unread::Unread;
 
@@ -47,7 +47,7 @@ const MAX_BUFFERED: usize = 32 * 1024;
 
 /// The peer of a request's connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub struct Peer(pub SocketAddr);
 
 /// Serves until `stop`, and then until requests in progress are answered.
 pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: Stop) {

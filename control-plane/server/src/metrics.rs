@@ -1,7 +1,7 @@
 //! The metrics of `/metrics`, in the OpenMetrics text format.
 
 mod labels;
-pub(crate) mod webhook;
+pub mod webhook;
 
 use latchkey_store::{COMMIT_SECONDS, Store};
 use prometheus_client::encoding::text;
@@ -14,9 +14,8 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-pub(crate) use labels::{
-    CredentialKind, Endpoint, ForwardedFor, LoginOutcome, RefusedCredential, Request, Snapshot,
-};
+pub(crate) use labels::{CredentialKind, RefusedCredential, Snapshot};
+pub use labels::{Endpoint, ForwardedFor, LoginOutcome, Request};
 use webhook::WebhookMetrics;
 
 /// The buckets of enforcement times, from a millisecond to the longest wait.
@@ -30,35 +29,48 @@ const REQUEST_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0
 
 /// Numbers of nodes, for metrics.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct NodeTotals {
-    pub(crate) connected: usize,
-    pub(crate) lost: usize,
-    pub(crate) waiting: usize,
-    pub(crate) unknown: bool,
+pub struct NodeTotals {
+    /// The number of nodes with a stream that are served.
+    pub connected: usize,
+    /// The number of nodes without a stream that may be serving.
+    pub lost: usize,
+    /// The number of nodes whose snapshot's epoch is not accepted.
+    pub waiting: usize,
+    /// True if nodes that the database does not know may be serving.
+    pub unknown: bool,
     /// The largest difference of a connected node's clock, in milliseconds.
-    pub(crate) clock_skew: u64,
+    pub clock_skew: u64,
 }
 
 /// The values of gauges at the time of a read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moment {
-    pub(crate) revision: u64,
-    pub(crate) nodes: NodeTotals,
+pub struct Moment {
+    /// The newest revision.
+    pub revision: u64,
+    /// The numbers of nodes.
+    pub nodes: NodeTotals,
     /// The oldest revision in force at a node that is connected or was lost within the grace
     /// period, or the newest revision if there is no such node.
-    pub(crate) slowest_node: u64,
-    pub(crate) store_bytes: u64,
-    pub(crate) readers_busy: u64,
-    pub(crate) list_readers_busy: u64,
+    pub slowest_node: u64,
+    /// The size of the database and its log.
+    pub store_bytes: u64,
+    /// The number of connections for short reads in use.
+    pub readers_busy: u64,
+    /// The number of connections for lists and reports in use.
+    pub list_readers_busy: u64,
 }
 
 /// All metrics. Other modules update the counters; the gauges are set at each read.
-pub(crate) struct Metrics {
+pub struct Metrics {
     registry: Registry,
-    pub(crate) requests: Family<Request, Counter>,
-    pub(crate) request_seconds: Family<Endpoint, Histogram, fn() -> Histogram>,
-    pub(crate) logins: Family<LoginOutcome, Counter>,
-    pub(crate) forwarded_for: Family<ForwardedFor, Counter>,
+    /// The requests of the API, by route, method and status.
+    pub requests: Family<Request, Counter>,
+    /// The durations of requests, by route and method.
+    pub request_seconds: Family<Endpoint, Histogram, fn() -> Histogram>,
+    /// The logins, by outcome.
+    pub logins: Family<LoginOutcome, Counter>,
+    /// The requests whose `X-Forwarded-For` does not match the setting.
+    pub forwarded_for: Family<ForwardedFor, Counter>,
     pub(crate) batches: Counter,
     pub(crate) batch_bytes: Counter,
     pub(crate) snapshots: Family<Snapshot, Counter>,
@@ -75,7 +87,8 @@ pub(crate) struct Metrics {
     pub(crate) usage_reports: Counter,
     pub(crate) usage_keys: Counter,
     pub(crate) usage_commits: Histogram,
-    pub(crate) webhooks: WebhookMetrics,
+    /// The metrics of webhooks.
+    pub webhooks: WebhookMetrics,
     nodes_connected: Gauge,
     nodes_lost: Gauge,
     nodes_waiting: Gauge,
@@ -311,7 +324,7 @@ impl Metrics {
     }
 
     /// Returns the metrics in the text format.
-    pub(crate) fn encode(&self, now: &Moment) -> Result<String, fmt::Error> {
+    pub fn encode(&self, now: &Moment) -> Result<String, fmt::Error> {
         self.revision.set(now.revision.cast_signed());
         let gauge = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.nodes_connected.set(gauge(now.nodes.connected));

@@ -9,7 +9,7 @@
 //! | `log_limit` | a limit on log lines about peers |
 
 pub(crate) mod hello;
-pub(crate) mod identity;
+pub mod identity;
 pub(crate) mod log_limit;
 pub(crate) mod mailbox;
-pub(crate) mod registry;
+pub mod registry;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::task;
 
 use hashing::Memory;
-pub(crate) use queue::Rank;
+pub use queue::Rank;
 use slots::Slots;
 
 /// The reason why a password could be neither hashed nor verified.
@@ -34,7 +34,7 @@ pub enum PasswordError {
 
 /// The party that requests the hashing or verification of a password.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Party {
+pub enum Party {
     /// A client that logs in.
     Client(ClientNetwork),
     /// A caller, by the user's id.
@@ -44,7 +44,7 @@ pub(crate) enum Party {
 /// Hashes and verifies passwords, a limited number at a time and not on the threads that serve
 /// requests.
 #[derive(Clone)]
-pub(crate) struct Passwords {
+pub struct Passwords {
     slots: Slots,
     /// The hash that is verified if the user does not exist, so that the response takes as long.
     nobody: Arc<str>,
@@ -61,11 +61,7 @@ impl Passwords {
     }
 
     /// Returns the PHC string of `password`, on behalf of a caller.
-    pub(crate) async fn hash(
-        &self,
-        password: Password,
-        caller: &str,
-    ) -> Result<String, PasswordError> {
+    pub async fn hash(&self, password: Password, caller: &str) -> Result<String, PasswordError> {
         let party = Party::Caller(caller.to_owned());
         self.run(Rank::Known, &party, move |memory| memory.hash(&password))
             .await
@@ -73,7 +69,7 @@ impl Passwords {
 
     /// Returns whether `password` matches `stored`. Without a stored hash it does not, after the
     /// same work.
-    pub(crate) async fn verify(
+    pub async fn verify(
         &self,
         password: Password,
         stored: Option<String>,

@@ -31,7 +31,7 @@ const CAPACITY: usize = 10_000;
 
 /// The refused logins without an entry.
 #[derive(Default)]
-pub(crate) struct Collector(Mutex<Pending>);
+pub struct Collector(Mutex<Pending>);
 
 #[derive(Default)]
 struct Pending {
@@ -67,7 +67,7 @@ impl Count {
 
 impl Collector {
     /// Counts refused logins of a client.
-    pub(crate) fn note(&self, client: ClientNetwork, refused: RefusedLogins, now: i64) {
+    pub fn note(&self, client: ClientNetwork, refused: RefusedLogins, now: i64) {
         self.lock().note(client, refused, now);
     }
 

@@ -1,5 +1,6 @@
 //! `latchkey serve`: runs the control plane until a signal ends it.
 
+use axum::Router;
 use latchkey_model::clock::SystemClock;
 use std::fs;
 use std::io;
@@ -8,16 +9,19 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-use crate::api::Pages;
+use crate::backend::Backend;
 use crate::config::Config;
 use crate::open_files;
 use crate::start::{Running, StartError, start_with_clock};
 
-/// Runs the control plane until SIGINT or SIGTERM.
+/// Runs the control plane until SIGINT or SIGTERM. `router` returns the HTTP calls that it serves.
 ///
 /// # Errors
 /// Fails if the control plane cannot start, or if a server ends unexpectedly.
-pub async fn serve(config: Config, pages: Pages) -> Result<(), StartError> {
+pub async fn serve(
+    config: Config,
+    router: impl FnOnce(Backend) -> Result<Router, StartError>,
+) -> Result<(), StartError> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
     let ready_file = config.ready_file.clone().map(ReadyFile);
@@ -27,7 +31,7 @@ pub async fn serve(config: Config, pages: Pages) -> Result<(), StartError> {
     }
 
     open_files::raise_limit();
-    let mut running = start_with_clock(config, Arc::new(SystemClock), pages).await?;
+    let mut running = start_with_clock(config, Arc::new(SystemClock), router).await?;
     if let Some(file) = &ready_file {
         file.write(&running)?;
     }

@@ -1,6 +1,7 @@
 //! Start and stop. The listeners come first, so that nothing is created if a port is taken. Then
 //! follow the store and the first user, and then both servers.
 
+use axum::Router;
 use latchkey_model::clock::Clock;
 use latchkey_model::random::NoRandomness;
 use latchkey_model::secret::Password;
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tracing::{error, info, warn};
 
-use crate::api::{self, App, HopsCheck, ListReads, LogDigests, LoginLimits, Pages, Throttle};
+use crate::backend::Backend;
 use crate::config::{AdminConfig, Config, InvalidSetting};
 use crate::http;
 use crate::metrics::Metrics;
@@ -104,14 +105,15 @@ pub struct Running {
     stopper: Stopper,
 }
 
-/// Starts the control plane with the caller's clock, and with `pages` for the console.
+/// Starts the control plane with the caller's clock. `router` returns the HTTP calls that it
+/// serves.
 ///
 /// # Errors
 /// Fails if a setting cannot be used, or if a required resource cannot be opened.
 pub async fn start_with_clock(
     config: Config,
     clock: Arc<dyn Clock>,
-    pages: Pages,
+    router: impl FnOnce(Backend) -> Result<Router, StartError>,
 ) -> Result<Running, StartError> {
     config.check()?;
     tls::init();
@@ -180,26 +182,21 @@ pub async fn start_with_clock(
         async move { stop.requested().await }
     });
     let refused_logins = Arc::new(refused_logins::Collector::default());
-    let app = App {
+    let router = router(Backend {
         store: store.clone(),
         clock: clock.clone(),
         registry,
         metrics,
         feed,
         passwords,
-        logins: LoginLimits::new(),
         refused_logins: refused_logins.clone(),
-        digests: LogDigests::new()?,
-        calls: Throttle::new(config.http.calls_per_minute),
-        list_reads: ListReads::new(),
-        trusted_hops: config.http.trusted_hops,
-        hops_check: HopsCheck::default(),
-        gateway: config.http.gateway_url.clone(),
-        key_format: config.keys.format,
         reach,
+        key_format: config.keys.format,
+        calls_per_minute: config.http.calls_per_minute,
+        trusted_hops: config.http.trusted_hops,
+        gateway: config.http.gateway_url.clone(),
         stop: stop.clone(),
-    };
-    let router = api::router(app, pages)?;
+    })?;
     let mut servers = JoinSet::new();
     servers.spawn(deliveries);
     servers.spawn(refused_logins::run(

@@ -24,7 +24,7 @@ const CONNECTIONS: u32 = 3;
 pub(super) const BUDGET: Duration = Duration::from_secs(3);
 
 /// The maximum time for which a read waits for a connection. Callers wait for their turn before
-/// that (`api/list_reads.rs` of the server), so it is exceeded only with many of them.
+/// that (`api/src/list_reads.rs`), so it is exceeded only with many of them.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The number of SQLite instructions between two checks of the time: some tens of microseconds.

@@ -2,7 +2,7 @@
 //!
 //! **Invariant: a key cannot give another key more than it has.** Each attribute of a key by which
 //! a request is admitted, or which is sent upstream, is compared here, and nowhere else, except for
-//! permissions, services and subaccounts, which also bound sessions (`api/caller.rs`).
+//! permissions, services and subaccounts, which also bound sessions (`api/src/caller.rs`).
 //! `control_plane/bounds.rs` tests this by the verdict.
 //!
 //! Limits change without an edit of a key when its tier changes. So they are compared window by

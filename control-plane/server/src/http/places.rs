@@ -241,7 +241,7 @@ impl Client {
 /// The place of a connection, and of the request on it. Clones share the place, which is free once
 /// all are dropped.
 #[derive(Clone)]
-pub(crate) struct Place(Arc<Held>);
+pub struct Place(Arc<Held>);
 
 struct Held {
     places: Places,
@@ -251,7 +251,7 @@ struct Held {
 
 impl Place {
     /// Vouches for the connection of a caller's request, until the response is read.
-    pub(crate) fn vouch(&self) {
+    pub fn vouch(&self) {
         self.0.places.lock().vouch(self.0.id, true);
     }
 

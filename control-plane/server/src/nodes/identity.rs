@@ -8,8 +8,9 @@ const HANDLE_LEN: usize = 12;
 
 /// One Envoy process: its `node.id`, and the SHA-256 of its snapshot secret.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct NodeId {
-    pub(crate) node_id: String,
+pub struct NodeId {
+    /// The `node.id` that the process reports.
+    pub node_id: String,
     /// The hash, in hexadecimal.
     pub(crate) secret_hash: String,
 }
@@ -32,14 +33,14 @@ impl NodeId {
     }
 
     /// Returns the process's handle, which operators use.
-    pub(crate) fn handle(&self) -> &str {
+    pub fn handle(&self) -> &str {
         self.secret_hash
             .get(..HANDLE_LEN)
             .unwrap_or(&self.secret_hash)
     }
 
     /// Returns the node's key in the store.
-    pub(crate) fn key(&self) -> NodeKey {
+    pub fn key(&self) -> NodeKey {
         (self.node_id.clone(), self.secret_hash.clone())
     }
 }

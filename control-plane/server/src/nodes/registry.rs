@@ -34,9 +34,9 @@ use connection::SkewWarning;
 pub(crate) use nodes::Progress;
 use nodes::{Line, Node, Nodes};
 use refused::RefusedPeers;
-pub(crate) use refused::{Refusal, RefusedPeer};
+pub use refused::{Refusal, RefusedPeer};
 use roster::Arrival;
-pub(crate) use view::{NodeState, NodeView};
+pub use view::{NodeState, NodeView};
 
 /// The time for which lost nodes count, and the maximum number of nodes.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,7 @@ impl NodeLimits {
 
 /// The nodes. Clones share them.
 #[derive(Clone)]
-pub(crate) struct Registry(Arc<Shared>);
+pub struct Registry(Arc<Shared>);
 
 pub(super) struct Shared {
     nodes: Mutex<Nodes>,
@@ -220,7 +220,7 @@ impl Registry {
 
     /// Returns the oldest revision in force at a node that is connected or was lost within the
     /// grace period, or `None` without such a node.
-    pub(crate) fn slowest(&self) -> Option<u64> {
+    pub fn slowest(&self) -> Option<u64> {
         let oldest = *self.0.oldest.borrow();
         (oldest < u64::MAX).then_some(oldest)
     }

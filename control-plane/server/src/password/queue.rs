@@ -15,7 +15,7 @@ const TURNS: u32 = 4;
 
 /// The priority of a party.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rank {
+pub enum Rank {
     /// Callers who have shown a credential, and clients that have logged in to the same user
     /// before. They have priority.
     Known,

@@ -30,10 +30,10 @@ pub(super) struct Feed(broadcast::Sender<Arc<Change>>);
 
 /// The health of the feed: true while changes are being sent to nodes.
 #[derive(Clone)]
-pub(crate) struct FeedHealth(Arc<AtomicBool>);
+pub struct FeedHealth(Arc<AtomicBool>);
 
 impl FeedHealth {
-    pub(crate) fn is_alive(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 

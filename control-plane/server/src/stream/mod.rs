@@ -31,7 +31,7 @@ use crate::stop::Stop;
 use crate::usage::Collector;
 use admission::Admissions;
 use feed::Feed;
-pub(crate) use feed::FeedHealth;
+pub use feed::FeedHealth;
 use images::Images;
 use service::Service;
 

@@ -12,7 +12,7 @@ const MAX_URL_LEN: usize = 2_048;
 
 /// The destinations that webhooks may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reach {
+pub enum Reach {
     /// Only public addresses, with TLS.
     Public,
     /// All addresses, for tests and private networks.
@@ -22,7 +22,7 @@ pub(crate) enum Reach {
 impl Reach {
     /// Parses a URL and checks that it is allowed. The error continues a sentence that starts with
     /// the field's name, as in "must be …".
-    pub(crate) fn check(self, text: &str) -> Result<Url, &'static str> {
+    pub fn check(self, text: &str) -> Result<Url, &'static str> {
         if text.len() > MAX_URL_LEN {
             return Err("must have at most 2048 bytes");
         }

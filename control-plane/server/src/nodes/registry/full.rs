@@ -16,12 +16,12 @@ use super::{NodeId, Refusal, Registry, Shared};
 
 impl Registry {
     /// Returns the number of nodes that have become unknown ones.
-    pub(crate) fn merged(&self) -> u64 {
+    pub fn merged(&self) -> u64 {
         self.0.lock().merged.0
     }
 
     /// Forgets the unknown nodes, unless more nodes have become unknown since there were `merged`.
-    pub(crate) fn forget_unknown(&self, merged: u64) {
+    pub fn forget_unknown(&self, merged: u64) {
         let mut nodes = self.0.lock();
         if nodes.merged.0 == merged {
             nodes.unknown_until = None;

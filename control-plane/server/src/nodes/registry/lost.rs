@@ -32,7 +32,7 @@ pub(super) fn seconds(duration: Duration) -> i64 {
 
 impl Registry {
     /// Removes nodes that were forgotten in the store, unless they are connected again.
-    pub(crate) fn forget(&self, ids: &[NodeId]) {
+    pub fn forget(&self, ids: &[NodeId]) {
         let mut nodes = self.0.lock();
         for id in ids {
             if nodes.get(id).is_some_and(|node| node.line.is_none()) {

@@ -19,7 +19,7 @@ const FORMER: usize = 1_000;
 
 /// The reason why a peer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// It cannot read the current record format.
     Format,
     /// Its token is wrong or missing, or not valid for its node id.
@@ -29,7 +29,8 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// Returns the word of the API.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Format => "format",
             Self::Token => "token",
@@ -40,15 +41,16 @@ impl Refusal {
 
 /// A refused peer.
 #[derive(Debug, Clone)]
-pub(crate) struct RefusedPeer {
+pub struct RefusedPeer {
     /// The `node.id` that it reported.
-    pub(crate) node_id: String,
-    pub(crate) remote: Option<IpAddr>,
-    pub(crate) refusal: Refusal,
+    pub node_id: String,
+    /// The address that it connected from.
+    pub remote: Option<IpAddr>,
+    pub refusal: Refusal,
     /// The number of refusals.
-    pub(crate) count: u64,
+    pub count: u64,
     /// The time of the last refusal, in Unix seconds.
-    pub(crate) at: i64,
+    pub at: i64,
 }
 
 /// The most recently refused peers.
@@ -74,7 +76,7 @@ impl Registry {
     }
 
     /// Returns the refused peers, the newest last.
-    pub(crate) fn refused(&self) -> Vec<RefusedPeer> {
+    pub fn refused(&self) -> Vec<RefusedPeer> {
         self.0
             .refused
             .0

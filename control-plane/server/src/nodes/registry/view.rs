@@ -9,7 +9,7 @@ use crate::nodes::identity::hexadecimal;
 
 /// The state of a node for this control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NodeState {
+pub enum NodeState {
     /// It has a stream and is served.
     Connected,
     /// Its snapshot's epoch is not accepted, so it is not served.
@@ -20,32 +20,41 @@ pub(crate) enum NodeState {
 
 /// A node as shown.
 #[derive(Debug, Clone)]
-pub(crate) struct NodeView {
-    pub(crate) id: NodeId,
-    pub(crate) state: NodeState,
+pub struct NodeView {
+    /// The Envoy process.
+    pub id: NodeId,
+    /// Its state.
+    pub state: NodeState,
     /// The instance number, only of version 0.1.
-    pub(crate) instance: Option<String>,
-    pub(crate) version: String,
-    pub(crate) protocol: u32,
-    pub(crate) connected: bool,
+    pub instance: Option<String>,
+    /// The version of its filter.
+    pub version: String,
+    /// The version of the stream protocol that it supports.
+    pub protocol: u32,
+    /// True if it has a stream.
+    pub connected: bool,
     /// The time at which it connected or was lost, in Unix seconds.
-    pub(crate) since: i64,
-    pub(crate) acknowledged: u64,
-    pub(crate) remote: Option<SocketAddr>,
+    pub since: i64,
+    /// The last revision that it has acknowledged.
+    pub acknowledged: u64,
+    /// The address that it connected from.
+    pub remote: Option<SocketAddr>,
     /// Its staleness limit in seconds, if it has one and reports it.
-    pub(crate) staleness: Option<u64>,
+    pub staleness: Option<u64>,
     /// The time in seconds for which it counts once it is lost; `None` until it returns or is
     /// forgotten.
-    pub(crate) counts_for: Option<u64>,
+    pub counts_for: Option<u64>,
     /// The lead of its clock, in milliseconds.
-    pub(crate) clock_skew: Option<i64>,
-    pub(crate) waiting_epoch: Option<Epoch>,
-    pub(crate) refused: Option<String>,
+    pub clock_skew: Option<i64>,
+    /// The epoch of its snapshot, if it waits for that epoch to be accepted.
+    pub waiting_epoch: Option<Epoch>,
+    /// The reason why its last connection attempt was refused.
+    pub refused: Option<String>,
 }
 
 impl Registry {
     /// Returns every node that counts, in the order of their ids.
-    pub(crate) fn nodes(&self) -> Vec<NodeView> {
+    pub fn nodes(&self) -> Vec<NodeView> {
         let view = |(id, node): (&NodeId, &Node)| NodeView {
             id: id.clone(),
             state: state(node),
@@ -73,14 +82,14 @@ impl Registry {
 
     /// Returns `Some` if unknown nodes may be serving, with the number of seconds until they can no
     /// longer serve, if that is limited.
-    pub(crate) fn unknown(&self) -> Option<Option<u64>> {
+    pub fn unknown(&self) -> Option<Option<u64>> {
         let until = self.0.lock().unknown_until?;
         let left = until.saturating_sub(self.0.uptime()).max(0).cast_unsigned();
         Some((until < latchkey_store::FOREVER).then_some(left))
     }
 
     /// Returns the numbers of nodes.
-    pub(crate) fn totals(&self) -> NodeTotals {
+    pub fn totals(&self) -> NodeTotals {
         let nodes = self.0.lock();
         let mut totals = NodeTotals {
             unknown: nodes.unknown_until.is_some(),

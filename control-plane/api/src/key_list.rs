@@ -1,0 +1,107 @@
+//! `GET /v1/keys`: lists the account's keys, paged, filtered and sorted.
+
+use axum::extract::State;
+use latchkey_model::role::Role;
+use latchkey_policy::key::Environment;
+use latchkey_store::{KeyQuery, KeySort, KeyState, Total};
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::caller::Rules as _;
+use super::error::ApiError;
+use super::extract::Params;
+use super::fields::{MAX_DAYS, SORTS};
+use super::key_view::KeyView;
+use super::list_reads::ListSession;
+use super::openapi::parameters::KeyPage;
+use super::page::Asked;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
+pub(crate) struct List {
+    keys: Vec<KeyView>,
+    /// The number of keys on all pages, exact up to 10,000.
+    total: u64,
+    /// True if there may be more than `total` keys: there are over 10,000, or counting them takes
+    /// too long.
+    total_is_estimate: bool,
+    /// The cursor of the next page; null on the last page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// List API keys
+///
+/// Lists the account's keys, by default those that are not revoked, newest first. Entries are
+/// summaries; `include=ip_lists` adds `allowed_ips` and `denied_ips`.
+///
+/// A page can have fewer keys than `limit`, even none, and still a `next_cursor`, because a page
+/// ends after about 1 MB or after many thousand keys were examined. The list ends with the page
+/// whose `next_cursor` is null.
+#[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
+    params(KeyPage), security(("credential" = ["account:apikeys:read"])),
+    responses((status = 200, description = "A page of keys, and the total number.", body = Answer<List>)))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:apikeys:read")?;
+    let query = query(&mut params)?;
+    let asked = Asked::take(&mut params, &format!("keys {query:?}"))?;
+    params.finish()?;
+    let now = app.clock.now();
+    let found = app
+        .store
+        .keys(&caller.account_id, &query, &asked.page, now)
+        .await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let keys = found
+        .rows
+        .into_iter()
+        .map(|key| KeyView::listed(key, now))
+        .collect();
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "API keys retrieved successfully",
+        List {
+            keys,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
+}
+
+fn query(params: &mut Params) -> Result<KeyQuery, ApiError> {
+    let roles: Vec<_> = Role::all().map(|role| (role.as_str(), role)).collect();
+    let environments = [Environment::Live, Environment::Test]
+        .map(|environment| (environment.as_str(), environment));
+    let (sort, descending) = params
+        .word("sort", &SORTS)?
+        .unwrap_or((KeySort::CreatedAt, true));
+    let days = params.optional_number("expires_within_days", 1..=MAX_DAYS)?;
+    Ok(KeyQuery {
+        state: params.word("state", &KeyState::ALL)?.unwrap_or_default(),
+        role: params.word("role", &roles)?,
+        tier: params.text("tier")?,
+        environment: params.word("environment", &environments)?,
+        owner: params.text("owner")?,
+        expires_within_days: days,
+        unused: params.word("unused", &[("true", true), ("false", false)])?,
+        ip_lists: params
+            .word("include", &[("ip_lists", true)])?
+            .unwrap_or_default(),
+        sort,
+        descending,
+    })
+}

@@ -1,0 +1,219 @@
+//! `POST /v1/sessions`: logs in.
+
+use axum::extract::State;
+use latchkey_model::client_network::ClientNetwork;
+use latchkey_model::clock::rfc3339;
+use latchkey_model::random::{self, NoRandomness};
+use latchkey_model::secret::{Password, SessionToken};
+use latchkey_model::text;
+use latchkey_store::audit::Origin;
+use latchkey_store::{Credentials, Refusals, RefusedLogins, SESSION_IDLE_SECONDS};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::extract::{CountedAs, From, Params, StrangersBody};
+use super::login_limits::{Login, LoginTry};
+use super::openapi::texts;
+use latchkey_server::metrics::LoginOutcome;
+use latchkey_server::password::{Party, PasswordError, Rank};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Login)]
+pub(crate) struct Request {
+    email: String,
+    #[schema(value_type = String, format = Password)]
+    password: Password,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
+pub(crate) struct LoggedIn {
+    #[schema(value_type = texts::SessionToken)]
+    token: String,
+    /// The session's end, which each use postpones.
+    #[schema(value_type = texts::Time)]
+    expires_at: String,
+    user: User,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionUser)]
+struct User {
+    #[schema(value_type = texts::UserId)]
+    id: String,
+    #[schema(value_type = texts::Email)]
+    email: String,
+}
+
+/// Log in
+///
+/// Opens a session, which ends after 30 minutes without use. The body is limited to 4 KiB and must
+/// arrive within 5 seconds.
+#[utoipa::path(post, path = "/v1/sessions", operation_id = "logIn", tag = "Sessions",
+    request_body = Request,
+    responses(
+        (status = 200, description = "The session.", body = Answer<LoggedIn>),
+        (status = 401, description = "Email address or password is wrong."),
+        (status = 408, description = "The body did not arrive in time."),
+    ))]
+pub(crate) async fn log_in(
+    State(app): State<Arc<App>>,
+    From(origin): From,
+    CountedAs(client): CountedAs,
+    params: Params,
+    StrangersBody(Request { email, password }): StrangersBody<Request>,
+) -> Result<Answer<LoggedIn>, ApiError> {
+    params.finish()?;
+    let now = app.clock.now();
+    let found = app.store.login(&email, client).await?;
+    let attempt = Attempt {
+        app: &app,
+        client,
+        origin,
+        now,
+        found: found.as_ref().map(|(user, _)| user),
+        email: &email,
+    };
+    let known = found.as_ref().is_some_and(|(_, known)| *known);
+    let counted = attempt.begin(known)?;
+    let stored = attempt.found.map(|user| user.password_hash.clone());
+    let rank = if known { Rank::Known } else { Rank::Unknown };
+    let verified = app
+        .passwords
+        .verify(password, stored, rank, &Party::Client(client))
+        .await;
+    if let Err(PasswordError::Busy) = verified {
+        counted.withdraw();
+        attempt.refused(&LoginOutcome::BUSY);
+        return Err(ApiError::PasswordsBusy);
+    }
+    let (verified, token) = (verified?, SessionToken::generate()?);
+    let begun = match attempt.found.filter(|_| verified) {
+        // The user may have changed since the password was verified, so the store checks again.
+        Some(user) => app
+            .store
+            .begin_session(&token.hash(), user, client, &attempt.origin, now)
+            .await?
+            .then_some(user),
+        None => None,
+    };
+    let Some(user) = begun else {
+        attempt.refused(&LoginOutcome::REFUSED);
+        return Err(ApiError::Credentials);
+    };
+    counted.succeeded();
+    app.metrics
+        .logins
+        .get_or_create(&LoginOutcome::ACCEPTED)
+        .inc();
+    info!(user = user.user_id, %client, "logged in");
+    Ok(Answer::ok(
+        "Logged in successfully",
+        LoggedIn {
+            token: token.expose().to_owned(),
+            expires_at: rfc3339(now.saturating_add(SESSION_IDLE_SECONDS)),
+            user: User {
+                id: user.user_id.clone(),
+                email: user.email.clone(),
+            },
+        },
+    ))
+}
+
+/// A login attempt.
+struct Attempt<'a> {
+    app: &'a App,
+    client: ClientNetwork,
+    origin: Origin,
+    now: i64,
+    found: Option<&'a Credentials>,
+    /// The email address as typed. It may be a password in the wrong field.
+    email: &'a str,
+}
+
+impl Attempt<'_> {
+    fn begin(&self, known: bool) -> Result<LoginTry<'_>, ApiError> {
+        let nobody = || format!("email {}", text::normalized_email(self.email));
+        let user = self.found.map_or_else(nobody, |user| user.user_id.clone());
+        let login = Login {
+            user: &user,
+            client: self.client,
+            known,
+        };
+        self.app.logins.begin(login, self.now).map_err(|seconds| {
+            self.refused(&LoginOutcome::THROTTLED);
+            ApiError::TooManyLogins(seconds)
+        })
+    }
+
+    /// Counts and logs a refused login, and records it in the audit of the user's account.
+    fn refused(&self, outcome: &LoginOutcome) {
+        self.app.metrics.logins.get_or_create(outcome).inc();
+        let (client, outcome) = (self.client, outcome.name());
+        let Some(user) = self.found else {
+            let email = self.app.digests.of(&text::normalized_email(self.email));
+            info!(%client, email_digest = email, outcome, "login refused: no user has this email \
+            address");
+            return;
+        };
+        info!(%client, user = user.user_id, email = user.email, outcome, "login refused");
+        let refused = RefusedLogins {
+            account_id: user.account_id.clone(),
+            user_id: user.user_id.clone(),
+            email: user.email.clone(),
+            address: self.origin.address,
+            request_id: self.origin.request_id.clone(),
+            refusals: Refusals {
+                attempts: 1,
+                throttled: u64::from(outcome != LoginOutcome::REFUSED.name()),
+            },
+        };
+        self.app.refused_logins.note(self.client, refused, self.now);
+    }
+}
+
+/// Keyed digests of values that must not be logged, which show whether two values are equal. The
+/// random key exists only in this process, so a log does not reveal the values.
+pub(crate) struct LogDigests([u8; 32]);
+
+impl LogDigests {
+    pub(crate) fn new() -> Result<Self, NoRandomness> {
+        let mut key = [0; 32];
+        random::fill(&mut key)?;
+        Ok(Self(key))
+    }
+
+    fn of(&self, text: &str) -> String {
+        let digest: [u8; 32] = Sha256::new()
+            .chain_update(self.0)
+            .chain_update(text)
+            .finalize()
+            .into();
+        digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_in_the_log_are_the_same_for_one_process_alone() {
+        let [one, two] = [(); 2].map(|()| LogDigests::new().unwrap());
+        assert_eq!(one.of("hunter2"), one.of("hunter2"));
+        assert_ne!(one.of("hunter2"), one.of("hunter3"));
+        assert_ne!(one.of("hunter2"), two.of("hunter2"));
+        assert_eq!(one.of("hunter2").len(), 12);
+    }
+}

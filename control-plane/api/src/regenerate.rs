@@ -1,0 +1,147 @@
+//! `POST /v1/keys/{id}/regenerate`: gives a key a new secret. The secret lets its holder act as the
+//! key, so the caller must be allowed to create such a key, and a calling key cannot regenerate
+//! keys that have more than itself.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use latchkey_model::json::{Whole, given};
+use latchkey_model::random;
+use latchkey_store::{Caller, Key, Outcome, Regenerated, Regeneration, Reported, StoreError};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::caller::Rules as _;
+use super::error::ApiError;
+use super::expiry::Expiry;
+use super::extract::{Params, Session};
+use super::key_view::KeyView;
+use super::keys::Generated;
+use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
+use super::repeatable::{self, Repeatable};
+
+/// The maximum overlap, in seconds: 30 days.
+const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
+
+/// The time within which Envoys' usage reports reach the store: a worker reports once a second.
+const REPORTED: Duration = Duration::from_secs(2);
+
+/// The maximum number of times that a call waits for reports, if others replace the secret in the
+/// meantime.
+const ROUNDS: usize = 4;
+
+/// A request for a new secret of a key.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Regeneration)]
+pub(crate) struct Request {
+    /// The time for which the old secret stays valid.
+    #[serde(default)]
+    #[schema(value_type = u64, maximum = 2_592_000)]
+    overlap_seconds: Whole,
+    /// A new expiry of the key; null for none. Required if the key has expired.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<Expiry>)]
+    expires_at: Option<Option<Expiry>>,
+}
+
+/// Regenerate an API key
+///
+/// Gives the same key a new secret. Without an overlap, all older secrets stop at once. With an
+/// overlap, the old secret is valid until the end of the overlap, but no longer than the key. Both
+/// secrets share the key's limits.
+///
+/// If the response is lost, repeat the call. While the overlap runs, the same user or key can
+/// replace a new secret that is at most 10 minutes old and unused; the old secret keeps its end.
+/// The call waits 2 seconds for pending usage reports of Envoys. Only use of the new secret counts,
+/// so a key that regenerates itself can repeat the call with its old secret. Any other call with an
+/// overlap is refused until the overlap ends. Repeating the call with the same `Idempotency-Key`
+/// within 24 hours creates no new secret and returns none.
+#[utoipa::path(post, path = "/v1/keys/{key_id}/regenerate", operation_id = "regenerateKey", tag = "Keys",
+    params(KeyPath, Wait, IdempotencyKey, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
+    responses(
+        (status = 200, description = "The key with its new secret, returned only once.", body = Answer<Generated>,
+            headers(("ETag" = String, description = "Identifies this version of the key's \
+            editable fields, for `If-Match`."))),
+        (status = 409, description = "The key is revoked; an overlap is running; the key has expired and `expires_at` is \
+            missing, or another key has its name now; the `Idempotency-Key` was used with a \
+            different body."),
+    ))]
+pub(crate) async fn regenerate(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Repeatable { request, call }: Repeatable<Request>,
+) -> Result<Answer<Generated>, ApiError> {
+    let Request {
+        overlap_seconds: Whole(overlap_seconds),
+        expires_at,
+    } = request;
+    session.caller.require("account:apikeys:update")?;
+    let patience = params.patience()?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
+    if overlap_seconds > MAX_OVERLAP {
+        return Err(ApiError::field(
+            "overlap_seconds",
+            format_args!("must be at most {MAX_OVERLAP}"),
+        ));
+    }
+    let now = app.clock.now();
+    let expires_at = expires_at
+        .map(|expiry| {
+            expiry
+                .map(|expiry| expiry.check("expires_at", now))
+                .transpose()
+        })
+        .transpose()?;
+    let reported = if app.registry.totals().connected > 0 {
+        Reported::Unknown
+    } else {
+        Reported::All
+    };
+    let mut asked = Regeneration {
+        overlap: overlap_seconds,
+        expires_at,
+        reported,
+    };
+    let mut rounds = 0..ROUNDS;
+    let outcome = loop {
+        let format = app.key_format.clone();
+        let new = move |caller: &Caller, key: &mut Key| {
+            caller.may_regenerate(key, overlap_seconds > 0)?;
+            Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
+        };
+        let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
+        let acting = session
+            .acting(&app, "account:apikeys:update")?
+            .repeatable(call.clone());
+        match acting.regenerate_key(id.clone(), asked, new, data).await? {
+            Regenerated::Done(outcome) => break *outcome,
+            // An Envoy without a stream sends no report in this time, so the requests that it has
+            // admitted are unknown here.
+            Regenerated::ReportsPending(secret) if rounds.next().is_some() => {
+                time::sleep(REPORTED).await;
+                asked.reported = Reported::Secret(secret);
+            }
+            Regenerated::ReportsPending(_) => return Err(StoreError::OverlapRunning.into()),
+        }
+    };
+    if let Outcome::New((key, _, revision)) = &outcome {
+        info!(
+            key = key.id,
+            user = session.caller.user_id,
+            revision,
+            overlap_seconds,
+            "key regenerated"
+        );
+    }
+    let (data, tag) = Generated::new(&app, outcome, patience, now).await;
+    Ok(Answer::ok("API key regenerated successfully", data).tagged(tag))
+}

@@ -1,0 +1,220 @@
+//! `/v1/services`: the services that the account's keys can be scoped to.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use latchkey_model::clock::rfc3339;
+use latchkey_model::json::given;
+use latchkey_store::{SERVICE, Service, Total};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::App;
+use super::answer::Answer;
+use super::caller::Rules as _;
+use super::error::ApiError;
+use super::extract::{Body, Params, Session};
+use super::fields;
+use super::list_reads::ListSession;
+use super::openapi::parameters::{Page, ServicePath};
+use super::openapi::texts;
+use super::page::Asked;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewService)]
+pub(crate) struct Creation {
+    #[schema(value_type = texts::Word)]
+    name: String,
+    #[schema(value_type = Option<texts::Description>)]
+    description: Option<String>,
+}
+
+/// Fields to change; omitted fields stay the same.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ServiceEdit)]
+pub(crate) struct Edit {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<texts::Description>)]
+    description: Option<Option<String>>,
+}
+
+/// A service.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Service)]
+pub(crate) struct ServiceView {
+    #[schema(value_type = texts::Word)]
+    name: String,
+    #[schema(required, value_type = Option<texts::Description>)]
+    description: Option<String>,
+    #[schema(value_type = texts::Time)]
+    created_at: String,
+}
+
+impl From<Service> for ServiceView {
+    fn from(service: Service) -> Self {
+        Self {
+            name: service.name,
+            description: service.description,
+            created_at: rfc3339(service.created_at),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceList)]
+pub(crate) struct List {
+    services: Vec<ServiceView>,
+    total: u64,
+    /// True if there may be more than `total`, which is exact up to 10,000.
+    total_is_estimate: bool,
+    /// The cursor of the next page; null on the last page.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeletedService)]
+pub(crate) struct Deleted {
+    #[schema(value_type = texts::Word)]
+    name: String,
+}
+
+/// List services
+#[utoipa::path(get, path = "/v1/services", operation_id = "listServices", tag = "Services",
+    params(Page), security(("credential" = ["account:services:read"])),
+    responses((status = 200, description = "A page of services, and the total number.", body = Answer<List>)))]
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    ListSession {
+        caller,
+        turn: _turn,
+    }: ListSession,
+    mut params: Params,
+) -> Result<Answer<List>, ApiError> {
+    caller.require("account:services:read")?;
+    let asked = Asked::take(&mut params, "services")?;
+    params.finish()?;
+    let found = app.store.services(&caller.account_id, &asked.page).await?;
+    let next_cursor = asked.cursor(found.next.as_ref());
+    let services = found.rows.into_iter().map(ServiceView::from).collect();
+    let Total {
+        count: total,
+        is_estimate: total_is_estimate,
+    } = found.total;
+    Ok(Answer::ok(
+        "Services retrieved successfully",
+        List {
+            services,
+            total,
+            total_is_estimate,
+            next_cursor,
+        },
+    ))
+}
+
+/// Get a service
+#[utoipa::path(get, path = "/v1/services/{name}", operation_id = "getService", tag = "Services",
+    params(ServicePath), security(("credential" = ["account:services:read"])),
+    responses((status = 200, description = "The service.", body = Answer<ServiceView>)))]
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    Session { caller, .. }: Session,
+    params: Params,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Answer<ServiceView>, ApiError> {
+    caller.require("account:services:read")?;
+    params.finish()?;
+    let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
+    let service = app.store.service(&caller.account_id, &name).await?;
+    Ok(Answer::ok("Service retrieved successfully", service.into()))
+}
+
+/// Register a service
+///
+/// A new service affects no verdict until a key lists it, so the call does not wait for
+/// enforcement.
+#[utoipa::path(post, path = "/v1/services", operation_id = "createService", tag = "Services",
+    request_body = Creation, security(("credential" = ["account:services:create"])),
+    responses(
+        (status = 201, description = "The new service.", body = Answer<ServiceView>),
+        (status = 409, description = "Another service of the account has the name."),
+    ))]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    Body(request): Body<Creation>,
+) -> Result<Answer<ServiceView>, ApiError> {
+    let acting = session.acting(&app, "account:services:create")?;
+    params.finish()?;
+    fields::word("name", &request.name)?;
+    if request.name == SERVICE {
+        return Err(ApiError::field(
+            "name",
+            "is reserved: every account has a service of this name for the management API",
+        ));
+    }
+    let description = fields::description(request.description)?;
+    let service = acting.create_service(request.name, description).await?;
+    info!(
+        service = service.name,
+        user = session.caller.user_id,
+        "service registered"
+    );
+    Ok(Answer::created(
+        "Service registered successfully",
+        service.into(),
+    ))
+}
+
+/// Edit a service
+#[utoipa::path(patch, path = "/v1/services/{name}", operation_id = "editService", tag = "Services",
+    params(ServicePath), request_body = Edit, security(("credential" = ["account:services:update"])),
+    responses((status = 200, description = "The updated service.", body = Answer<ServiceView>)))]
+pub(crate) async fn edit(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    name: Result<Path<String>, PathRejection>,
+    Body(request): Body<Edit>,
+) -> Result<Answer<ServiceView>, ApiError> {
+    let acting = session.acting(&app, "account:services:update")?;
+    params.finish()?;
+    let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
+    let description = request.description.map(fields::description).transpose()?;
+    let service = acting.edit_service(name, description).await?;
+    info!(
+        service = service.name,
+        user = session.caller.user_id,
+        "service changed"
+    );
+    Ok(Answer::ok("Service updated successfully", service.into()))
+}
+
+/// Delete a service
+#[utoipa::path(delete, path = "/v1/services/{name}", operation_id = "deleteService", tag = "Services",
+    params(ServicePath), security(("credential" = ["account:services:delete"])),
+    responses(
+        (status = 200, description = "The name of the deleted service.", body = Answer<Deleted>),
+        (status = 409, description = "The service is in the scope of a key that is not revoked."),
+    ))]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Answer<Deleted>, ApiError> {
+    let acting = session.acting(&app, "account:services:delete")?;
+    params.finish()?;
+    let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
+    acting.delete_service(name.clone()).await?;
+    info!(
+        service = name,
+        user = session.caller.user_id,
+        "service deleted"
+    );
+    Ok(Answer::ok("Service deleted successfully", Deleted { name }))
+}

@@ -1,0 +1,107 @@
+//! `POST /v1/webhooks/{id}/rotate-secret`: a new secret for a webhook, with an overlap.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use latchkey_model::json::Whole;
+use latchkey_model::secret::WebhookSecret;
+use latchkey_store::{Lasting, Outcome, Webhook};
+use serde::Deserialize;
+use std::sync::Arc;
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::{Created, WebhookView};
+use crate::App;
+use crate::answer::Answer;
+use crate::error::ApiError;
+use crate::extract::{Params, Session};
+use crate::openapi::parameters::{IdempotencyKey, WebhookPath};
+use crate::repeatable::{self, Made, Repeatable};
+
+/// The default overlap, in seconds: a day.
+const DEFAULT_OVERLAP: u32 = 24 * 60 * 60;
+
+/// The maximum overlap, in seconds: 30 days.
+const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
+
+fn default_overlap() -> Whole {
+    Whole(DEFAULT_OVERLAP)
+}
+
+/// A request for a new secret of a webhook.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WebhookRotation)]
+pub(crate) struct Rotation {
+    /// The time for which deliveries are also signed with the old secret. With 0, all older secrets
+    /// end at once.
+    #[serde(default = "default_overlap")]
+    #[schema(value_type = u64, maximum = 2_592_000, default = 86_400)]
+    overlap_seconds: Whole,
+}
+
+/// Rotate the secret of a webhook
+///
+/// Until the old secret ends, deliveries have two signatures, separated by a space. During this
+/// overlap, the same caller can repeat the rotation within 10 minutes; this replaces the newest
+/// secret, and the old one keeps its end. Repeating the call with the same `Idempotency-Key` within
+/// 24 hours creates no new secret and returns none.
+#[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/rotate-secret", operation_id = "rotateWebhookSecret",
+    tag = "Webhooks", security(("credential" = ["account:webhooks:update"])),
+    params(WebhookPath, IdempotencyKey), request_body = Rotation,
+    responses(
+        (status = 200, description = "The webhook with its new secret, returned only once.", body = Answer<Created>),
+        (status = 409, description = "The overlap of the last rotation is still running, or the \
+        `Idempotency-Key` was used with a different body."),
+    ))]
+pub(crate) async fn rotate_secret(
+    State(app): State<Arc<App>>,
+    session: Session,
+    params: Params,
+    id: Result<Path<String>, PathRejection>,
+    Repeatable {
+        request: Rotation {
+            overlap_seconds: Whole(overlap),
+        },
+        call,
+    }: Repeatable<Rotation>,
+) -> Result<Answer<Created>, ApiError> {
+    let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
+    params.finish()?;
+    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    if overlap > MAX_OVERLAP {
+        return Err(ApiError::field(
+            "overlap_seconds",
+            format_args!("must be at most {MAX_OVERLAP}"),
+        ));
+    }
+    let secret = WebhookSecret::generate()?;
+    let now = app.clock.now();
+    let data =
+        move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
+    let (webhook, secret) = match acting
+        .repeatable(call)
+        .rotate_webhook_secret(id, secret.clone(), overlap, data)
+        .await?
+    {
+        Outcome::New(webhook) => {
+            info!(
+                webhook = webhook.id,
+                user = session.caller.user_id,
+                overlap,
+                "webhook secret rotated"
+            );
+            (
+                Made::New(WebhookView::new(webhook, now)),
+                Some(secret.expose()),
+            )
+        }
+        Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
+    };
+    let data = Created {
+        replayed: webhook.replayed(),
+        webhook,
+        secret,
+    };
+    Ok(Answer::ok("Webhook secret rotated successfully", data))
+}
