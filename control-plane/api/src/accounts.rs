@@ -250,7 +250,9 @@ pub(crate) async fn create(
         .create_account(new)
         .await
         .map_err(|error| match error {
-            StoreError::EmailTaken => ApiError::EmailTaken("admin.email"),
+            StoreError::EmailTaken => ApiError::EmailTaken {
+                field: "admin.email",
+            },
             error => error.into(),
         })?;
     info!(

@@ -51,7 +51,7 @@ fn file(name: &str) -> Result<Response, ApiError> {
         .try_it_out_enabled(true);
     let file = utoipa_swagger_ui::serve(name, Arc::new(config));
     let file = file
-        .map_err(|error| ApiError::Internal(error.to_string()))?
+        .map_err(ApiError::internal)?
         .ok_or(ApiError::NotFound)?;
     Ok((
         HEADERS,

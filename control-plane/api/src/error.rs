@@ -1,179 +1,21 @@
-//! The errors of the API and their responses. Codes are stable; details meant only for the operator
-//! go to the log.
+//! The errors of the API and their responses. Details meant only for the operator go to the log.
 
-mod answer;
-mod from;
-mod sentence;
+mod catalogue;
+mod conversions;
+mod response;
+mod rows;
 
 use latchkey_model::json::Fault;
-use latchkey_policy::verdict::Code;
 use latchkey_store::{Exceeded, Lasting};
 use std::fmt::Display;
 
-pub(crate) use answer::Body;
+pub(crate) use catalogue::ApiError;
+pub use catalogue::ERRORS;
+pub(crate) use response::{Body, Report};
+pub use rows::ErrorRow;
 
 /// The maximum number of faults of one document that are reported.
 pub(crate) const MAX_FAULTS: usize = 20;
-
-/// The reason why a request is refused.
-#[derive(Debug)]
-pub(crate) enum ApiError {
-    /// The request is invalid.
-    Invalid {
-        /// The field at fault, if it is a single one.
-        field: Option<String>,
-        /// A sentence.
-        error: String,
-    },
-    /// The email address or the password is wrong. The response does not reveal which.
-    Credentials,
-    /// The session token is missing, or its session has ended.
-    Session,
-    /// An API key that is refused as a credential.
-    Key(Code),
-    /// The caller lacks a permission that the request requires.
-    MissingPermission {
-        /// The field that would grant it to another user or key, if any.
-        field: Option<String>,
-        /// A sentence.
-        error: String,
-    },
-    /// The caller may not act on a subaccount.
-    SubaccountDenied {
-        /// The body's field that names the subaccount, if any.
-        field: Option<String>,
-        /// A sentence.
-        error: String,
-    },
-    /// The account has no API key with this id.
-    KeyNotFound,
-    /// The account does not exist.
-    AccountNotFound,
-    /// The account is permanently closed.
-    AccountClosed,
-    /// The operator's account would be disabled or closed.
-    OperatorsAccount,
-    /// The account has reached its maximum number of keys.
-    KeyLimit(u32),
-    /// The account has twice its maximum number of keys, including expired keys that Envoys still
-    /// hold. Contains that maximum.
-    HeldKeyLimit(u32),
-    /// A key would be above its account's tier.
-    TierExceeded {
-        /// The key's field.
-        field: String,
-        /// The account's tier.
-        tier: String,
-    },
-    /// No lost node has the handle.
-    NodeNotFound,
-    /// The node has a stream.
-    NodeConnected,
-    /// The account has no service of this name.
-    ServiceNotFound,
-    /// Another service of the account has the name.
-    ServiceNameTaken,
-    /// The account has reached the maximum number of services.
-    ServiceLimit,
-    /// The scope of a live key lists the service.
-    ServiceInUse,
-    /// The account has no user with this id.
-    UserNotFound,
-    /// Another user has the email address in this field.
-    EmailTaken(&'static str),
-    /// Callers cannot delete themselves.
-    DeletesThemselves,
-    /// The account would be left without an administrator.
-    LastAdministrator,
-    /// A tier that would be removed is in use by an account or a live key.
-    TierInUse(String),
-    /// No entity tag of `If-Match` matches the current version.
-    PreconditionFailed,
-    /// The `Idempotency-Key` was used with a different body.
-    IdempotencyConflict,
-    /// The account has too many recorded calls with an `Idempotency-Key`.
-    IdempotencyLimit,
-    /// The key has expired, and the request sets no later expiry.
-    KeyExpired,
-    /// An old secret of the key is still valid.
-    OverlapRunning,
-    /// The key is revoked.
-    KeyRevoked,
-    /// The account has no subaccount with this id.
-    SubaccountNotFound,
-    /// Another subaccount of the account has the name.
-    SubaccountNameTaken,
-    /// The account has reached the maximum number of subaccounts.
-    SubaccountLimit,
-    /// The account has no webhook with this id.
-    WebhookNotFound,
-    /// The webhook is inactive.
-    WebhookInactive,
-    /// The account has reached the maximum number of webhooks.
-    WebhookLimit,
-    /// Too many deliveries of the webhook were requested. Contains the seconds until the next is
-    /// accepted.
-    WebhookBusy(u32),
-    /// The delivery does not exist or is no longer kept.
-    DeliveryNotFound,
-    /// No valid node token has the name.
-    NodeTokenNotFound,
-    /// Another valid node token has the name.
-    NodeTokenNameTaken,
-    /// The token is already a node token, or was one and has been revoked.
-    NodeTokenTaken,
-    /// The maximum number of valid node tokens is reached.
-    NodeTokenLimit,
-    /// The path does not exist.
-    NotFound,
-    /// The path exists, but does not support the method.
-    MethodNotAllowed,
-    /// Another live key has the name.
-    NameTaken,
-    /// The digest belongs or belonged to a key.
-    SecretTaken,
-    /// No at-rest key is configured, so keys cannot be imported.
-    AtRestKeyMissing,
-    /// One of several rows is invalid.
-    Row {
-        /// The row's error.
-        error: Box<ApiError>,
-        /// The row's position.
-        place: String,
-    },
-    /// `Content-Type` is not `application/json`.
-    UnsupportedMediaType,
-    /// The body is longer than this number of bytes.
-    TooLarge(usize),
-    /// The body did not arrive in time.
-    BodyTimeout,
-    /// Too many logins. Contains the seconds until the next is accepted.
-    TooManyLogins(u32),
-    /// The caller caused too many conflicts with other accounts. Contains the seconds until the
-    /// next call is accepted.
-    TooManyConflicts(u32),
-    /// The caller has reached the limit of calls a minute.
-    TooManyCalls {
-        /// The limit, in calls a minute.
-        limit: u32,
-        /// Seconds until the next call is accepted.
-        seconds: u32,
-    },
-    /// Too many passwords are being hashed or verified.
-    PasswordsBusy,
-    /// Too many lists and reports of the caller are being read or waiting.
-    TooManyReads,
-    /// A list or a report took too long.
-    ReadTooLong,
-    /// The control plane is not ready, for this reason.
-    NotReady(String),
-    /// The request was not completed in time. The change may still be made.
-    OutcomeUnknown,
-    /// A temporary failure. The detail is only logged.
-    Unavailable(String),
-    /// An internal error. The detail is only logged.
-    Internal(String),
-}
 
 impl ApiError {
     /// An error of `field`. `reason` continues a sentence that starts with the field's name, such
@@ -187,7 +29,7 @@ impl ApiError {
 
     /// An error of several fields. Reports the first [`MAX_FAULTS`]; `field` is the first one.
     pub(crate) fn faults(faults: Vec<Fault>) -> Self {
-        let told = faults
+        let listed = faults
             .iter()
             .take(MAX_FAULTS)
             .map(|Fault { field, reason }| match field {
@@ -198,7 +40,7 @@ impl ApiError {
             0 => String::new(),
             more => format!("; and {more} more"),
         };
-        let error = format!("{}{more}.", told.collect::<Vec<_>>().join("; "));
+        let error = format!("{}{more}.", listed.collect::<Vec<_>>().join("; "));
         Self::Invalid {
             field: faults.into_iter().find_map(|fault| fault.field),
             error,
@@ -206,10 +48,34 @@ impl ApiError {
     }
 
     /// The same error, attributed to the row of that index in `keys`, from 0.
-    pub(crate) fn of_row(self, index: usize) -> Self {
+    pub(crate) fn in_row(self, index: usize) -> Self {
         Self::Row {
             error: Box::new(self),
             place: format!("keys[{index}]"),
+        }
+    }
+
+    /// Returns the text with the position of the row in the field's name.
+    fn text_in_row(&self, place: &str) -> String {
+        let text = self.text();
+        match self.field_at_fault() {
+            Some(field) => text.replacen(&format!("`{field}`"), &format!("`{place}.{field}`"), 1),
+            None => text,
+        }
+    }
+
+    /// Returns the field at fault within the row, or the row itself.
+    fn field_in_row(&self, place: &str) -> String {
+        match self.field_at_fault() {
+            Some(field) => format!("{place}.{field}"),
+            None => place.to_owned(),
+        }
+    }
+
+    /// An internal error, which is only logged.
+    pub(crate) fn internal(error: impl Display) -> Self {
+        Self::Internal {
+            detail: error.to_string(),
         }
     }
 

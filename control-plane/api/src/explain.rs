@@ -135,8 +135,7 @@ pub(crate) async fn ask(
         .facts(&caller.account_id, &digests, app.clock.now())
         .await?;
     let explanation = explain(&facts, &request, &app.key_format);
-    let explanation =
-        explanation.map_err(|unavailable| ApiError::Internal(unavailable.to_string()))?;
+    let explanation = explanation.map_err(ApiError::internal)?;
     Ok(Answer::ok("Request explained", Told::of(&explanation)))
 }
 

@@ -187,7 +187,7 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
 /// Returns the single credential of a request.
 fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
     match (bearer(headers), api_key(headers)) {
-        (Some(token), Some(key)) if token != key => Err(ApiError::Key(Code::AmbiguousKey)),
+        (Some(token), Some(key)) if token != key => Err(ApiError::TwoCredentials),
         (Some(token), _) => Ok(token),
         (None, Some(key)) => Ok(key),
         (None, None) => Err(ApiError::Session),
@@ -373,13 +373,13 @@ pub(crate) async fn json_bytes<S: Send + Sync>(
     }
     let content_length = request.headers().get(header::CONTENT_LENGTH);
     if announces_more_than(content_length.map(HeaderValue::as_bytes), max_len) {
-        return Err(ApiError::TooLarge(max_len));
+        return Err(ApiError::TooLarge { max_len });
     }
     DefaultBodyLimit::max(max_len).apply(&mut request);
     Bytes::from_request(request, state)
         .await
         .map_err(|rejection| match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge(max_len),
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge { max_len },
             _ => ApiError::Invalid {
                 field: None,
                 error: "The body could not be read.".to_owned(),
@@ -495,7 +495,7 @@ mod tests {
         assert_eq!(presented(Some("Bearer a"), Some("a")).unwrap(), "a");
         assert!(matches!(
             presented(Some("Bearer a"), Some("b")),
-            Err(ApiError::Key(Code::AmbiguousKey))
+            Err(ApiError::TwoCredentials)
         ));
         assert!(matches!(presented(None, None), Err(ApiError::Session)));
     }

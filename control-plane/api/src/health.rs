@@ -27,7 +27,9 @@ pub(crate) async fn healthz() -> Answer<()> {
 #[utoipa::path(get, path = "/readyz", operation_id = "isReady", tag = "Machines",
     responses((status = 200, description = "Ready.", body = Done)))]
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
-    app.store.check_writable().map_err(ApiError::NotReady)?;
+    app.store
+        .check_writable()
+        .map_err(|reason| ApiError::NotReady { reason })?;
     check_readable(&app).await?;
     Ok(Answer::done("Ready"))
 }
@@ -41,18 +43,18 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<Answer<()>, Ap
 pub(crate) async fn readyz_stream(State(app): State<Arc<App>>) -> Result<Answer<()>, ApiError> {
     check_readable(&app).await?;
     if !app.feed.is_alive() {
-        return Err(ApiError::NotReady(
-            "changes cannot be read from the database, so nodes do not receive them".to_owned(),
-        ));
+        return Err(ApiError::NotReady {
+            reason: "changes cannot be read from the database, so nodes do not receive them"
+                .to_owned(),
+        });
     }
     Ok(Answer::done("Ready"))
 }
 
 async fn check_readable(app: &App) -> Result<(), ApiError> {
-    app.store
-        .ping()
-        .await
-        .map_err(|error| ApiError::NotReady(error.to_string()))
+    app.store.ping().await.map_err(|error| ApiError::NotReady {
+        reason: error.to_string(),
+    })
 }
 
 /// Get metrics
@@ -81,6 +83,6 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResp
         readers_busy,
         list_readers_busy,
     });
-    let text = text.map_err(|error| ApiError::Internal(error.to_string()))?;
+    let text = text.map_err(ApiError::internal)?;
     Ok(([(header::CONTENT_TYPE, OPENMETRICS)], text))
 }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::caller::{self, Rules as _};
-use super::error::{ApiError, MAX_FAULTS};
+use super::error::{ApiError, MAX_FAULTS, Report};
 use super::expiry::Expiry;
 use super::extract::{Params, Session};
 use super::key_view::KeyView;
@@ -274,7 +274,7 @@ impl Check {
         } = check;
         let count = refused.len();
         let problem = |(row, error): (usize, ApiError)| {
-            let (code, error, field) = error.summary();
+            let Report { code, error, field } = error.report();
             Problem {
                 row,
                 code,
@@ -348,7 +348,7 @@ pub(crate) async fn import(
     let new = move |caller: &Caller, there_are: &[String]| {
         let key = |(index, row): (usize, Result<Checked, ApiError>)| {
             row.and_then(|row| row.key(caller, there_are))
-                .map_err(|error| error.of_row(index))
+                .map_err(|error| error.in_row(index))
         };
         rows.into_iter().enumerate().map(key).collect()
     };
@@ -436,7 +436,7 @@ fn check_each(rows: Vec<Object<Row>>, now: i64, caller: &Caller) -> Vec<Result<C
 pub fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), String> {
     let row: Result<Object<Row>, ApiError> = json::read(json).map_err(ApiError::from);
     let checked = row.and_then(|Object(row)| row.check(now, &caller::anybody()));
-    let sentence = |error: ApiError| error.summary().1;
+    let sentence = |error: ApiError| error.report().error;
     checked
         .map(|checked| (checked.digest, checked.settings.name))
         .map_err(sentence)
@@ -446,6 +446,6 @@ pub fn check_row(json: &[u8], now: i64) -> Result<(KeyDigest, String), String> {
 fn each(rows: Vec<Result<Checked, ApiError>>) -> Result<Vec<Checked>, ApiError> {
     rows.into_iter()
         .enumerate()
-        .map(|(index, row)| row.map_err(|error| error.of_row(index)))
+        .map(|(index, row)| row.map_err(|error| error.in_row(index)))
         .collect()
 }

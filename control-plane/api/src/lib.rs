@@ -60,6 +60,7 @@ use utoipa_axum::routes;
 
 use client_address::HopsCheck;
 use error::ApiError;
+pub use error::{ERRORS, ErrorRow};
 pub use import::check_row as check_import_row;
 use list_reads::ListReads;
 use log_in::LogDigests;

@@ -149,7 +149,7 @@ impl Attempt<'_> {
         };
         self.app.logins.begin(login, self.now).map_err(|seconds| {
             self.refused(&LoginOutcome::THROTTLED);
-            ApiError::TooManyLogins(seconds)
+            ApiError::TooManyLogins { seconds }
         })
     }
 

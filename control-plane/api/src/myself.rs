@@ -178,7 +178,7 @@ pub(crate) async fn change_password(
     let tried = app
         .logins
         .begin_in_session(&hex::encode(token.as_bytes()), app.clock.now());
-    let tried = tried.map_err(ApiError::TooManyLogins)?;
+    let tried = tried.map_err(|seconds| ApiError::TooManyLogins { seconds })?;
     let stored = app
         .store
         .credentials(email)

@@ -93,7 +93,9 @@ pub(crate) async fn observe(
 /// continues.
 fn overdue(method: &str) -> ApiError {
     match method {
-        "GET" | "HEAD" | "OPTIONS" => ApiError::Unavailable("request timed out".to_owned()),
+        "GET" | "HEAD" | "OPTIONS" => ApiError::Unavailable {
+            detail: "request timed out".to_owned(),
+        },
         _ => ApiError::OutcomeUnknown,
     }
 }
@@ -177,7 +179,7 @@ mod tests {
         ] {
             let error = overdue(method);
             assert_eq!(
-                (error.parts().0, error.parts().1),
+                (error.row().status, error.row().code),
                 (StatusCode::SERVICE_UNAVAILABLE, code),
                 "{method}"
             );

@@ -1,11 +1,12 @@
 //! Tests that documents match the code: the tests that they name exist, and their tables have a row
-//! for each call and each metric.
+//! for each call, each error and each metric.
 
 use crate::harness::Plane;
+use latchkey_api::ERRORS;
 use latchkey_cli::EXIT_CODES;
 use reqwest::Method;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -121,6 +122,56 @@ async fn every_call_is_documented() {
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
     let documented = methods.map(|method| table.matches(&format!("`{method} /")).count());
     assert_eq!(documented.iter().sum::<usize>(), calls);
+}
+
+/// Compares the table of errors with the API's catalogue.
+#[test]
+fn every_error_is_documented() {
+    let page = fs::read_to_string(workspace().join("docs/api-reference.md")).unwrap();
+    let (_, section) = page.split_once("\n## Errors\n").unwrap();
+    let mut documented = BTreeSet::new();
+    for row in section.lines().filter(|line| line.starts_with("| ")) {
+        let (statuses, codes) = row.trim_matches(['|', ' ']).split_once(" | ").unwrap();
+        let statuses = statuses
+            .split([',', ':', ' '])
+            .filter_map(|word| word.parse::<u16>().ok());
+        let codes = codes.split('`').skip(1).step_by(2);
+        let codes = codes.filter(|code| !code.contains(char::is_uppercase));
+        let codes: Vec<_> = codes.collect();
+        documented
+            .extend(statuses.flat_map(|status| codes.iter().map(move |code| (status, *code))));
+    }
+
+    let errors: BTreeSet<_> = ERRORS
+        .iter()
+        .map(|row| (row.status.as_u16(), row.code))
+        .collect();
+    let missing: Vec<_> = errors.difference(&documented).collect();
+    assert!(missing.is_empty(), "the page has no {missing:?}");
+    let codes: BTreeSet<_> = errors.iter().map(|(_, code)| code).collect();
+    let unknown = documented.iter().find(|(_, code)| !codes.contains(code));
+    assert_eq!(unknown, None, "the page has an error that does not exist");
+}
+
+/// Compares the statuses of the description's error responses with the API's catalogue.
+#[tokio::test]
+async fn every_error_status_is_described() {
+    let plane = Plane::start().await;
+    let description = plane.request(Method::GET, "/openapi.json").send().await;
+    let description: Value = description.unwrap().json().await.unwrap();
+    let mut described = BTreeSet::new();
+    for operations in description["paths"].as_object().unwrap().values() {
+        for operation in operations.as_object().unwrap().values() {
+            let statuses = operation["responses"].as_object().unwrap().keys();
+            described.extend(statuses.filter_map(|status| status.parse::<u16>().ok()));
+        }
+    }
+    described.retain(|status| *status >= 400);
+
+    let statuses = ERRORS.iter().map(|row| row.status.as_u16());
+    // The description's text states when a response is 405, as no call has one.
+    let statuses: BTreeSet<_> = statuses.filter(|status| *status != 405).collect();
+    assert_eq!(described, statuses);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Conversions of errors of the store and of other modules to API errors.
 
-use axum::http::StatusCode;
 use latchkey_model::json::Fault;
 use latchkey_model::random::NoRandomness;
 use latchkey_policy::verdict::Code;
@@ -13,15 +12,15 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::SessionEnded => Self::Session,
-            StoreError::KeyRefused(code) => Self::Key(code),
+            StoreError::KeyRefused(code) => code.into(),
             StoreError::PermissionMissing(permission) => Self::missing_permission(permission),
             StoreError::KeyRestricted { what, lasting } => Self::restricted_key(what, lasting),
             StoreError::KeyExceeded(exceeded) => Self::exceeds_own_key(&exceeded),
             StoreError::NameTaken => Self::NameTaken,
             StoreError::SecretTaken => Self::SecretTaken,
             StoreError::AtRestKeyMissing => Self::AtRestKeyMissing,
-            StoreError::Row { index, error } => Self::from(*error).of_row(index),
-            StoreError::TierInUse(name) => Self::TierInUse(name),
+            StoreError::Row { index, error } => Self::from(*error).in_row(index),
+            StoreError::TierInUse(tier) => Self::TierInUse { tier },
             StoreError::KeyRevoked => Self::KeyRevoked,
             StoreError::PreconditionFailed => Self::PreconditionFailed,
             StoreError::IdempotencyConflict => Self::IdempotencyConflict,
@@ -29,14 +28,14 @@ impl From<StoreError> for ApiError {
             StoreError::KeyExpired => Self::KeyExpired,
             StoreError::OverlapRunning => Self::OverlapRunning,
             StoreError::UserNotFound => Self::UserNotFound,
-            StoreError::EmailTaken => Self::EmailTaken("email"),
-            StoreError::TooManyDisclosures { seconds } => Self::TooManyConflicts(seconds),
+            StoreError::EmailTaken => Self::EmailTaken { field: "email" },
+            StoreError::TooManyDisclosures { seconds } => Self::TooManyConflicts { seconds },
             StoreError::DeletesThemselves => Self::DeletesThemselves,
             StoreError::AccountNotFound => Self::AccountNotFound,
             StoreError::AccountClosed => Self::AccountClosed,
             StoreError::OperatorsAccount => Self::OperatorsAccount,
-            StoreError::KeyLimit(most) => Self::KeyLimit(most),
-            StoreError::HeldKeyLimit(most) => Self::HeldKeyLimit(most),
+            StoreError::KeyLimit(max_keys) => Self::KeyLimit { max_keys },
+            StoreError::HeldKeyLimit(max_keys) => Self::HeldKeyLimit { max_keys },
             StoreError::TierExceeded { field, tier } => Self::TierExceeded { field, tier },
             StoreError::ServiceUnknown { index } => Self::field(
                 &format!("scope[{index}]"),
@@ -54,7 +53,7 @@ impl From<StoreError> for ApiError {
             StoreError::WebhookInactive => Self::WebhookInactive,
             StoreError::WebhookLimit => Self::WebhookLimit,
             StoreError::ReadTooLong => Self::ReadTooLong,
-            StoreError::WebhookBusy { seconds } => Self::WebhookBusy(seconds),
+            StoreError::WebhookBusy { seconds } => Self::WebhookBusy { seconds },
             StoreError::DeliveryNotFound => Self::DeliveryNotFound,
             StoreError::NodeTokenNotFound => Self::NodeTokenNotFound,
             StoreError::NodeTokenNameTaken => Self::NodeTokenNameTaken,
@@ -65,15 +64,15 @@ impl From<StoreError> for ApiError {
                 field,
                 format_args!("must be one of {}", there_are.join(", ")),
             ),
-            StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => {
-                Self::Unavailable(error.to_string())
-            }
+            StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => Self::Unavailable {
+                detail: error.to_string(),
+            },
             StoreError::Database(_)
             | StoreError::Damaged(_)
             | StoreError::Pruned
             | StoreError::Record(_)
             | StoreError::Random(_)
-            | StoreError::Interrupted => Self::Internal(error.to_string()),
+            | StoreError::Interrupted => Self::internal(error),
         }
     }
 }
@@ -94,60 +93,60 @@ impl From<PasswordError> for ApiError {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => Self::PasswordsBusy,
-            _ => Self::Internal(error.to_string()),
+            _ => Self::internal(error),
         }
     }
 }
 
 impl From<NoRandomness> for ApiError {
     fn from(error: NoRandomness) -> Self {
-        Self::Internal(error.to_string())
+        Self::internal(error)
     }
 }
 
-/// The filter's refusal of a key, with texts for the API.
-pub(super) fn key_refused(code: Code) -> (StatusCode, &'static str, &'static str, &'static str) {
-    let (status, sentence) = match code {
-        Code::AmbiguousKey => (
-            StatusCode::UNAUTHORIZED,
-            "The request has two different credentials.",
-        ),
-        Code::DisabledKey => (
-            StatusCode::UNAUTHORIZED,
-            "The API key, its owner or its account is disabled.",
-        ),
-        Code::ExpiredKey => (StatusCode::UNAUTHORIZED, "The API key has expired."),
-        Code::IpDenied => (
-            StatusCode::FORBIDDEN,
-            "The API key is not allowed from this address.",
-        ),
-        Code::OutOfScope => (
-            StatusCode::FORBIDDEN,
-            "The API key's scope does not include the service `latchkey`.",
-        ),
-        _ => (
-            StatusCode::UNAUTHORIZED,
-            "The API key does not exist or has been revoked.",
-        ),
-    };
-    (status, code.as_str(), "API key refused", sentence)
+impl From<Code> for ApiError {
+    /// Converts the refusal of a calling key.
+    fn from(code: Code) -> Self {
+        match code {
+            Code::AmbiguousKey => Self::TwoCredentials,
+            Code::DisabledKey => Self::CallingKeyDisabled,
+            Code::ExpiredKey => Self::CallingKeyExpired,
+            Code::IpDenied => Self::CallingKeyIpDenied,
+            Code::OutOfScope => Self::CallingKeyOutOfScope,
+            _ => Self::CallingKeyInvalid,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::http::header;
+    use axum::http::{StatusCode, header};
     use axum::response::IntoResponse as _;
 
     #[test]
-    fn a_busy_hasher_is_told_as_what_it_is() {
+    fn busy_hasher_asks_to_try_again() {
         let error = ApiError::from(PasswordError::Busy);
         assert_eq!(
-            error.parts().3,
+            error.report().error,
             "Too many passwords are being hashed at once. Please try again."
         );
         let response = error.into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn refused_callers_have_the_codes_of_the_filter() {
+        for code in [
+            Code::AmbiguousKey,
+            Code::InvalidKey,
+            Code::DisabledKey,
+            Code::ExpiredKey,
+            Code::IpDenied,
+            Code::OutOfScope,
+        ] {
+            assert_eq!(ApiError::from(code).row().code, code.as_str());
+        }
     }
 }
