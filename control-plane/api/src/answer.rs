@@ -3,13 +3,12 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+pub(crate) use latchkey_api_types::Done;
 use latchkey_model::entity_tag::EntityTag;
-use latchkey_model::schema::{object, one_of, text};
+use latchkey_model::schema::one_of;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
-
-use super::schemas::schemas;
 
 /// `{"status":"success","message":…,"data":…}`
 #[derive(Serialize, ToSchema)]
@@ -25,14 +24,6 @@ pub(crate) struct Answer<T> {
     code: StatusCode,
     #[serde(skip)]
     etag: Option<EntityTag>,
-}
-
-schemas! {
-    /// A success without data.
-    Done = object()
-        .property("status", success()).required("status")
-        .property("message", text().description(Some("The result, for \
-        people."))).required("message");
 }
 
 fn success() -> Object {

@@ -1,13 +1,12 @@
 //! `/v1/audit`: the audit log of changes, with actor, time and client address.
 
 use axum::extract::State;
+use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
 use latchkey_store::audit::{AuditEntry, AuditQuery};
 use latchkey_store::{PageQuery, Position, StoreError};
-use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -15,47 +14,7 @@ use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::Params;
 use super::list_reads::ListSession;
-use super::openapi::{parameters, texts};
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = AuditList)]
-pub(crate) struct List {
-    /// The entries, newest first.
-    entries: Vec<Entry>,
-    /// The cursor of the next page; null on the last page.
-    next_cursor: Option<String>,
-}
-
-/// An audit entry: one change.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AuditEntry)]
-struct Entry {
-    id: String,
-    #[schema(value_type = texts::Time)]
-    at: String,
-    actor: Party,
-    /// The action, such as `key.create`.
-    action: String,
-    target: Party,
-    /// The resource before the change; for an edit, only the fields that changed.
-    #[schema(value_type = Option<Object>)]
-    before: Option<Box<RawValue>>,
-    /// The resource after the change; for an edit, only the fields that changed.
-    #[schema(value_type = Option<Object>)]
-    after: Option<Box<RawValue>>,
-    source_address: Option<String>,
-    request_id: Option<String>,
-}
-
-/// The actor or the target of a change.
-#[derive(Serialize, ToSchema)]
-#[schema(as = AuditParty)]
-struct Party {
-    #[serde(rename = "type")]
-    kind: String,
-    id: Option<String>,
-    name: Option<String>,
-}
+use super::openapi::parameters;
 
 /// List audit entries
 ///
@@ -65,7 +24,7 @@ struct Party {
 #[utoipa::path(get, path = "/v1/audit", operation_id = "listAudit", tag = "Audit",
     security(("credential" = ["account:audit:read"])),
     params(parameters::AuditPage),
-    responses((status = 200, description = "A page of audit entries.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of audit entries.", body = Answer<types::AuditList>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -73,7 +32,7 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::AuditList>, ApiError> {
     caller.require("account:audit:read")?;
     let query = AuditQuery {
         since: params.time("since")?,
@@ -96,13 +55,10 @@ pub(crate) async fn list(
     let next_cursor = next
         .and_then(|next| next.numbers())
         .map(|(at, seq)| format!("{at}-{seq}"));
-    let entries = entries
-        .into_iter()
-        .map(Entry::try_from)
-        .collect::<Result<_, _>>()?;
+    let entries = entries.into_iter().map(view).collect::<Result<_, _>>()?;
     Ok(Answer::ok(
         "Audit retrieved successfully",
-        List {
+        types::AuditList {
             entries,
             next_cursor,
         },
@@ -125,30 +81,26 @@ fn position(cursor: &str) -> Result<Position, ApiError> {
     })
 }
 
-impl TryFrom<AuditEntry> for Entry {
-    type Error = StoreError;
-
-    fn try_from(entry: AuditEntry) -> Result<Self, StoreError> {
-        let json = |text: Option<String>| text.map(RawValue::from_string).transpose();
-        let damaged = |_| StoreError::Damaged("an entry of the audit");
-        Ok(Self {
-            id: format!("aud_{}", entry.seq),
-            at: rfc3339(entry.at),
-            actor: Party {
-                kind: entry.actor_kind,
-                id: entry.actor_id,
-                name: entry.actor_name,
-            },
-            action: entry.action,
-            target: Party {
-                kind: entry.target_kind,
-                id: entry.target_id,
-                name: entry.target_name,
-            },
-            before: json(entry.before).map_err(damaged)?,
-            after: json(entry.after).map_err(damaged)?,
-            source_address: entry.source_address,
-            request_id: entry.request_id,
-        })
-    }
+fn view(entry: AuditEntry) -> Result<types::AuditEntry, StoreError> {
+    let json = |text: Option<String>| text.map(RawValue::from_string).transpose();
+    let damaged = |_| StoreError::Damaged("an entry of the audit");
+    Ok(types::AuditEntry {
+        id: format!("aud_{}", entry.seq),
+        at: rfc3339(entry.at),
+        actor: types::AuditParty {
+            kind: entry.actor_kind,
+            id: entry.actor_id,
+            name: entry.actor_name,
+        },
+        action: entry.action,
+        target: types::AuditParty {
+            kind: entry.target_kind,
+            id: entry.target_id,
+            name: entry.target_name,
+        },
+        before: json(entry.before).map_err(damaged)?,
+        after: json(entry.after).map_err(damaged)?,
+        source_address: entry.source_address,
+        request_id: entry.request_id,
+    })
 }

@@ -4,112 +4,37 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types as types;
 use latchkey_model::entity_tag::Tagged as _;
-use latchkey_model::ip_list::IpList;
-use latchkey_model::json::given;
-use latchkey_model::limits::LimitsChange;
 use latchkey_store::{Caller, Key, KeyChange};
-use serde::de::{self, Deserializer};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
-use super::App;
 use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::expiry::Expiry;
 use super::extract::{Body, Params, Session};
-use super::fields;
-use super::key_view::KeyView;
 use super::openapi::parameters::{IfMatch, KeyPath, Wait};
-use super::openapi::texts;
-use latchkey_server::Enforcement;
+use super::{App, fields, key_view};
 
-/// Fields to change; omitted fields stay the same.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = KeyEdit)]
-pub(crate) struct Request {
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Option<texts::Name>)]
-    name: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<texts::Description>)]
-    description: Option<Option<String>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Expiry>)]
-    expires_at: Option<Option<Expiry>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    allowed_ips: Option<IpList>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    denied_ips: Option<IpList>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    active: Option<bool>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<LimitsChange>)]
-    limits: Option<Option<LimitsChange>>,
-    #[serde(
-        default,
-        rename = "scope",
-        alias = "roles",
-        alias = "permissions",
-        alias = "allowed_subaccounts",
-        alias = "environment",
-        alias = "tier",
-        alias = "issues",
-        alias = "api_key",
-        alias = "secret",
-        alias = "sha256"
-    )]
-    #[schema(ignore)]
-    _fixed: Fixed,
-}
-
-/// A field of a key that cannot be edited.
-#[derive(Default)]
-struct Fixed;
-
-impl<'de> Deserialize<'de> for Fixed {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom(
-            "it cannot be edited; revoke the key and create another one",
-        ))
-    }
-}
-
-impl Request {
-    fn check(self, now: i64) -> Result<KeyChange, ApiError> {
-        let expires_at = self.expires_at.map(|expiry| {
-            expiry
-                .map(|expiry| expiry.check("expires_at", now))
-                .transpose()
-        });
-        Ok(KeyChange {
-            name: self
-                .name
-                .map(|name| fields::name("name", &name))
-                .transpose()?,
-            description: self.description.map(fields::description).transpose()?,
-            expires_at: expires_at.transpose()?,
-            allowed_ips: self.allowed_ips,
-            denied_ips: self.denied_ips,
-            disabled: self.active.map(|active| !active),
-            limits: self.limits,
-        })
-    }
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = EditedKey)]
-pub(crate) struct Edited {
-    #[serde(flatten)]
-    key: KeyView,
-    enforcement: Enforcement,
+fn check(request: types::KeyEdit, now: i64) -> Result<KeyChange, ApiError> {
+    let expires_at = request.expires_at.map(|expiry| {
+        expiry
+            .map(|expiry| fields::expiry("expires_at", expiry, now))
+            .transpose()
+    });
+    Ok(KeyChange {
+        name: request
+            .name
+            .map(|name| fields::name("name", &name))
+            .transpose()?,
+        description: request.description.map(fields::description).transpose()?,
+        expires_at: expires_at.transpose()?,
+        allowed_ips: request.allowed_ips,
+        denied_ips: request.denied_ips,
+        disabled: request.active.map(|active| !active),
+        limits: request.limits,
+    })
 }
 
 /// Edit an API key
@@ -120,9 +45,9 @@ pub(crate) struct Edited {
 /// permissions, subaccounts, environment, tier and `issues` cannot be edited. Repeating the call
 /// changes nothing and waits for enforcement again.
 #[utoipa::path(patch, path = "/v1/keys/{key_id}", operation_id = "editKey", tag = "Keys",
-    params(KeyPath, Wait, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
+    params(KeyPath, Wait, IfMatch), request_body = types::KeyEdit, security(("credential" = ["account:apikeys:update"])),
     responses(
-        (status = 200, description = "The updated key, and enforcement progress.", body = Answer<Edited>,
+        (status = 200, description = "The updated key, and enforcement progress.", body = Answer<types::EditedKey>,
             headers(("ETag" = String, description = "Identifies this version of the key's \
             editable fields, for `If-Match`."))),
         (status = 409, description = "Another key that has not expired has the name, or the key \
@@ -133,14 +58,14 @@ pub(crate) async fn edit(
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(request): Body<Request>,
-) -> Result<Answer<Edited>, ApiError> {
+    Body(request): Body<types::KeyEdit>,
+) -> Result<Answer<types::EditedKey>, ApiError> {
     let acting = session.acting(&app, "account:apikeys:update")?;
     let patience = params.patience()?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
     let now = app.clock.now();
-    let change = request.check(now)?;
+    let change = check(request, now)?;
     let edit = move |caller: &Caller, key: &mut Key| {
         let (before, limited) = (key.clone(), change.limited_windows());
         change.apply(key);
@@ -157,8 +82,8 @@ pub(crate) async fn edit(
     let tag = key.entity_tag();
     Ok(Answer::ok(
         "API key updated successfully",
-        Edited {
-            key: KeyView::new(key, now),
+        types::EditedKey {
+            key: key_view::view(key, now),
             enforcement,
         },
     )

@@ -11,7 +11,7 @@ use std::fmt::Display;
 
 pub(crate) use catalogue::ApiError;
 pub use catalogue::ERRORS;
-pub(crate) use response::{Body, Report};
+pub(crate) use response::Report;
 pub use rows::ErrorRow;
 
 /// The maximum number of faults of one document that are reported.

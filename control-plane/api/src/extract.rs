@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use axum::response::IntoResponse as _;
+use latchkey_api_types::from_rfc3339;
 use latchkey_model::body::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, announces_more_than};
 use latchkey_model::client_network::ClientNetwork;
 use latchkey_model::entity_tag::IfMatch;
@@ -23,7 +24,6 @@ use tokio::time;
 
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::expiry::from_rfc3339;
 use super::observe::{Noted, RequestId};
 use super::throttle::Quota;
 use super::{App, MAX_BODY_LEN, client_address};

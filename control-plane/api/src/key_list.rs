@@ -1,37 +1,21 @@
 //! `GET /v1/keys`: lists the account's keys, paged, filtered and sorted.
 
 use axum::extract::State;
+use latchkey_api_types as types;
 use latchkey_model::role::Role;
 use latchkey_policy::key::Environment;
 use latchkey_store::{KeyQuery, KeySort, KeyState, Total};
-use serde::Serialize;
 use std::sync::Arc;
-use utoipa::ToSchema;
 
-use super::App;
 use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::Params;
 use super::fields::{MAX_DAYS, SORTS};
-use super::key_view::KeyView;
 use super::list_reads::ListSession;
 use super::openapi::parameters::KeyPage;
 use super::page::Asked;
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = KeyList)]
-pub(crate) struct List {
-    keys: Vec<KeyView>,
-    /// The number of keys on all pages, exact up to 10,000.
-    total: u64,
-    /// True if there may be more than `total` keys: there are over 10,000, or counting them takes
-    /// too long.
-    total_is_estimate: bool,
-    /// The cursor of the next page; null on the last page.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
+use super::{App, key_view};
 
 /// List API keys
 ///
@@ -43,7 +27,7 @@ pub(crate) struct List {
 /// whose `next_cursor` is null.
 #[utoipa::path(get, path = "/v1/keys", operation_id = "listKeys", tag = "Keys",
     params(KeyPage), security(("credential" = ["account:apikeys:read"])),
-    responses((status = 200, description = "A page of keys, and the total number.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of keys, and the total number.", body = Answer<types::KeyList>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -51,7 +35,7 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::KeyList>, ApiError> {
     caller.require("account:apikeys:read")?;
     let query = query(&mut params)?;
     let asked = Asked::take(&mut params, &format!("keys {query:?}"))?;
@@ -65,7 +49,7 @@ pub(crate) async fn list(
     let keys = found
         .rows
         .into_iter()
-        .map(|key| KeyView::listed(key, now))
+        .map(|key| key_view::listed(key, now))
         .collect();
     let Total {
         count: total,
@@ -73,7 +57,7 @@ pub(crate) async fn list(
     } = found.total;
     Ok(Answer::ok(
         "API keys retrieved successfully",
-        List {
+        types::KeyList {
             keys,
             total,
             total_is_estimate,

@@ -12,7 +12,6 @@ mod client_address;
 mod docs;
 mod edit_key;
 mod error;
-mod expiry;
 mod explain;
 mod extract;
 mod fields;
@@ -37,7 +36,6 @@ mod regenerate;
 mod repeatable;
 mod roles;
 mod routes;
-mod schemas;
 mod services;
 mod sessions;
 mod subaccounts;
@@ -49,12 +47,14 @@ mod webhooks;
 
 use axum::http::Extensions;
 use axum::{Extension, Router, middleware};
+use latchkey_api_types as types;
 use latchkey_model::clock::Clock;
 use latchkey_model::random::NoRandomness;
 use latchkey_server::http::{Peer, Place};
 use latchkey_server::{Backend, StartError};
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -93,6 +93,19 @@ impl App {
             hops_check: HopsCheck::default(),
             backend,
         })
+    }
+
+    /// Returns the enforcement progress of `revision`, after waiting for at most `timeout`.
+    async fn enforced(&self, revision: u64, timeout: Duration) -> types::Enforcement {
+        let progress = self.backend.enforced(revision, timeout).await;
+        types::Enforcement {
+            revision: progress.revision,
+            nodes: progress.nodes,
+            acknowledged: progress.acknowledged,
+            lost: progress.lost,
+            complete: progress.complete,
+            elapsed_ms: progress.elapsed_ms,
+        }
     }
 }
 

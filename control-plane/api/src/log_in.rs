@@ -1,65 +1,34 @@
 //! `POST /v1/sessions`: logs in.
 
 use axum::extract::State;
+use latchkey_api_types as types;
 use latchkey_model::client_network::ClientNetwork;
 use latchkey_model::clock::rfc3339;
 use latchkey_model::random::{self, NoRandomness};
-use latchkey_model::secret::{Password, SessionToken};
+use latchkey_model::secret::SessionToken;
 use latchkey_model::text;
 use latchkey_store::audit::Origin;
 use latchkey_store::{Credentials, Refusals, RefusedLogins, SESSION_IDLE_SECONDS};
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{CountedAs, From, Params, StrangersBody};
 use super::login_limits::{Login, LoginTry};
-use super::openapi::texts;
 use latchkey_server::metrics::LoginOutcome;
 use latchkey_server::password::{Party, PasswordError, Rank};
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = Login)]
-pub(crate) struct Request {
-    email: String,
-    #[schema(value_type = String, format = Password)]
-    password: Password,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Session)]
-pub(crate) struct LoggedIn {
-    #[schema(value_type = texts::SessionToken)]
-    token: String,
-    /// The session's end, which each use postpones.
-    #[schema(value_type = texts::Time)]
-    expires_at: String,
-    user: User,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = SessionUser)]
-struct User {
-    #[schema(value_type = texts::UserId)]
-    id: String,
-    #[schema(value_type = texts::Email)]
-    email: String,
-}
 
 /// Log in
 ///
 /// Opens a session, which ends after 30 minutes without use. The body is limited to 4 KiB and must
 /// arrive within 5 seconds.
 #[utoipa::path(post, path = "/v1/sessions", operation_id = "logIn", tag = "Sessions",
-    request_body = Request,
+    request_body = types::Login,
     responses(
-        (status = 200, description = "The session.", body = Answer<LoggedIn>),
+        (status = 200, description = "The session.", body = Answer<types::Session>),
         (status = 401, description = "Email address or password is wrong."),
         (status = 408, description = "The body did not arrive in time."),
     ))]
@@ -68,8 +37,8 @@ pub(crate) async fn log_in(
     From(origin): From,
     CountedAs(client): CountedAs,
     params: Params,
-    StrangersBody(Request { email, password }): StrangersBody<Request>,
-) -> Result<Answer<LoggedIn>, ApiError> {
+    StrangersBody(types::Login { email, password }): StrangersBody<types::Login>,
+) -> Result<Answer<types::Session>, ApiError> {
     params.finish()?;
     let now = app.clock.now();
     let found = app.store.login(&email, client).await?;
@@ -116,10 +85,10 @@ pub(crate) async fn log_in(
     info!(user = user.user_id, %client, "logged in");
     Ok(Answer::ok(
         "Logged in successfully",
-        LoggedIn {
+        types::Session {
             token: token.expose().to_owned(),
             expires_at: rfc3339(now.saturating_add(SESSION_IDLE_SECONDS)),
-            user: User {
+            user: types::SessionUser {
                 id: user.user_id.clone(),
                 email: user.email.clone(),
             },

@@ -3,61 +3,24 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types::{self as types, from_rfc3339};
+use latchkey_server::nodes::identity::NodeId;
+use latchkey_server::nodes::registry::NodeView;
 use latchkey_store::Epoch;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
 use super::error::ApiError;
-use super::expiry::from_rfc3339;
 use super::extract::{Body, Params, Session};
 use super::openapi::parameters::NodePath;
-use super::openapi::texts;
-use latchkey_server::nodes::identity::NodeId;
-use latchkey_server::nodes::registry::NodeView;
 
 const PERMISSION: &str = "gateway:nodes:update";
 
 /// The `handle` of nodes that the database does not know.
 const UNKNOWN: &str = "unknown";
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = ForgottenNodes)]
-pub(crate) struct Forgotten {
-    /// The handles of the forgotten nodes.
-    forgotten: Vec<String>,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = LostNodes)]
-pub(crate) struct LostBefore {
-    /// Forget all nodes that were lost before this time.
-    #[schema(value_type = texts::Time)]
-    lost_before: String,
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = EpochToAccept)]
-pub(crate) struct ToAccept {
-    /// The epoch to accept, in hexadecimal. Default: the epochs of all waiting nodes.
-    #[serde(default)]
-    #[schema(value_type = Option<texts::EpochId>)]
-    epoch: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = AcceptedEpochs)]
-pub(crate) struct Accepted {
-    /// The accepted epochs, in hexadecimal.
-    #[schema(value_type = Vec<texts::EpochId>)]
-    epochs: Vec<String>,
-}
 
 /// Forget a lost node
 ///
@@ -66,7 +29,7 @@ pub(crate) struct Accepted {
 #[utoipa::path(delete, path = "/v1/nodes/{handle}", operation_id = "forgetNode", tag = "Gateway",
     params(NodePath), security(("credential" = ["gateway:nodes:update"])),
     responses(
-        (status = 200, description = "The forgotten node.", body = Answer<Forgotten>),
+        (status = 200, description = "The forgotten node.", body = Answer<types::ForgottenNodes>),
         (status = 404, description = "No lost node has this handle."),
         (status = 409, description = "The node is connected."),
     ))]
@@ -75,7 +38,7 @@ pub(crate) async fn forget(
     session: Session,
     handle: Result<Path<String>, PathRejection>,
     params: Params,
-) -> Result<Answer<Forgotten>, ApiError> {
+) -> Result<Answer<types::ForgottenNodes>, ApiError> {
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
     let Path(handle) = handle.map_err(|_| ApiError::NodeNotFound)?;
@@ -87,7 +50,7 @@ pub(crate) async fn forget(
         info!(user = session.caller.user_id, "unknown nodes forgotten");
         return Ok(Answer::ok(
             "Node forgotten successfully",
-            Forgotten {
+            types::ForgottenNodes {
                 forgotten: vec![handle],
             },
         ));
@@ -112,7 +75,7 @@ pub(crate) async fn forget(
     info!(user = session.caller.user_id, handle, "node forgotten");
     Ok(Answer::ok(
         "Node forgotten successfully",
-        Forgotten {
+        types::ForgottenNodes {
             forgotten: vec![handle],
         },
     ))
@@ -120,14 +83,14 @@ pub(crate) async fn forget(
 
 /// Forget nodes lost before a time
 #[utoipa::path(post, path = "/v1/nodes/forget", operation_id = "forgetLostNodes", tag = "Gateway",
-    request_body = LostBefore, security(("credential" = ["gateway:nodes:update"])),
-    responses((status = 200, description = "The forgotten nodes.", body = Answer<Forgotten>)))]
+    request_body = types::LostNodes, security(("credential" = ["gateway:nodes:update"])),
+    responses((status = 200, description = "The forgotten nodes.", body = Answer<types::ForgottenNodes>)))]
 pub(crate) async fn forget_lost(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(LostBefore { lost_before }): Body<LostBefore>,
-) -> Result<Answer<Forgotten>, ApiError> {
+    Body(types::LostNodes { lost_before }): Body<types::LostNodes>,
+) -> Result<Answer<types::ForgottenNodes>, ApiError> {
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
     let before = from_rfc3339(&lost_before)
@@ -154,7 +117,7 @@ pub(crate) async fn forget_lost(
     let forgotten = ids.iter().map(|id| id.handle().to_owned()).collect();
     Ok(Answer::ok(
         "Nodes forgotten successfully",
-        Forgotten { forgotten },
+        types::ForgottenNodes { forgotten },
     ))
 }
 
@@ -163,14 +126,14 @@ pub(crate) async fn forget_lost(
 /// Serves nodes whose snapshot has this epoch from now on. Each of them replaces its snapshot with
 /// this database's.
 #[utoipa::path(post, path = "/v1/nodes/accept-epoch", operation_id = "acceptEpoch", tag = "Gateway",
-    request_body = ToAccept, security(("credential" = ["gateway:nodes:update"])),
-    responses((status = 200, description = "The accepted epochs.", body = Answer<Accepted>)))]
+    request_body = types::EpochToAccept, security(("credential" = ["gateway:nodes:update"])),
+    responses((status = 200, description = "The accepted epochs.", body = Answer<types::AcceptedEpochs>)))]
 pub(crate) async fn accept_epoch(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(ToAccept { epoch }): Body<ToAccept>,
-) -> Result<Answer<Accepted>, ApiError> {
+    Body(types::EpochToAccept { epoch }): Body<types::EpochToAccept>,
+) -> Result<Answer<types::AcceptedEpochs>, ApiError> {
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
     let epochs: BTreeSet<Epoch> = match epoch {
@@ -200,6 +163,6 @@ pub(crate) async fn accept_epoch(
     let epochs = epochs.into_iter().map(hex::encode).collect();
     Ok(Answer::ok(
         "Epochs accepted successfully",
-        Accepted { epochs },
+        types::AcceptedEpochs { epochs },
     ))
 }

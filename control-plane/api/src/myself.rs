@@ -1,59 +1,30 @@
 //! Calls of a caller about itself, which require no permission.
 
 use axum::extract::State;
+use latchkey_api_types as types;
 use latchkey_model::permissions::MANAGEMENT;
 use latchkey_model::role::Role;
-use latchkey_model::secret::Password;
-use latchkey_model::selection::Selection;
 use latchkey_store::{Actor, Credential, StoreError};
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::{Answer, Done};
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
-use super::openapi::texts;
 use latchkey_server::password::{Party, Rank};
-
-/// The caller.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Myself)]
-pub(crate) struct Myself {
-    #[schema(value_type = texts::AccountId)]
-    account_id: String,
-    /// True if this is the operator's account.
-    operator: bool,
-    #[schema(value_type = texts::Word)]
-    tier: String,
-    /// The calling user, or the owner of the calling key.
-    #[schema(value_type = texts::UserId)]
-    user_id: String,
-    /// The email address of a calling user.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = texts::Email, nullable = false)]
-    email: Option<String>,
-    /// The id of a calling API key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = texts::KeyId, nullable = false)]
-    key_id: Option<String>,
-    /// The patterns of the permissions that the caller holds.
-    permissions: Vec<String>,
-    #[schema(value_type = texts::Subaccounts)]
-    subaccounts: Selection,
-}
 
 /// Get the caller
 ///
 /// Describes the session's user or the API key that makes the call.
 #[utoipa::path(get, path = "/v1/sessions/current", operation_id = "getCaller", tag = "Sessions",
     security(("credential" = [])),
-    responses((status = 200, description = "The caller.", body = Answer<Myself>)))]
-pub(crate) async fn get(session: Session, params: Params) -> Result<Answer<Myself>, ApiError> {
+    responses((status = 200, description = "The caller.", body = Answer<types::Myself>)))]
+pub(crate) async fn get(
+    session: Session,
+    params: Params,
+) -> Result<Answer<types::Myself>, ApiError> {
     params.finish()?;
     let caller = session.caller;
     let (email, key_id) = match caller.actor {
@@ -61,7 +32,7 @@ pub(crate) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
         Actor::Key { id, .. } => (None, Some(id)),
         Actor::System | Actor::Unknown => (None, None),
     };
-    let myself = Myself {
+    let myself = types::Myself {
         account_id: caller.account_id,
         operator: caller.operator,
         tier: caller.tier,
@@ -79,36 +50,19 @@ pub(crate) async fn get(session: Session, params: Params) -> Result<Answer<Mysel
     Ok(Answer::ok("Session retrieved successfully", myself))
 }
 
-/// The roles, permissions, subaccounts and scope that a caller can grant to keys and users.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Grantable)]
-pub(crate) struct Grantable {
-    /// The permissions required by API calls and route rules that the caller holds.
-    permissions: BTreeSet<String>,
-    /// The patterns of all permissions that the caller holds.
-    patterns: Vec<String>,
-    roles: Vec<Role>,
-    /// `"all"`, or the ids of the subaccounts that the caller may act on.
-    #[schema(value_type = texts::Subaccounts)]
-    subaccounts: Selection,
-    /// `"all"`, or the services in the calling key's scope.
-    #[schema(value_type = texts::Scope)]
-    scope: Selection,
-}
-
 /// List grantable permissions
 ///
 /// Lists what the caller holds and can therefore grant to keys and users.
 #[utoipa::path(get, path = "/v1/keys/allowed-permissions", operation_id = "listAllowedPermissions", tag = "Keys",
     security(("credential" = [])),
     responses((status = 200, description = "The permissions, roles, subaccounts and services that \
-    can be granted.", body = Answer<Grantable>)))]
+    can be granted.", body = Answer<types::Grantable>)))]
 
 pub(crate) async fn allowed_permissions(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
-) -> Result<Answer<Grantable>, ApiError> {
+) -> Result<Answer<types::Grantable>, ApiError> {
     params.finish()?;
     let routes = app.store.routes().await?;
     let routes = routes
@@ -120,7 +74,7 @@ pub(crate) async fn allowed_permissions(
         .filter_map(|rule| rule.permission())
         .map(|permission| permission.as_str());
     let known = MANAGEMENT.into_iter().chain(asked);
-    let grantable = Grantable {
+    let grantable = types::Grantable {
         permissions: known
             .filter(|permission| caller.holds(permission))
             .map(str::to_owned)
@@ -143,28 +97,18 @@ pub(crate) async fn allowed_permissions(
     ))
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = PasswordChange)]
-pub(crate) struct PasswordChange {
-    #[schema(value_type = String, format = Password)]
-    current_password: Password,
-    #[schema(value_type = String, format = Password, min_length = 12)]
-    new_password: Password,
-}
-
 /// Change your password
 ///
 /// Ends all your other sessions.
 #[utoipa::path(put, path = "/v1/users/me/password", operation_id = "changePassword", tag = "Users",
     security(("credential" = [])),
-    request_body = PasswordChange,
+    request_body = types::PasswordChange,
     responses((status = 200, description = "The password is changed.", body = Done)))]
 pub(crate) async fn change_password(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(request): Body<PasswordChange>,
+    Body(request): Body<types::PasswordChange>,
 ) -> Result<Answer<()>, ApiError> {
     let Actor::User { id, email } = &session.caller.actor else {
         return Err(ApiError::Session);

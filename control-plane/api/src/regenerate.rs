@@ -4,26 +4,22 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use latchkey_model::json::{Whole, given};
+use latchkey_api_types as types;
+use latchkey_model::json::Whole;
 use latchkey_model::random;
 use latchkey_store::{Caller, Key, Outcome, Regenerated, Regeneration, Reported, StoreError};
-use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time;
 use tracing::info;
-use utoipa::ToSchema;
 
-use super::App;
 use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::expiry::Expiry;
 use super::extract::{Params, Session};
-use super::key_view::KeyView;
-use super::keys::Generated;
 use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
 use super::repeatable::{self, Repeatable};
+use super::{App, fields, key_view, keys};
 
 /// The maximum overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
@@ -34,21 +30,6 @@ const REPORTED: Duration = Duration::from_secs(2);
 /// The maximum number of times that a call waits for reports, if others replace the secret in the
 /// meantime.
 const ROUNDS: usize = 4;
-
-/// A request for a new secret of a key.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = Regeneration)]
-pub(crate) struct Request {
-    /// The time for which the old secret stays valid.
-    #[serde(default)]
-    #[schema(value_type = u64, maximum = 2_592_000)]
-    overlap_seconds: Whole,
-    /// A new expiry of the key; null for none. Required if the key has expired.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<Expiry>)]
-    expires_at: Option<Option<Expiry>>,
-}
 
 /// Regenerate an API key
 ///
@@ -63,9 +44,9 @@ pub(crate) struct Request {
 /// overlap is refused until the overlap ends. Repeating the call with the same `Idempotency-Key`
 /// within 24 hours creates no new secret and returns none.
 #[utoipa::path(post, path = "/v1/keys/{key_id}/regenerate", operation_id = "regenerateKey", tag = "Keys",
-    params(KeyPath, Wait, IdempotencyKey, IfMatch), request_body = Request, security(("credential" = ["account:apikeys:update"])),
+    params(KeyPath, Wait, IdempotencyKey, IfMatch), request_body = types::Regeneration, security(("credential" = ["account:apikeys:update"])),
     responses(
-        (status = 200, description = "The key with its new secret, returned only once.", body = Answer<Generated>,
+        (status = 200, description = "The key with its new secret, returned only once.", body = Answer<types::GeneratedKey>,
             headers(("ETag" = String, description = "Identifies this version of the key's \
             editable fields, for `If-Match`."))),
         (status = 409, description = "The key is revoked; an overlap is running; the key has expired and `expires_at` is \
@@ -77,9 +58,9 @@ pub(crate) async fn regenerate(
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-    Repeatable { request, call }: Repeatable<Request>,
-) -> Result<Answer<Generated>, ApiError> {
-    let Request {
+    Repeatable { request, call }: Repeatable<types::Regeneration>,
+) -> Result<Answer<types::GeneratedKey>, ApiError> {
+    let types::Regeneration {
         overlap_seconds: Whole(overlap_seconds),
         expires_at,
     } = request;
@@ -97,7 +78,7 @@ pub(crate) async fn regenerate(
     let expires_at = expires_at
         .map(|expiry| {
             expiry
-                .map(|expiry| expiry.check("expires_at", now))
+                .map(|expiry| fields::expiry("expires_at", expiry, now))
                 .transpose()
         })
         .transpose()?;
@@ -118,7 +99,7 @@ pub(crate) async fn regenerate(
             caller.may_regenerate(key, overlap_seconds > 0)?;
             Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
         };
-        let data = move |key: &Key| repeatable::recorded(&KeyView::new(key.clone(), now));
+        let data = move |key: &Key| repeatable::recorded(&key_view::view(key.clone(), now));
         let acting = session
             .acting(&app, "account:apikeys:update")?
             .repeatable(call.clone());
@@ -142,6 +123,6 @@ pub(crate) async fn regenerate(
             "key regenerated"
         );
     }
-    let (data, tag) = Generated::new(&app, outcome, patience, now).await;
+    let (data, tag) = keys::generated(&app, outcome, patience, now).await;
     Ok(Answer::ok("API key regenerated successfully", data).tagged(tag))
 }

@@ -3,6 +3,7 @@
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode};
+use latchkey_api_types::Made;
 use latchkey_store::RepeatableCall;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,26 +58,11 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Vec<u8>>, ApiError> {
     Ok(Some(key.to_vec()))
 }
 
-/// The created resource, as created now or as recorded.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Made<V> {
-    New(V),
-    Repeated(Value),
-}
-
-impl<V> Made<V> {
-    /// Returns `replayed` of the response.
-    pub(crate) fn replayed(&self) -> Option<bool> {
-        matches!(self, Self::Repeated(_)).then_some(true)
-    }
-
-    /// Returns the status of the response to a creating call.
-    pub(crate) fn status(&self) -> StatusCode {
-        match self {
-            Self::New(_) => StatusCode::CREATED,
-            Self::Repeated(_) => StatusCode::OK,
-        }
+/// Returns the status of the response to a creating call.
+pub(crate) fn status<V>(made: &Made<V>) -> StatusCode {
+    match made {
+        Made::New(_) => StatusCode::CREATED,
+        Made::Repeated(_) => StatusCode::OK,
     }
 }
 

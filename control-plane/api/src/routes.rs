@@ -1,13 +1,12 @@
 //! `/v1/routes`: the route rules of every node.
 
 use axum::extract::State;
+use latchkey_api_types as types;
 use latchkey_model::entity_tag::Tagged as _;
-use latchkey_model::route_document::{self, AffectedRule, RouteDocument, affected_rules};
+use latchkey_model::route_document::{RouteDocument, affected_rules};
 use latchkey_store::Lasting;
-use serde::Serialize;
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -15,19 +14,6 @@ use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::openapi::parameters::{IfMatch, Wait};
-use latchkey_server::Enforcement;
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = ChangedRoutes)]
-pub(crate) struct Changed {
-    #[serde(flatten)]
-    #[schema(schema_with = route_document::shown)]
-    document: RouteDocument,
-    /// Rules some of whose requests `path_case` refuses or assigns to an earlier rule, although
-    /// they are spelled like the rule.
-    affected_rules: Vec<AffectedRule>,
-    enforcement: Enforcement,
-}
 
 /// Get route rules
 #[utoipa::path(get, path = "/v1/routes", operation_id = "getRoutes", tag = "Gateway",
@@ -54,7 +40,7 @@ pub(crate) async fn get(
 #[utoipa::path(put, path = "/v1/routes", operation_id = "putRoutes", tag = "Gateway",
     params(Wait, IfMatch), request_body = RouteDocument, security(("credential" = ["gateway:routes:update"])),
     responses(
-        (status = 200, description = "The current rules, and enforcement progress.", body = Answer<Changed>,
+        (status = 200, description = "The current rules, and enforcement progress.", body = Answer<types::ChangedRoutes>,
             headers(("ETag" = String, description = "For `If-Match`.")))
     ))]
 pub(crate) async fn put(
@@ -62,7 +48,7 @@ pub(crate) async fn put(
     session: Session,
     mut params: Params,
     Body(document): Body<RouteDocument>,
-) -> Result<Answer<Changed>, ApiError> {
+) -> Result<Answer<types::ChangedRoutes>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:routes:update", Lasting::Routes)?;
     let patience = params.patience()?;
     params.finish()?;
@@ -79,7 +65,7 @@ pub(crate) async fn put(
     let tag = document.entity_tag();
     Ok(Answer::ok(
         "Route rules updated successfully",
-        Changed {
+        types::ChangedRoutes {
             document,
             affected_rules,
             enforcement,

@@ -2,13 +2,11 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
-use latchkey_model::json::given;
 use latchkey_store::{SERVICE, Service, Total};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -18,74 +16,20 @@ use super::extract::{Body, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{Page, ServicePath};
-use super::openapi::texts;
 use super::page::Asked;
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewService)]
-pub(crate) struct Creation {
-    #[schema(value_type = texts::Word)]
-    name: String,
-    #[schema(value_type = Option<texts::Description>)]
-    description: Option<String>,
-}
-
-/// Fields to change; omitted fields stay the same.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ServiceEdit)]
-pub(crate) struct Edit {
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<texts::Description>)]
-    description: Option<Option<String>>,
-}
-
-/// A service.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Service)]
-pub(crate) struct ServiceView {
-    #[schema(value_type = texts::Word)]
-    name: String,
-    #[schema(required, value_type = Option<texts::Description>)]
-    description: Option<String>,
-    #[schema(value_type = texts::Time)]
-    created_at: String,
-}
-
-impl From<Service> for ServiceView {
-    fn from(service: Service) -> Self {
-        Self {
-            name: service.name,
-            description: service.description,
-            created_at: rfc3339(service.created_at),
-        }
+fn view(service: Service) -> types::Service {
+    types::Service {
+        name: service.name,
+        description: service.description,
+        created_at: rfc3339(service.created_at),
     }
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = ServiceList)]
-pub(crate) struct List {
-    services: Vec<ServiceView>,
-    total: u64,
-    /// True if there may be more than `total`, which is exact up to 10,000.
-    total_is_estimate: bool,
-    /// The cursor of the next page; null on the last page.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = DeletedService)]
-pub(crate) struct Deleted {
-    #[schema(value_type = texts::Word)]
-    name: String,
 }
 
 /// List services
 #[utoipa::path(get, path = "/v1/services", operation_id = "listServices", tag = "Services",
     params(Page), security(("credential" = ["account:services:read"])),
-    responses((status = 200, description = "A page of services, and the total number.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of services, and the total number.", body = Answer<types::ServiceList>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -93,20 +37,20 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::ServiceList>, ApiError> {
     caller.require("account:services:read")?;
     let asked = Asked::take(&mut params, "services")?;
     params.finish()?;
     let found = app.store.services(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
-    let services = found.rows.into_iter().map(ServiceView::from).collect();
+    let services = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
         is_estimate: total_is_estimate,
     } = found.total;
     Ok(Answer::ok(
         "Services retrieved successfully",
-        List {
+        types::ServiceList {
             services,
             total,
             total_is_estimate,
@@ -118,18 +62,18 @@ pub(crate) async fn list(
 /// Get a service
 #[utoipa::path(get, path = "/v1/services/{name}", operation_id = "getService", tag = "Services",
     params(ServicePath), security(("credential" = ["account:services:read"])),
-    responses((status = 200, description = "The service.", body = Answer<ServiceView>)))]
+    responses((status = 200, description = "The service.", body = Answer<types::Service>)))]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Answer<ServiceView>, ApiError> {
+) -> Result<Answer<types::Service>, ApiError> {
     caller.require("account:services:read")?;
     params.finish()?;
     let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
     let service = app.store.service(&caller.account_id, &name).await?;
-    Ok(Answer::ok("Service retrieved successfully", service.into()))
+    Ok(Answer::ok("Service retrieved successfully", view(service)))
 }
 
 /// Register a service
@@ -137,17 +81,17 @@ pub(crate) async fn get(
 /// A new service affects no verdict until a key lists it, so the call does not wait for
 /// enforcement.
 #[utoipa::path(post, path = "/v1/services", operation_id = "createService", tag = "Services",
-    request_body = Creation, security(("credential" = ["account:services:create"])),
+    request_body = types::NewService, security(("credential" = ["account:services:create"])),
     responses(
-        (status = 201, description = "The new service.", body = Answer<ServiceView>),
+        (status = 201, description = "The new service.", body = Answer<types::Service>),
         (status = 409, description = "Another service of the account has the name."),
     ))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(request): Body<Creation>,
-) -> Result<Answer<ServiceView>, ApiError> {
+    Body(request): Body<types::NewService>,
+) -> Result<Answer<types::Service>, ApiError> {
     let acting = session.acting(&app, "account:services:create")?;
     params.finish()?;
     fields::word("name", &request.name)?;
@@ -166,21 +110,21 @@ pub(crate) async fn create(
     );
     Ok(Answer::created(
         "Service registered successfully",
-        service.into(),
+        view(service),
     ))
 }
 
 /// Edit a service
 #[utoipa::path(patch, path = "/v1/services/{name}", operation_id = "editService", tag = "Services",
-    params(ServicePath), request_body = Edit, security(("credential" = ["account:services:update"])),
-    responses((status = 200, description = "The updated service.", body = Answer<ServiceView>)))]
+    params(ServicePath), request_body = types::ServiceEdit, security(("credential" = ["account:services:update"])),
+    responses((status = 200, description = "The updated service.", body = Answer<types::Service>)))]
 pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
     name: Result<Path<String>, PathRejection>,
-    Body(request): Body<Edit>,
-) -> Result<Answer<ServiceView>, ApiError> {
+    Body(request): Body<types::ServiceEdit>,
+) -> Result<Answer<types::Service>, ApiError> {
     let acting = session.acting(&app, "account:services:update")?;
     params.finish()?;
     let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
@@ -191,14 +135,14 @@ pub(crate) async fn edit(
         user = session.caller.user_id,
         "service changed"
     );
-    Ok(Answer::ok("Service updated successfully", service.into()))
+    Ok(Answer::ok("Service updated successfully", view(service)))
 }
 
 /// Delete a service
 #[utoipa::path(delete, path = "/v1/services/{name}", operation_id = "deleteService", tag = "Services",
     params(ServicePath), security(("credential" = ["account:services:delete"])),
     responses(
-        (status = 200, description = "The name of the deleted service.", body = Answer<Deleted>),
+        (status = 200, description = "The name of the deleted service.", body = Answer<types::DeletedService>),
         (status = 409, description = "The service is in the scope of a key that is not revoked."),
     ))]
 pub(crate) async fn delete(
@@ -206,7 +150,7 @@ pub(crate) async fn delete(
     session: Session,
     params: Params,
     name: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Deleted>, ApiError> {
+) -> Result<Answer<types::DeletedService>, ApiError> {
     let acting = session.acting(&app, "account:services:delete")?;
     params.finish()?;
     let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
@@ -216,5 +160,8 @@ pub(crate) async fn delete(
         user = session.caller.user_id,
         "service deleted"
     );
-    Ok(Answer::ok("Service deleted successfully", Deleted { name }))
+    Ok(Answer::ok(
+        "Service deleted successfully",
+        types::DeletedService { name },
+    ))
 }

@@ -2,13 +2,11 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
-use latchkey_model::json::given;
 use latchkey_store::{Subaccount, Total};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -18,77 +16,15 @@ use super::extract::{Body, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{Page, SubaccountPath, Wait};
-use super::openapi::texts;
 use super::page::Asked;
-use latchkey_server::Enforcement;
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewSubaccount)]
-pub(crate) struct Creation {
-    #[schema(value_type = texts::Name)]
-    name: String,
-}
-
-/// A subaccount.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Subaccount)]
-pub(crate) struct SubaccountView {
-    #[schema(value_type = texts::SubaccountId)]
-    subaccount_id: String,
-    #[schema(value_type = texts::Name)]
-    name: String,
-    #[schema(value_type = texts::Time)]
-    created_at: String,
-}
-
-impl From<Subaccount> for SubaccountView {
-    fn from(subaccount: Subaccount) -> Self {
-        let created_at = rfc3339(subaccount.created_at);
-        Self {
-            subaccount_id: subaccount.id,
-            name: subaccount.name,
-            created_at,
-        }
+fn view(subaccount: Subaccount) -> types::Subaccount {
+    let created_at = rfc3339(subaccount.created_at);
+    types::Subaccount {
+        subaccount_id: subaccount.id,
+        name: subaccount.name,
+        created_at,
     }
-}
-
-/// Fields to change; omitted fields stay the same.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = SubaccountEdit)]
-pub(crate) struct Edit {
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Option<texts::Name>)]
-    name: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = SubaccountList)]
-pub(crate) struct List {
-    subaccounts: Vec<SubaccountView>,
-    total: u64,
-    /// True if there may be more than `total`, which is exact up to 10,000.
-    total_is_estimate: bool,
-    /// The cursor of the next page; null on the last page.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = CreatedSubaccount)]
-pub(crate) struct Created {
-    #[serde(flatten)]
-    subaccount: SubaccountView,
-    enforcement: Enforcement,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = DeletedSubaccount)]
-pub(crate) struct Deleted {
-    #[schema(value_type = texts::SubaccountId)]
-    subaccount_id: String,
-    enforcement: Enforcement,
 }
 
 /// List subaccounts
@@ -96,7 +32,7 @@ pub(crate) struct Deleted {
 /// Lists the subaccounts that the caller may act on.
 #[utoipa::path(get, path = "/v1/subaccounts", operation_id = "listSubaccounts", tag = "Subaccounts",
     params(Page), security(("credential" = ["account:subaccounts:read"])),
-    responses((status = 200, description = "A page of subaccounts, and the total number.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of subaccounts, and the total number.", body = Answer<types::SubaccountList>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -104,7 +40,7 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::SubaccountList>, ApiError> {
     caller.require("account:subaccounts:read")?;
     let asked = Asked::take(&mut params, "subaccounts")?;
     params.finish()?;
@@ -113,14 +49,14 @@ pub(crate) async fn list(
         .subaccounts(&caller.account_id, &caller.subaccounts, &asked.page)
         .await?;
     let next_cursor = asked.cursor(found.next.as_ref());
-    let subaccounts = found.rows.into_iter().map(SubaccountView::from).collect();
+    let subaccounts = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
         is_estimate: total_is_estimate,
     } = found.total;
     Ok(Answer::ok(
         "Subaccounts retrieved successfully",
-        List {
+        types::SubaccountList {
             subaccounts,
             total,
             total_is_estimate,
@@ -134,13 +70,13 @@ pub(crate) async fn list(
 /// Returns a subaccount that the caller may act on.
 #[utoipa::path(get, path = "/v1/subaccounts/{subaccount_id}", operation_id = "getSubaccount", tag = "Subaccounts",
     params(SubaccountPath), security(("credential" = ["account:subaccounts:read"])),
-    responses((status = 200, description = "The subaccount.", body = Answer<SubaccountView>)))]
+    responses((status = 200, description = "The subaccount.", body = Answer<types::Subaccount>)))]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<SubaccountView>, ApiError> {
+) -> Result<Answer<types::Subaccount>, ApiError> {
     caller.require("account:subaccounts:read")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
@@ -150,23 +86,23 @@ pub(crate) async fn get(
     let subaccount = app.store.subaccount(&caller.account_id, &id).await?;
     Ok(Answer::ok(
         "Subaccount retrieved successfully",
-        subaccount.into(),
+        view(subaccount),
     ))
 }
 
 /// Create a subaccount
 #[utoipa::path(post, path = "/v1/subaccounts", operation_id = "createSubaccount", tag = "Subaccounts",
-    params(Wait), request_body = Creation, security(("credential" = ["account:subaccounts:create"])),
+    params(Wait), request_body = types::NewSubaccount, security(("credential" = ["account:subaccounts:create"])),
     responses(
-        (status = 201, description = "The new subaccount, and enforcement progress.", body = Answer<Created>),
+        (status = 201, description = "The new subaccount, and enforcement progress.", body = Answer<types::CreatedSubaccount>),
         (status = 409, description = "Another subaccount of the account has the name."),
     ))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    Body(request): Body<Creation>,
-) -> Result<Answer<Created>, ApiError> {
+    Body(request): Body<types::NewSubaccount>,
+) -> Result<Answer<types::CreatedSubaccount>, ApiError> {
     let acting = session.acting(&app, "account:subaccounts:create")?;
     let patience = params.patience()?;
     params.finish()?;
@@ -179,8 +115,8 @@ pub(crate) async fn create(
         "subaccount created"
     );
     let enforcement = app.enforced(revision, patience).await;
-    let data = Created {
-        subaccount: subaccount.into(),
+    let data = types::CreatedSubaccount {
+        subaccount: view(subaccount),
         enforcement,
     };
     Ok(Answer::created("Subaccount created successfully", data))
@@ -190,9 +126,9 @@ pub(crate) async fn create(
 ///
 /// Nodes use ids, not names, so the call does not wait for enforcement.
 #[utoipa::path(patch, path = "/v1/subaccounts/{subaccount_id}", operation_id = "editSubaccount", tag = "Subaccounts",
-    params(SubaccountPath), request_body = Edit, security(("credential" = ["account:subaccounts:update"])),
+    params(SubaccountPath), request_body = types::SubaccountEdit, security(("credential" = ["account:subaccounts:update"])),
     responses(
-        (status = 200, description = "The updated subaccount.", body = Answer<SubaccountView>),
+        (status = 200, description = "The updated subaccount.", body = Answer<types::Subaccount>),
         (status = 409, description = "Another subaccount of the account has the name."),
     ))]
 pub(crate) async fn edit(
@@ -200,8 +136,8 @@ pub(crate) async fn edit(
     session: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(request): Body<Edit>,
-) -> Result<Answer<SubaccountView>, ApiError> {
+    Body(request): Body<types::SubaccountEdit>,
+) -> Result<Answer<types::Subaccount>, ApiError> {
     let acting = session.acting(&app, "account:subaccounts:update")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
@@ -217,7 +153,7 @@ pub(crate) async fn edit(
     );
     Ok(Answer::ok(
         "Subaccount updated successfully",
-        subaccount.into(),
+        view(subaccount),
     ))
 }
 
@@ -226,13 +162,13 @@ pub(crate) async fn edit(
 /// Users and keys that list the subaccount keep the others that they list.
 #[utoipa::path(delete, path = "/v1/subaccounts/{subaccount_id}", operation_id = "deleteSubaccount", tag = "Subaccounts",
     params(SubaccountPath, Wait), security(("credential" = ["account:subaccounts:delete"])),
-    responses((status = 200, description = "Enforcement progress.", body = Answer<Deleted>)))]
+    responses((status = 200, description = "Enforcement progress.", body = Answer<types::DeletedSubaccount>)))]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Deleted>, ApiError> {
+) -> Result<Answer<types::DeletedSubaccount>, ApiError> {
     let acting = session.acting(&app, "account:subaccounts:delete")?;
     let patience = params.patience()?;
     params.finish()?;
@@ -247,7 +183,7 @@ pub(crate) async fn delete(
     let enforcement = app.enforced(revision, patience).await;
     Ok(Answer::ok(
         "Subaccount deleted successfully",
-        Deleted {
+        types::DeletedSubaccount {
             subaccount_id: id,
             enforcement,
         },

@@ -1,18 +1,17 @@
 //! `/v1/usage`: counts of requests by key, verdict and time, and the usage of a single key.
 
 use axum::extract::State;
+use latchkey_api_types::{self as types, resolutions, schemas};
 use latchkey_model::clock::rfc3339;
-use latchkey_model::schema::{matching, number, object, one_of};
+use latchkey_model::schema::{matching, number};
 use latchkey_policy::meter::Outcome;
 use latchkey_policy::verdict::Code;
 use latchkey_store::usage::{self, Group, NamedKey, Resolution, UsageQuery};
 use latchkey_store::{KeyUsage, Total};
-use serde::{Serialize, Serializer};
 use std::ops::Range;
 use std::sync::Arc;
-use utoipa::openapi::Object;
+use utoipa::PartialSchema as _;
 use utoipa::openapi::path::{Parameter, ParameterIn};
-use utoipa::{PartialSchema as _, ToSchema};
 
 use super::App;
 use super::answer::Answer;
@@ -21,7 +20,6 @@ use super::error::ApiError;
 use super::extract::Params;
 use super::list_reads::ListSession;
 use super::openapi::parameters::query;
-use super::openapi::texts;
 
 /// The maximum number of buckets in a response.
 const MAX_BUCKETS: usize = 10_000;
@@ -32,115 +30,38 @@ const MAX_TOP_KEYS: u32 = 1_000;
 /// The default time range before `to`, in seconds.
 const DEFAULT_SPAN: i64 = 24 * 60 * 60;
 
-/// The current usage of a key.
-#[derive(Serialize, ToSchema)]
-#[schema(as = KeyUsage)]
-pub(crate) struct OfKey {
-    requests_today: u64,
-    requests_this_month: u64,
-    /// This month's requests by code.
-    #[schema(schema_with = by_code)]
-    #[serde(serialize_with = "as_object")]
-    by_code: [(&'static str, u64); Outcome::ALL.len()],
-}
-
-impl From<KeyUsage> for OfKey {
-    fn from(usage: KeyUsage) -> Self {
-        let KeyUsage {
-            requests_today,
-            requests_this_month,
-            by_code,
-        } = usage;
-        Self {
-            requests_today,
-            requests_this_month,
-            by_code,
-        }
+/// Returns the view of a key's usage.
+pub(crate) fn of_key(usage: KeyUsage) -> types::KeyUsage {
+    let KeyUsage {
+        requests_today,
+        requests_this_month,
+        by_code,
+    } = usage;
+    types::KeyUsage {
+        requests_today,
+        requests_this_month,
+        by_code: by_code
+            .into_iter()
+            .map(|(code, count)| (code.to_owned(), count))
+            .collect(),
     }
 }
 
-fn as_object<S: Serializer>(
-    by_code: &[(&'static str, u64)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(by_code.iter().copied())
-}
-
-fn by_code() -> Object {
-    let codes = Outcome::ALL
-        .into_iter()
-        .map(|outcome| Code::from(outcome).as_str());
-    codes
-        .fold(object(), |codes, code| {
-            codes.property(code, number(0)).required(code)
-        })
-        .build()
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Usage)]
-pub(crate) struct List {
-    /// The start of the first bucket.
-    #[schema(value_type = texts::Time)]
-    from: String,
-    /// The end of the last bucket.
-    #[schema(value_type = texts::Time)]
-    to: String,
-    #[schema(schema_with = resolutions)]
-    bucket: &'static str,
-    /// The number of API keys with such requests in this time, exact up to 10,000.
-    #[schema(minimum = 0)]
-    keys: u64,
-    /// True if `keys` is only a lower bound.
-    keys_is_estimate: bool,
-    /// True if an omitted API key may have more requests than one of the `top_keys`, because too
-    /// many keys have similar numbers.
-    top_keys_is_estimate: bool,
-    /// The counts, sorted by the dimensions of `group_by`: time, key and code. With `top_keys`, the
-    /// key with the most requests comes first. Buckets without requests are omitted.
-    buckets: Vec<Bucket>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = UsageBucket)]
-struct Bucket {
-    /// The start of the bucket, if `group_by` includes `time`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<texts::Time>)]
-    start: Option<String>,
-    /// The key, if `group_by` includes `key`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<texts::KeyId>)]
-    key_id: Option<String>,
-    /// The key's current name, for callers with `account:apikeys:read`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<texts::Name>)]
-    key_name: Option<String>,
-    /// The code, if `group_by` includes `code`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<texts::OutcomeCode>)]
-    code: Option<String>,
-    #[schema(minimum = 1)]
-    requests: u64,
-}
-
-impl Bucket {
-    fn new(bucket: usage::Bucket, with_names: bool) -> Self {
-        let usage::Bucket {
-            start,
-            key,
-            code,
-            requests,
-        } = bucket;
-        let (key_id, key_name) = key.map(|NamedKey { id, name }| (id, name)).unzip();
-        let key_name = key_name.filter(|_| with_names);
-        Self {
-            start: start.map(rfc3339),
-            key_id,
-            key_name,
-            code,
-            requests,
-        }
+fn bucket(bucket: usage::Bucket, with_names: bool) -> types::UsageBucket {
+    let usage::Bucket {
+        start,
+        key,
+        code,
+        requests,
+    } = bucket;
+    let (key_id, key_name) = key.map(|NamedKey { id, name }| (id, name)).unzip();
+    let key_name = key_name.filter(|_| with_names);
+    types::UsageBucket {
+        start: start.map(rfc3339),
+        key_id,
+        key_name,
+        code,
+        requests,
     }
 }
 
@@ -156,12 +77,12 @@ impl utoipa::IntoParams for Wanted {
             query(
                 "from",
                 "The start, rounded down to a whole bucket. Default: a day before `to`.",
-                texts::Instant::schema(),
+                schemas::Instant::schema(),
             ),
             query(
                 "to",
                 "The end, rounded up to a whole bucket. Default: now.",
-                texts::Instant::schema(),
+                schemas::Instant::schema(),
             ),
             query(
                 "bucket",
@@ -171,12 +92,12 @@ impl utoipa::IntoParams for Wanted {
             query(
                 "key_id",
                 "Only requests of this API key.",
-                texts::KeyId::schema(),
+                schemas::KeyId::schema(),
             ),
             query(
                 "code",
                 "Only requests with this code.",
-                texts::OutcomeCode::schema(),
+                schemas::OutcomeCode::schema(),
             ),
             query(
                 "group_by",
@@ -199,7 +120,7 @@ impl utoipa::IntoParams for Wanted {
 #[utoipa::path(get, path = "/v1/usage", operation_id = "listUsage", tag = "Usage",
     params(Wanted), security(("credential" = ["account:usage:read"])),
     responses(
-        (status = 200, description = "The counts, in whole buckets.", body = Answer<List>),
+        (status = 200, description = "The counts, in whole buckets.", body = Answer<types::Usage>),
         (status = 404, description = "The account has no API key with the id `key_id`."),
     ))]
 pub(crate) async fn list(
@@ -209,7 +130,7 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::Usage>, ApiError> {
     caller.require("account:usage:read")?;
     let (name, resolution) = resolution(params.text("bucket")?)?;
     let times = times(
@@ -251,16 +172,16 @@ pub(crate) async fn list(
     let buckets = found
         .buckets
         .into_iter()
-        .map(|bucket| Bucket::new(bucket, with_names))
+        .map(|bucket| self::bucket(bucket, with_names))
         .collect();
     let Total {
         count: keys,
         is_estimate: keys_is_estimate,
     } = found.keys;
-    let list = List {
+    let list = types::Usage {
         from: rfc3339(times.start),
         to: rfc3339(times.end),
-        bucket: name,
+        bucket: name.to_owned(),
         keys,
         keys_is_estimate,
         top_keys_is_estimate: found.top_keys_is_estimate,
@@ -276,10 +197,6 @@ fn too_many() -> ApiError {
         keys with `top_keys`."
     );
     ApiError::Invalid { field: None, error }
-}
-
-fn resolutions() -> Object {
-    one_of(["hour", "day"]).build()
 }
 
 fn resolution(name: Option<String>) -> Result<(&'static str, Resolution), ApiError> {

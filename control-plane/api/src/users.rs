@@ -2,18 +2,13 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use latchkey_model::authority::{Authority, Grant};
+use latchkey_api_types as types;
+use latchkey_model::authority::Authority;
 use latchkey_model::clock::rfc3339;
 use latchkey_model::entity_tag::Tagged as _;
-use latchkey_model::json::given;
-use latchkey_model::role::Role;
-use latchkey_model::secret::Password;
-use latchkey_model::selection::Selection;
 use latchkey_store::{Caller, DeletedUser, Lasting, NewUser, Total, User};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -23,110 +18,25 @@ use super::extract::{Body, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{IfMatch, Page, UserPath, Wait};
-use super::openapi::texts;
 use super::page::Asked;
-use latchkey_server::Enforcement;
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewUser)]
-pub(crate) struct Creation {
-    #[schema(value_type = texts::Email)]
-    email: String,
-    password: Password,
-    #[serde(default)]
-    #[schema(max_items = 256)]
-    roles: Vec<Role>,
-    #[serde(default)]
-    #[schema(max_items = 256)]
-    permissions: Vec<Grant>,
-    /// Default: the subaccounts that the creator may act on.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Option<texts::Subaccounts>)]
-    subaccounts: Option<Selection>,
-}
-
-/// Fields to change; omitted fields stay the same.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = UserEdit)]
-pub(crate) struct Edit {
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Option<texts::Email>)]
-    email: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    password: Option<Password>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, max_items = 256)]
-    roles: Option<Vec<Role>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, max_items = 256)]
-    permissions: Option<Vec<Grant>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false, value_type = Option<texts::Subaccounts>)]
-    subaccounts: Option<Selection>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    disabled: Option<bool>,
-}
-
-/// A user.
-#[derive(Serialize, ToSchema)]
-#[schema(as = User)]
-pub(crate) struct UserView {
-    #[schema(value_type = texts::UserId)]
-    user_id: String,
-    #[schema(value_type = texts::Email)]
-    email: String,
-    roles: Vec<Role>,
-    permissions: Vec<Grant>,
-    #[schema(value_type = texts::Subaccounts)]
-    subaccounts: Selection,
-    disabled: bool,
-    #[schema(value_type = texts::Time)]
-    created_at: String,
-}
-
-impl From<User> for UserView {
-    fn from(user: User) -> Self {
-        let Authority { roles, permissions } = user.authority;
-        Self {
-            user_id: user.id,
-            email: user.email,
-            roles,
-            permissions,
-            subaccounts: user.subaccounts,
-            disabled: user.disabled,
-            created_at: rfc3339(user.created_at),
-        }
+fn view(user: User) -> types::User {
+    let Authority { roles, permissions } = user.authority;
+    types::User {
+        user_id: user.id,
+        email: user.email,
+        roles,
+        permissions,
+        subaccounts: user.subaccounts,
+        disabled: user.disabled,
+        created_at: rfc3339(user.created_at),
     }
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = UserList)]
-pub(crate) struct List {
-    users: Vec<UserView>,
-    total: u64,
-    /// True if there may be more than `total`, which is exact up to 10,000.
-    total_is_estimate: bool,
-    /// The cursor of the next page; null on the last page.
-    #[schema(required)]
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = EditedUser)]
-pub(crate) struct Edited {
-    #[serde(flatten)]
-    user: UserView,
-    enforcement: Enforcement,
 }
 
 /// List users
 #[utoipa::path(get, path = "/v1/users", operation_id = "listUsers", tag = "Users",
     params(Page), security(("credential" = ["account:users:read"])),
-    responses((status = 200, description = "A page of users, and the total number.", body = Answer<List>)))]
+    responses((status = 200, description = "A page of users, and the total number.", body = Answer<types::UserList>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -134,20 +44,20 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::UserList>, ApiError> {
     caller.require("account:users:read")?;
     let asked = Asked::take(&mut params, "users")?;
     params.finish()?;
     let found = app.store.users(&caller.account_id, &asked.page).await?;
     let next_cursor = asked.cursor(found.next.as_ref());
-    let users = found.rows.into_iter().map(UserView::from).collect();
+    let users = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
         is_estimate: total_is_estimate,
     } = found.total;
     Ok(Answer::ok(
         "Users retrieved successfully",
-        List {
+        types::UserList {
             users,
             total,
             total_is_estimate,
@@ -159,7 +69,7 @@ pub(crate) async fn list(
 /// Get a user
 #[utoipa::path(get, path = "/v1/users/{user_id}", operation_id = "getUser", tag = "Users",
     params(UserPath), security(("credential" = ["account:users:read"])),
-    responses((status = 200, description = "The user.", body = Answer<UserView>,
+    responses((status = 200, description = "The user.", body = Answer<types::User>,
         headers(("ETag" = String, description = "Identifies this version of the user's editable \
         fields, for `If-Match`.")))))]
 pub(crate) async fn get(
@@ -167,13 +77,13 @@ pub(crate) async fn get(
     Session { caller, .. }: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<UserView>, ApiError> {
+) -> Result<Answer<types::User>, ApiError> {
     caller.require("account:users:read")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
     let user = app.store.user(&caller.account_id, &id).await?;
     let tag = user.entity_tag();
-    Ok(Answer::ok("User retrieved successfully", user.into()).tagged(tag))
+    Ok(Answer::ok("User retrieved successfully", view(user)).tagged(tag))
 }
 
 /// Create a user
@@ -181,17 +91,17 @@ pub(crate) async fn get(
 /// You can give a user only what you hold. A restricted API key cannot create users. A user without
 /// keys affects no verdict, so the call does not wait for enforcement.
 #[utoipa::path(post, path = "/v1/users", operation_id = "createUser", tag = "Users",
-    request_body = Creation, security(("credential" = ["account:users:create"])),
+    request_body = types::NewUser, security(("credential" = ["account:users:create"])),
     responses(
-        (status = 201, description = "The new user.", body = Answer<UserView>),
+        (status = 201, description = "The new user.", body = Answer<types::User>),
         (status = 409, description = "The email address is already in use."),
     ))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Body(request): Body<Creation>,
-) -> Result<Answer<UserView>, ApiError> {
+    Body(request): Body<types::NewUser>,
+) -> Result<Answer<types::User>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:users:create", Lasting::User)?;
     params.finish()?;
     let email = fields::email("email", &request.email)?;
@@ -224,7 +134,7 @@ pub(crate) async fn create(
     };
     let user = acting.create_user(new).await?;
     info!(user = user.id, by = session.caller.user_id, "user created");
-    Ok(Answer::created("User created successfully", user.into()))
+    Ok(Answer::created("User created successfully", view(user)))
 }
 
 /// Edit a user
@@ -233,9 +143,9 @@ pub(crate) async fn create(
 /// changes a user can act as that user. For the same reason, a restricted API key cannot edit
 /// users. What a user loses, their keys lose too.
 #[utoipa::path(patch, path = "/v1/users/{user_id}", operation_id = "editUser", tag = "Users",
-    params(UserPath, Wait, IfMatch), request_body = Edit, security(("credential" = ["account:users:update"])),
+    params(UserPath, Wait, IfMatch), request_body = types::UserEdit, security(("credential" = ["account:users:update"])),
     responses(
-        (status = 200, description = "The updated user, and enforcement progress.", body = Answer<Edited>,
+        (status = 200, description = "The updated user, and enforcement progress.", body = Answer<types::EditedUser>,
             headers(("ETag" = String, description = "Identifies this version of the user's \
             editable fields, for `If-Match`."))),
         (status = 409, description = "The email address is already in use, or the account would \
@@ -246,8 +156,8 @@ pub(crate) async fn edit(
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(request): Body<Edit>,
-) -> Result<Answer<Edited>, ApiError> {
+    Body(request): Body<types::UserEdit>,
+) -> Result<Answer<types::EditedUser>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:users:update", Lasting::User)?;
     let patience = params.patience()?;
     params.finish()?;
@@ -308,22 +218,12 @@ pub(crate) async fn edit(
     let tag = user.entity_tag();
     Ok(Answer::ok(
         "User updated successfully",
-        Edited {
-            user: user.into(),
+        types::EditedUser {
+            user: view(user),
             enforcement,
         },
     )
     .tagged(tag))
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = DeletedUser)]
-pub(crate) struct Deleted {
-    #[schema(value_type = texts::UserId)]
-    user_id: String,
-    /// The number of revoked keys.
-    revoked_keys: u64,
-    enforcement: Enforcement,
 }
 
 /// Delete a user
@@ -334,7 +234,7 @@ pub(crate) struct Deleted {
 #[utoipa::path(delete, path = "/v1/users/{user_id}", operation_id = "deleteUser", tag = "Users",
     params(UserPath, Wait, IfMatch), security(("credential" = ["account:users:delete"])),
     responses(
-        (status = 200, description = "The number of keys revoked, and enforcement progress.", body = Answer<Deleted>),
+        (status = 200, description = "The number of keys revoked, and enforcement progress.", body = Answer<types::DeletedUser>),
         (status = 409, description = "The user is the caller, or the account would have no \
         administrator left."),
     ))]
@@ -343,7 +243,7 @@ pub(crate) async fn delete(
     session: Session,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Deleted>, ApiError> {
+) -> Result<Answer<types::DeletedUser>, ApiError> {
     let acting = session.acting(&app, "account:users:delete")?;
     let patience = params.patience()?;
     params.finish()?;
@@ -363,7 +263,7 @@ pub(crate) async fn delete(
     let enforcement = app.enforced(revision, patience).await;
     Ok(Answer::ok(
         "User deleted successfully",
-        Deleted {
+        types::DeletedUser {
             user_id: user.id,
             revoked_keys,
             enforcement,

@@ -2,17 +2,14 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types::{self as types, EXPIRING_DAYS, Made};
 use latchkey_model::clock::rfc3339;
-use latchkey_model::json::{Whole, given};
-use latchkey_model::schema::number;
+use latchkey_model::json::Whole;
 use latchkey_model::secret::WebhookSecret;
-use latchkey_store::{Lasting, NewWebhook, Outcome, Webhook, WebhookChange};
-use serde::{Deserialize, Serialize};
+use latchkey_store::{EventType, Lasting, NewWebhook, Outcome, Webhook, WebhookChange};
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
 use super::App;
 use super::answer::Answer;
@@ -20,145 +17,42 @@ use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
-use super::openapi::{parameters, texts};
-use super::repeatable::{self, Made, Repeatable};
-use super::schemas::schemas;
-use latchkey_store::EventType;
+use super::openapi::parameters;
+use super::repeatable::{self, Repeatable};
 
 pub(crate) mod deliveries;
 pub(crate) mod rotate;
 
 const DEFAULT_DAYS: u32 = 7;
-const DAYS: RangeInclusive<u32> = 1..=365;
 const MAX_DAYS: usize = 10;
 
-schemas! {
-    /// The number of days before a key expires.
-    ExpiringDays = number(*DAYS.start()).maximum(Some(*DAYS.end()));
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewWebhook)]
-pub(crate) struct Creation {
-    #[schema(value_type = texts::WebhookUrl)]
-    url: String,
-    /// The events to send. Default: all.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<EventType>, nullable = false, min_items = 1, max_items = 256)]
-    events: Option<Vec<EventType>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<ExpiringDays>, nullable = false, min_items = 1, max_items = 10)]
-    expiring_days: Option<Vec<Whole>>,
-}
-
-/// Fields to change; omitted fields stay the same.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = WebhookEdit)]
-pub(crate) struct Edit {
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = texts::WebhookUrl, nullable = false)]
-    url: Option<String>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<EventType>, nullable = false, min_items = 1, max_items = 256)]
-    events: Option<Vec<EventType>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Vec<ExpiringDays>, nullable = false, min_items = 1, max_items = 10)]
-    expiring_days: Option<Vec<Whole>>,
-    #[serde(default, deserialize_with = "given")]
-    #[schema(nullable = false)]
-    active: Option<bool>,
-}
-
-/// A webhook without its secret.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Webhook)]
-pub(crate) struct WebhookView {
-    #[schema(value_type = texts::WebhookId)]
-    webhook_id: String,
-    url: String,
-    events: Vec<EventType>,
-    #[schema(value_type = Vec<ExpiringDays>)]
-    expiring_days: Vec<u32>,
-    active: bool,
-    #[schema(value_type = texts::Time)]
-    created_at: String,
-    #[schema(value_type = texts::Time)]
-    updated_at: String,
-    /// The time at which the current secret was created.
-    #[schema(value_type = texts::Time)]
-    secret_created_at: String,
-    /// The time until which deliveries are also signed with the old secret; null if there is none.
-    #[schema(value_type = Option<texts::Time>, required)]
-    old_secret_ends_at: Option<String>,
-    /// The last error; null after a successful delivery.
-    #[schema(required)]
-    last_error: Option<String>,
-    #[schema(value_type = Option<texts::Time>, required)]
-    last_error_at: Option<String>,
-}
-
-impl WebhookView {
-    /// Describes a webhook as of `now`.
-    fn new(webhook: Webhook, now: i64) -> Self {
-        let old_secret_ends_at = webhook.old_secret_ends_at.filter(|ends_at| now < *ends_at);
-        Self {
-            webhook_id: webhook.id,
-            url: webhook.url,
-            events: webhook.events,
-            expiring_days: webhook.expiring_days,
-            active: webhook.active,
-            created_at: rfc3339(webhook.created_at),
-            updated_at: rfc3339(webhook.updated_at),
-            secret_created_at: rfc3339(webhook.secret_created_at),
-            old_secret_ends_at: old_secret_ends_at.map(rfc3339),
-            last_error: webhook.last_error,
-            last_error_at: webhook.last_error_at.map(rfc3339),
-        }
+/// Describes a webhook as of `now`.
+fn view(webhook: Webhook, now: i64) -> types::Webhook {
+    let old_secret_ends_at = webhook.old_secret_ends_at.filter(|ends_at| now < *ends_at);
+    types::Webhook {
+        webhook_id: webhook.id,
+        url: webhook.url,
+        events: webhook.events,
+        expiring_days: webhook.expiring_days,
+        active: webhook.active,
+        created_at: rfc3339(webhook.created_at),
+        updated_at: rfc3339(webhook.updated_at),
+        secret_created_at: rfc3339(webhook.secret_created_at),
+        old_secret_ends_at: old_secret_ends_at.map(rfc3339),
+        last_error: webhook.last_error,
+        last_error_at: webhook.last_error_at.map(rfc3339),
     }
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookList)]
-pub(crate) struct List {
-    webhooks: Vec<WebhookView>,
-    total: usize,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = CreatedWebhook)]
-pub(crate) struct Created {
-    #[serde(flatten)]
-    #[schema(value_type = WebhookView)]
-    webhook: Made<WebhookView>,
-    /// The secret, returned only once. Absent if the call was repeated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    secret: Option<String>,
-    /// True if this call repeats an earlier one with the same `Idempotency-Key`. Nothing was
-    /// changed again.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    replayed: Option<bool>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = DeletedWebhook)]
-pub(crate) struct Deleted {
-    #[schema(value_type = texts::WebhookId)]
-    webhook_id: String,
 }
 
 /// List webhooks
 #[utoipa::path(get, path = "/v1/webhooks", operation_id = "listWebhooks", tag = "Webhooks",
     security(("credential" = ["account:webhooks:read"])),
-    responses((status = 200, description = "The account's webhooks, oldest first.", body = Answer<List>)))]
+    responses((status = 200, description = "The account's webhooks, oldest first.", body = Answer<types::WebhookList>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
-) -> Result<Answer<List>, ApiError> {
+) -> Result<Answer<types::WebhookList>, ApiError> {
     caller.require("account:webhooks:read")?;
     params.finish()?;
     let (webhooks, now) = (
@@ -167,12 +61,12 @@ pub(crate) async fn list(
     );
     let webhooks: Vec<_> = webhooks
         .into_iter()
-        .map(|webhook| WebhookView::new(webhook, now))
+        .map(|webhook| view(webhook, now))
         .collect();
     let total = webhooks.len();
     Ok(Answer::ok(
         "Webhooks retrieved successfully",
-        List { webhooks, total },
+        types::WebhookList { webhooks, total },
     ))
 }
 
@@ -186,18 +80,18 @@ pub(crate) async fn list(
 /// returns 200 without the secret.
 #[utoipa::path(post, path = "/v1/webhooks", operation_id = "createWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:create"])),
-    params(parameters::IdempotencyKey), request_body = Creation,
+    params(parameters::IdempotencyKey), request_body = types::NewWebhook,
     responses(
-        (status = 201, description = "The webhook, with its secret.", body = Answer<Created>),
-        (status = 200, description = "The webhook of the repeated call.", body = Answer<Created>),
+        (status = 201, description = "The webhook, with its secret.", body = Answer<types::CreatedWebhook>),
+        (status = 200, description = "The webhook of the repeated call.", body = Answer<types::CreatedWebhook>),
         (status = 409, description = "The `Idempotency-Key` was used with a different body."),
     ))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    Repeatable { request, call }: Repeatable<Creation>,
-) -> Result<Answer<Created>, ApiError> {
+    Repeatable { request, call }: Repeatable<types::NewWebhook>,
+) -> Result<Answer<types::CreatedWebhook>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:create", Lasting::Webhook)?;
     params.finish()?;
     let secret = WebhookSecret::generate()?;
@@ -212,8 +106,7 @@ pub(crate) async fn create(
         )?,
     };
     let now = app.clock.now();
-    let data =
-        move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
+    let data = move |webhook: &Webhook| repeatable::recorded(&view(webhook.clone(), now));
     let (webhook, secret) = match acting.repeatable(call).create_webhook(new, data).await? {
         Outcome::New(webhook) => {
             info!(
@@ -221,18 +114,15 @@ pub(crate) async fn create(
                 user = session.caller.user_id,
                 "webhook created"
             );
-            (
-                Made::New(WebhookView::new(webhook, now)),
-                Some(secret.expose()),
-            )
+            (Made::New(view(webhook, now)), Some(secret.expose()))
         }
         Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
     };
-    let (status, replayed) = (webhook.status(), webhook.replayed());
+    let (status, replayed) = (repeatable::status(&webhook), webhook.replayed());
     Ok(Answer::with_status(
         status,
         "Webhook created successfully",
-        Created {
+        types::CreatedWebhook {
             webhook,
             secret,
             replayed,
@@ -244,20 +134,20 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/v1/webhooks/{webhook_id}", operation_id = "getWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:read"])),
     params(parameters::WebhookPath),
-    responses((status = 200, description = "The webhook.", body = Answer<WebhookView>)))]
+    responses((status = 200, description = "The webhook.", body = Answer<types::Webhook>)))]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<WebhookView>, ApiError> {
+) -> Result<Answer<types::Webhook>, ApiError> {
     caller.require("account:webhooks:read")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
     let webhook = app.store.webhook(&caller.account_id, &id).await?;
     Ok(Answer::ok(
         "Webhook retrieved successfully",
-        WebhookView::new(webhook, app.clock.now()),
+        view(webhook, app.clock.now()),
     ))
 }
 
@@ -267,15 +157,15 @@ pub(crate) async fn get(
 #[utoipa::path(patch, path = "/v1/webhooks/{webhook_id}", operation_id = "editWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:update"])),
     params(parameters::WebhookPath),
-    request_body = Edit,
-    responses((status = 200, description = "The updated webhook.", body = Answer<WebhookView>)))]
+    request_body = types::WebhookEdit,
+    responses((status = 200, description = "The updated webhook.", body = Answer<types::Webhook>)))]
 pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-    Body(request): Body<Edit>,
-) -> Result<Answer<WebhookView>, ApiError> {
+    Body(request): Body<types::WebhookEdit>,
+) -> Result<Answer<types::Webhook>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
@@ -293,7 +183,7 @@ pub(crate) async fn edit(
     );
     Ok(Answer::ok(
         "Webhook updated successfully",
-        WebhookView::new(webhook, app.clock.now()),
+        view(webhook, app.clock.now()),
     ))
 }
 
@@ -303,13 +193,13 @@ pub(crate) async fn edit(
 #[utoipa::path(delete, path = "/v1/webhooks/{webhook_id}", operation_id = "deleteWebhook", tag = "Webhooks",
     security(("credential" = ["account:webhooks:delete"])),
     params(parameters::WebhookPath),
-    responses((status = 200, description = "The deleted webhook.", body = Answer<Deleted>)))]
+    responses((status = 200, description = "The deleted webhook.", body = Answer<types::DeletedWebhook>)))]
 pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Deleted>, ApiError> {
+) -> Result<Answer<types::DeletedWebhook>, ApiError> {
     let acting = session.acting(&app, "account:webhooks:delete")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
@@ -321,7 +211,7 @@ pub(crate) async fn delete(
     );
     Ok(Answer::ok(
         "Webhook deleted successfully",
-        Deleted { webhook_id: id },
+        types::DeletedWebhook { webhook_id: id },
     ))
 }
 
@@ -353,11 +243,11 @@ fn check_days(days: Vec<Whole>) -> Result<Vec<u32>, ApiError> {
             format_args!("must have 1 to {MAX_DAYS} entries"),
         ));
     }
-    if let Some(index) = days.iter().position(|days| !DAYS.contains(days)) {
+    if let Some(index) = days.iter().position(|days| !EXPIRING_DAYS.contains(days)) {
         let reason = format_args!(
             "must be a whole number from {} to {}",
-            DAYS.start(),
-            DAYS.end()
+            EXPIRING_DAYS.start(),
+            EXPIRING_DAYS.end()
         );
         return Err(ApiError::field(&format!("expiring_days[{index}]"), reason));
     }

@@ -18,6 +18,7 @@
 //! | [`route_document`] | the document of route rules |
 //! | [`explain`](mod@explain) | the filter's verdict on a described request, with each step |
 //! | [`entity_tag`] | entity tags and `If-Match` |
+//! | [`event_type`] | the types of webhook events |
 //! | [`body`] | bounds of bodies of requests |
 //! | [`json`] | strict reading of JSON, with the place of an error |
 //! | [`schema`] | parts of OpenAPI descriptions |
@@ -28,6 +29,7 @@ pub mod ceilings;
 pub mod client_network;
 pub mod clock;
 pub mod entity_tag;
+pub mod event_type;
 pub mod explain;
 pub mod ip_list;
 pub mod issues;

@@ -47,7 +47,7 @@ enum PathCaseWord {
 /// A rule whose own spelling matches an earlier rule when letter case, and dots and spaces at the
 /// end of a segment, are ignored. Such requests are refused; with `path_case: ignore`, the earlier
 /// rule applies to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = AffectedRule)]
 pub struct AffectedRule {
     /// The rule's number, from 1.

@@ -8,7 +8,7 @@ use crate::nodes::registry::Registry;
 use crate::stop::Stop;
 
 /// The enforcement progress of a change when the call returned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Enforcement {
     /// The revision of the change.
     pub revision: u64,

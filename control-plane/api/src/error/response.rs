@@ -3,38 +3,10 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use latchkey_model::schema::one_of;
-use serde::Serialize;
-use utoipa::ToSchema;
-use utoipa::openapi::Object;
+use latchkey_api_types as types;
 
 use super::ApiError;
 use crate::redact::redacted;
-
-/// `{"status":"error","code":…,"message":…,"error":…,"field":…}`
-#[derive(Serialize, ToSchema)]
-#[schema(as = Error, description = "An error response.")]
-pub(crate) struct Body {
-    #[schema(schema_with = error_status)]
-    status: &'static str,
-    /// The stable error code, for programs.
-    #[schema(pattern = "^[a-z][a-z0-9_]*$", example = "invalid_request")]
-    code: &'static str,
-    /// The kind of error, for people.
-    #[schema(example = "Invalid request")]
-    message: &'static str,
-    /// The cause in this case, as a sentence.
-    #[schema(example = "Field `name` is missing.")]
-    error: String,
-    /// The field or parameter that caused the error, if it is a single one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "name")]
-    field: Option<String>,
-}
-
-fn error_status() -> Object {
-    one_of(["error"]).build()
-}
 
 /// An error as the client sees it.
 pub(crate) struct Report {
@@ -70,10 +42,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let row = self.row();
         let Report { code, error, field } = self.report();
-        let body = Body {
-            status: "error",
-            code,
-            message: row.title,
+        let body = types::Error {
+            status: "error".to_owned(),
+            code: code.to_owned(),
+            message: row.title.to_owned(),
             error,
             field,
         };

@@ -2,7 +2,6 @@
 
 mod answers;
 pub(super) mod parameters;
-pub(super) mod texts;
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -10,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use latchkey_api_types::Error;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use utoipa::PartialSchema as _;
@@ -18,8 +18,6 @@ use utoipa::openapi::tag::{Tag, TagBuilder};
 use utoipa::openapi::{
     ComponentsBuilder, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Server,
 };
-
-use super::error;
 
 const DESCRIPTION: &str = "\
 API keys enforced inside Envoy: this API manages keys, users, accounts and the rules that the \
@@ -95,7 +93,7 @@ pub(super) fn base() -> OpenApi {
         ))
         .build();
     let components = ComponentsBuilder::new()
-        .schema("Error", error::Body::schema())
+        .schema("Error", Error::schema())
         .security_scheme("credential", SecurityScheme::Http(bearer));
     OpenApiBuilder::new()
         .info(info)

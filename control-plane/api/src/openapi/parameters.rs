@@ -8,10 +8,10 @@ use utoipa::openapi::schema::ObjectBuilder;
 use utoipa::openapi::{RefOr, Required, Schema};
 use utoipa::{IntoParams, PartialSchema as _};
 
-use super::super::extract::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS};
-use super::super::fields::{MAX_DAYS, SORTS};
-use super::super::page::MAX_SEARCH_LEN;
-use super::texts::{
+use crate::extract::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS};
+use crate::fields::{MAX_DAYS, SORTS};
+use crate::page::MAX_SEARCH_LEN;
+use latchkey_api_types::schemas::{
     AccountId, DeliveryId, Environment, Instant, KeyId, SubaccountId, UserId, WebhookId, Word,
 };
 

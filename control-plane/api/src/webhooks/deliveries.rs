@@ -2,76 +2,32 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
 use latchkey_store::{Delivery, DeliveryState};
-use serde::Serialize;
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
-use super::super::caller::Rules as _;
 use crate::App;
 use crate::answer::Answer;
+use crate::caller::Rules as _;
 use crate::error::ApiError;
 use crate::extract::{Params, Session};
 use crate::list_reads::ListSession;
 use crate::openapi::parameters::{DeliveryPage, DeliveryPath, WebhookPath};
-use crate::openapi::texts;
 
-#[derive(Serialize, ToSchema)]
-#[schema(as = SentDelivery)]
-pub(crate) struct Accepted {
-    #[schema(value_type = texts::DeliveryId)]
-    delivery_id: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookDeliveries)]
-pub(crate) struct Deliveries {
-    /// The deliveries, newest first, at most 100.
-    deliveries: Vec<DeliveryView>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = WebhookDelivery)]
-struct DeliveryView {
-    #[schema(value_type = texts::DeliveryId)]
-    delivery_id: String,
-    event: String,
-    /// The state: `pending`, `delivered` or `failed`.
-    state: &'static str,
-    #[schema(value_type = texts::Time)]
-    created_at: String,
-    /// The time of the last request to send it again.
-    #[schema(value_type = Option<texts::Time>, required)]
-    redelivered_at: Option<String>,
-    /// The number of attempts, counted from `redelivered_at` if it was sent again.
-    #[schema(value_type = u64)]
-    attempts: u32,
-    #[schema(value_type = Option<texts::Time>, required)]
-    next_at: Option<String>,
-    #[schema(value_type = Option<texts::Time>, required)]
-    done_at: Option<String>,
-    #[schema(value_type = Option<u64>, required)]
-    last_status: Option<u16>,
-    #[schema(required)]
-    last_error: Option<String>,
-}
-
-impl From<Delivery> for DeliveryView {
-    fn from(delivery: Delivery) -> Self {
-        Self {
-            state: delivery.state().as_str(),
-            delivery_id: delivery.id,
-            event: delivery.event,
-            created_at: rfc3339(delivery.created_at),
-            redelivered_at: delivery.redelivered_at.map(rfc3339),
-            attempts: delivery.attempts,
-            next_at: delivery.next_at.map(rfc3339),
-            done_at: delivery.done_at.map(rfc3339),
-            last_status: delivery.last_status,
-            last_error: delivery.last_error,
-        }
+fn view(delivery: Delivery) -> types::WebhookDelivery {
+    types::WebhookDelivery {
+        state: delivery.state().as_str().to_owned(),
+        delivery_id: delivery.id,
+        event: delivery.event,
+        created_at: rfc3339(delivery.created_at),
+        redelivered_at: delivery.redelivered_at.map(rfc3339),
+        attempts: delivery.attempts,
+        next_at: delivery.next_at.map(rfc3339),
+        done_at: delivery.done_at.map(rfc3339),
+        last_status: delivery.last_status,
+        last_error: delivery.last_error,
     }
 }
 
@@ -79,7 +35,7 @@ impl From<Delivery> for DeliveryView {
 #[utoipa::path(get, path = "/v1/webhooks/{webhook_id}/deliveries", operation_id = "listWebhookDeliveries",
     tag = "Webhooks", security(("credential" = ["account:webhooks:read"])),
     params(WebhookPath, DeliveryPage),
-    responses((status = 200, description = "Past and pending deliveries.", body = Answer<Deliveries>)))]
+    responses((status = 200, description = "Past and pending deliveries.", body = Answer<types::WebhookDeliveries>)))]
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     ListSession {
@@ -88,7 +44,7 @@ pub(crate) async fn list(
     }: ListSession,
     mut params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Deliveries>, ApiError> {
+) -> Result<Answer<types::WebhookDeliveries>, ApiError> {
     caller.require("account:webhooks:read")?;
     let state = params.word(
         "state",
@@ -100,10 +56,10 @@ pub(crate) async fn list(
         .store
         .webhook_deliveries(&caller.account_id, &id, state)
         .await?;
-    let deliveries = deliveries.into_iter().map(DeliveryView::from).collect();
+    let deliveries = deliveries.into_iter().map(view).collect();
     Ok(Answer::ok(
         "Deliveries retrieved successfully",
-        Deliveries { deliveries },
+        types::WebhookDeliveries { deliveries },
     ))
 }
 
@@ -116,7 +72,7 @@ pub(crate) async fn list(
     security(("credential" = ["account:webhooks:update"])),
     params(DeliveryPath),
     responses(
-        (status = 202, description = "The delivery is queued.", body = Answer<Accepted>),
+        (status = 202, description = "The delivery is queued.", body = Answer<types::SentDelivery>),
         (status = 409, description = "The webhook is inactive."),
     ))]
 pub(crate) async fn redeliver(
@@ -124,7 +80,7 @@ pub(crate) async fn redeliver(
     session: Session,
     params: Params,
     ids: Result<Path<(String, String)>, PathRejection>,
-) -> Result<Answer<Accepted>, ApiError> {
+) -> Result<Answer<types::SentDelivery>, ApiError> {
     let acting = session.acting(&app, "account:webhooks:update")?;
     params.finish()?;
     let Path((webhook, delivery_id)) = ids.map_err(|_| ApiError::WebhookNotFound)?;
@@ -139,7 +95,7 @@ pub(crate) async fn redeliver(
     );
     Ok(Answer::accepted(
         "Redelivery accepted",
-        Accepted { delivery_id },
+        types::SentDelivery { delivery_id },
     ))
 }
 
@@ -151,7 +107,7 @@ pub(crate) async fn redeliver(
     security(("credential" = ["account:webhooks:update"])),
     params(WebhookPath),
     responses(
-        (status = 202, description = "The delivery is queued.", body = Answer<Accepted>),
+        (status = 202, description = "The delivery is queued.", body = Answer<types::SentDelivery>),
         (status = 409, description = "The webhook is inactive."),
     ))]
 pub(crate) async fn test(
@@ -159,7 +115,7 @@ pub(crate) async fn test(
     session: Session,
     params: Params,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<Accepted>, ApiError> {
+) -> Result<Answer<types::SentDelivery>, ApiError> {
     let acting = session.acting(&app, "account:webhooks:update")?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
@@ -172,6 +128,6 @@ pub(crate) async fn test(
     );
     Ok(Answer::accepted(
         "Test event accepted",
-        Accepted { delivery_id },
+        types::SentDelivery { delivery_id },
     ))
 }

@@ -2,43 +2,23 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use latchkey_api_types::{self as types, Made};
 use latchkey_model::json::Whole;
 use latchkey_model::secret::WebhookSecret;
 use latchkey_store::{Lasting, Outcome, Webhook};
-use serde::Deserialize;
 use std::sync::Arc;
 use tracing::info;
-use utoipa::ToSchema;
 
-use super::{Created, WebhookView};
+use super::view;
 use crate::App;
 use crate::answer::Answer;
 use crate::error::ApiError;
 use crate::extract::{Params, Session};
 use crate::openapi::parameters::{IdempotencyKey, WebhookPath};
-use crate::repeatable::{self, Made, Repeatable};
-
-/// The default overlap, in seconds: a day.
-const DEFAULT_OVERLAP: u32 = 24 * 60 * 60;
+use crate::repeatable::{self, Repeatable};
 
 /// The maximum overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
-
-fn default_overlap() -> Whole {
-    Whole(DEFAULT_OVERLAP)
-}
-
-/// A request for a new secret of a webhook.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = WebhookRotation)]
-pub(crate) struct Rotation {
-    /// The time for which deliveries are also signed with the old secret. With 0, all older secrets
-    /// end at once.
-    #[serde(default = "default_overlap")]
-    #[schema(value_type = u64, maximum = 2_592_000, default = 86_400)]
-    overlap_seconds: Whole,
-}
 
 /// Rotate the secret of a webhook
 ///
@@ -48,9 +28,9 @@ pub(crate) struct Rotation {
 /// 24 hours creates no new secret and returns none.
 #[utoipa::path(post, path = "/v1/webhooks/{webhook_id}/rotate-secret", operation_id = "rotateWebhookSecret",
     tag = "Webhooks", security(("credential" = ["account:webhooks:update"])),
-    params(WebhookPath, IdempotencyKey), request_body = Rotation,
+    params(WebhookPath, IdempotencyKey), request_body = types::WebhookRotation,
     responses(
-        (status = 200, description = "The webhook with its new secret, returned only once.", body = Answer<Created>),
+        (status = 200, description = "The webhook with its new secret, returned only once.", body = Answer<types::CreatedWebhook>),
         (status = 409, description = "The overlap of the last rotation is still running, or the \
         `Idempotency-Key` was used with a different body."),
     ))]
@@ -60,12 +40,12 @@ pub(crate) async fn rotate_secret(
     params: Params,
     id: Result<Path<String>, PathRejection>,
     Repeatable {
-        request: Rotation {
+        request: types::WebhookRotation {
             overlap_seconds: Whole(overlap),
         },
         call,
-    }: Repeatable<Rotation>,
-) -> Result<Answer<Created>, ApiError> {
+    }: Repeatable<types::WebhookRotation>,
+) -> Result<Answer<types::CreatedWebhook>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
     let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
@@ -77,8 +57,7 @@ pub(crate) async fn rotate_secret(
     }
     let secret = WebhookSecret::generate()?;
     let now = app.clock.now();
-    let data =
-        move |webhook: &Webhook| repeatable::recorded(&WebhookView::new(webhook.clone(), now));
+    let data = move |webhook: &Webhook| repeatable::recorded(&view(webhook.clone(), now));
     let (webhook, secret) = match acting
         .repeatable(call)
         .rotate_webhook_secret(id, secret.clone(), overlap, data)
@@ -91,14 +70,11 @@ pub(crate) async fn rotate_secret(
                 overlap,
                 "webhook secret rotated"
             );
-            (
-                Made::New(WebhookView::new(webhook, now)),
-                Some(secret.expose()),
-            )
+            (Made::New(view(webhook, now)), Some(secret.expose()))
         }
         Outcome::Repeated(recorded) => (Made::Repeated(recorded.data), None),
     };
-    let data = Created {
+    let data = types::CreatedWebhook {
         replayed: webhook.replayed(),
         webhook,
         secret,

@@ -2,10 +2,10 @@
 
 /// Declares named schemas, for fields whose Rust type does not describe all their bounds:
 /// `#[schema(value_type = Name)]`.
-macro_rules! schemas {
+macro_rules! named_schemas {
     ($($(#[doc = $doc:literal])+ $name:ident = $schema:expr;)+) => {$(
         $(#[doc = $doc])+
-        pub(crate) enum $name {}
+        pub enum $name {}
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
@@ -16,4 +16,4 @@ macro_rules! schemas {
         impl utoipa::ToSchema for $name {}
     )+};
 }
-pub(crate) use schemas;
+pub(crate) use named_schemas;

@@ -1,4 +1,5 @@
-//! The schemas of texts in requests and responses. Their bounds are those that [`fields`] checks.
+//! The schemas of texts in requests and responses. Their bounds are those that
+//! the API checks.
 
 use latchkey_model::node_pattern;
 use latchkey_model::schema::{formatted, matching, one_of, text};
@@ -10,13 +11,13 @@ use latchkey_policy::record::KEY_ID_LEN;
 use latchkey_policy::verdict::Code;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, OneOfBuilder, SchemaFormat};
 
-use super::super::fields;
-use super::super::schemas::schemas;
+use crate::named::named_schemas;
+use crate::{MAX_ENTRIES, MAX_WORD_LEN};
 
 /// A character allowed in names; escaped as in JSON Schema's regular expressions.
 const NO_CONTROL: &str = r"[^\u0000-\u001f\u007f-\u009f]";
 
-schemas! {
+named_schemas! {
     /// RFC 3339 in UTC, to the second.
     Time = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
 
@@ -58,7 +59,7 @@ schemas! {
     Description = text().max_length(Some(MAX_DESCRIPTION_LEN));
 
     /// A name for machines, of a service, tier or node token.
-    Word = matching(format!("^[a-z0-9_-]{{1,{}}}$", fields::MAX_WORD_LEN));
+    Word = matching(format!("^[a-z0-9_-]{{1,{}}}$", MAX_WORD_LEN));
 
     /// An email address. It is stored and compared in lower case and in Unicode NFC. Control and
     /// format characters are refused, except joiners between letters.
@@ -103,10 +104,10 @@ schemas! {
     OutcomeCode = one_of(Outcome::ALL.map(|outcome| Code::from(outcome).as_str()));
 
     /// `"all"`, or a list of service names.
-    Scope = selection::schema(Word::schema(), 1, fields::MAX_ENTRIES);
+    Scope = selection::schema(Word::schema(), 1, MAX_ENTRIES);
 
     /// `"all"`, or a list of subaccount ids.
-    Subaccounts = selection::schema(SubaccountId::schema(), 0, fields::MAX_ENTRIES);
+    Subaccounts = selection::schema(SubaccountId::schema(), 0, MAX_ENTRIES);
 }
 
 fn id(kind: &str) -> ObjectBuilder {
