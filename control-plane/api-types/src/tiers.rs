@@ -5,7 +5,7 @@ use latchkey_model::limits::LimitsChange;
 use latchkey_model::schema::object;
 use latchkey_model::tier::Tier;
 use serde::{Deserialize, Serialize};
-use utoipa::{PartialSchema as _, ToSchema};
+use utoipa::ToSchema;
 
 use crate::Enforcement;
 use crate::named::named_schemas;

@@ -1,7 +1,6 @@
 //! `/v1/accounts`: the owners of users and keys, which the operator creates, limits and closes.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
 use latchkey_model::json::Object;
@@ -10,14 +9,14 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::extract::{Body, Params, Session};
+use super::extract::{Body, Id, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{AccountPath, Page, Wait};
-use super::page::Asked;
+use super::page::PageParams;
+use super::response::Answer;
 
 /// The default maximum number of keys of an account.
 const MAX_KEYS: u32 = 1_000;
@@ -52,10 +51,10 @@ pub(crate) async fn list(
     mut params: Params,
 ) -> Result<Answer<types::AccountList>, ApiError> {
     caller.require("gateway:accounts:read")?;
-    let asked = Asked::take(&mut params, "accounts")?;
+    let page = PageParams::take(&mut params, "accounts")?;
     params.finish()?;
-    let found = app.store.accounts(&asked.page, app.clock.now()).await?;
-    let next_cursor = asked.cursor(found.next.as_ref());
+    let found = app.store.accounts(&page.query, app.clock.now()).await?;
+    let next_cursor = page.cursor(found.next.as_ref());
     let accounts = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
@@ -82,11 +81,11 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::Account>, ApiError> {
     caller.require("gateway:accounts:read")?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
+    let id = id.or(ApiError::AccountNotFound)?;
     let account = app.store.account(&id, app.clock.now()).await?;
     Ok(Answer::ok("Account retrieved successfully", view(account)))
 }
@@ -172,13 +171,13 @@ pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     Body(request): Body<types::AccountEdit>,
 ) -> Result<Answer<types::EditedAccount>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:accounts:update", Lasting::Account)?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
+    let id = id.or(ApiError::AccountNotFound)?;
     let change = AccountChange {
         name: request
             .name
@@ -195,7 +194,7 @@ pub(crate) async fn edit(
         revision,
         "account changed"
     );
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "Account updated successfully",
         types::EditedAccount {
@@ -219,12 +218,12 @@ pub(crate) async fn close(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::EditedAccount>, ApiError> {
     let acting = session.acting(&app, "gateway:accounts:delete")?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::AccountNotFound)?;
+    let id = id.or(ApiError::AccountNotFound)?;
     let (account, revision) = acting.close_account(id).await?;
     info!(
         account = account.id,
@@ -232,7 +231,7 @@ pub(crate) async fn close(
         revision,
         "account closed"
     );
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "Account closed successfully",
         types::EditedAccount {

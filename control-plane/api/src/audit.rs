@@ -9,12 +9,12 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::Params;
 use super::list_reads::ListSession;
 use super::openapi::parameters;
+use super::response::Answer;
 
 /// List audit entries
 ///

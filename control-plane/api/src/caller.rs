@@ -36,7 +36,7 @@ pub(crate) trait Rules {
     }
 
     /// Refuses a caller who does not hold everything that `authority` grants.
-    fn may_grant(&self, authority: &Authority) -> Result<(), ApiError> {
+    fn ensure_can_grant(&self, authority: &Authority) -> Result<(), ApiError> {
         match authority.beyond(&self.caller().grants) {
             None => Ok(()),
             Some((field, name)) => Err(ApiError::grants_more(field, name)),
@@ -44,7 +44,7 @@ pub(crate) trait Rules {
     }
 
     /// Refuses services outside the scope of a calling key.
-    fn may_scope(&self, scope: &Selection) -> Result<(), ApiError> {
+    fn ensure_can_scope(&self, scope: &Selection) -> Result<(), ApiError> {
         if self.caller().scope.has_all(scope) {
             Ok(())
         } else {
@@ -54,15 +54,15 @@ pub(crate) trait Rules {
 
     /// Refuses subaccounts that do not exist or that the caller may not act on. Selecting all means
     /// everything that the owner of the new key or user may act on.
-    fn may_select(
+    fn ensure_can_select(
         &self,
         field: &str,
         subaccounts: &Selection,
-        there_are: &[String],
+        existing: &[String],
     ) -> Result<(), ApiError> {
         for (index, id) in subaccounts.listed().unwrap_or_default().iter().enumerate() {
             let field = format!("{field}[{index}]");
-            if !there_are.contains(id) {
+            if !existing.contains(id) {
                 return Err(ApiError::field(
                     &field,
                     "is not a subaccount of the account",
@@ -77,14 +77,14 @@ pub(crate) trait Rules {
 
     /// Returns the settings of a new key that the caller creates. Refuses settings that the caller
     /// may not give.
-    fn may_make(
+    fn ensure_can_create(
         &self,
         mut settings: KeySettings,
-        there_are: &[String],
+        existing: &[String],
     ) -> Result<KeySettings, ApiError> {
-        self.may_grant(&settings.authority)?;
-        self.may_scope(&settings.scope)?;
-        self.may_select("allowed_subaccounts", &settings.subaccounts, there_are)?;
+        self.ensure_can_grant(&settings.authority)?;
+        self.ensure_can_scope(&settings.scope)?;
+        self.ensure_can_select("allowed_subaccounts", &settings.subaccounts, existing)?;
         if settings.subaccounts == Selection::All {
             settings.subaccounts = self.caller().own_subaccounts();
         }
@@ -102,7 +102,7 @@ pub(crate) trait Rules {
     }
 
     /// Refuses a selection for another user or key that exceeds the caller's own.
-    fn may_hand_on(&self, field: &str, subaccounts: &Selection) -> Result<(), ApiError> {
+    fn ensure_can_delegate(&self, field: &str, subaccounts: &Selection) -> Result<(), ApiError> {
         if self.caller().subaccounts.has_all(subaccounts) {
             Ok(())
         } else {
@@ -112,11 +112,11 @@ pub(crate) trait Rules {
 
     /// Refuses a caller who could not grant everything that `key` has. A key that lists no
     /// subaccounts has those of its owner.
-    fn may_widen(&self, key: &Key) -> Result<(), ApiError> {
+    fn ensure_can_widen(&self, key: &Key) -> Result<(), ApiError> {
         if let Some((_, name)) = key.settings.authority.beyond(&self.caller().grants) {
             return Err(ApiError::key_has_more(name));
         }
-        self.may_scope(&key.settings.scope)?;
+        self.ensure_can_scope(&key.settings.scope)?;
         // Both are restricted to what their owner may act on.
         let declared = self
             .caller()
@@ -134,8 +134,8 @@ pub(crate) trait Rules {
 
     /// Refuses a caller who could not create `key` in its present or future form. A key's `issues`
     /// bound only the keys that it creates, so its own attributes count here.
-    fn may_have(&self, key: &Key) -> Result<(), ApiError> {
-        self.may_widen(key)?;
+    fn ensure_could_create(&self, key: &Key) -> Result<(), ApiError> {
+        self.ensure_can_widen(key)?;
         let exceeded = self
             .caller()
             .restrictions
@@ -148,19 +148,19 @@ pub(crate) trait Rules {
     /// the response to its own call may repeat the call with its old secret, which has an end by
     /// then, but only with an overlap: that replaces at most an unused newest secret. From then on
     /// the key follows the bounds of the calling key.
-    fn may_regenerate(&self, key: &mut Key, overlap: bool) -> Result<(), ApiError> {
+    fn ensure_can_regenerate(&self, key: &mut Key, overlap: bool) -> Result<(), ApiError> {
         match &self.caller().restrictions {
             Some(own) if overlap && own.is_own(key) => {
-                self.may_widen(key)?;
+                self.ensure_can_widen(key)?;
                 own.outlasted_by(key)
                     .map_or(Ok(()), |exceeded| Err(ApiError::exceeds_own_key(&exceeded)))
             }
             Some(own) => {
-                self.may_have(key)?;
+                self.ensure_could_create(key)?;
                 own.bind(key);
                 Ok(())
             }
-            None => self.may_have(key),
+            None => self.ensure_could_create(key),
         }
     }
 
@@ -168,13 +168,18 @@ pub(crate) trait Rules {
     /// never widens itself. An edit that only narrows a key is allowed. `limited` are the windows
     /// whose limits the edit names: a session sets them independently of tiers, while limits
     /// narrowed by a key keep following their tier.
-    fn may_edit(&self, before: &Key, after: &mut Key, limited: &[Window]) -> Result<(), ApiError> {
+    fn ensure_can_edit(
+        &self,
+        before: &Key,
+        after: &mut Key,
+        limited: &[Window],
+    ) -> Result<(), ApiError> {
         let wider = after.wider_than(before);
         let Some(own) = &self.caller().restrictions else {
             limited
                 .iter()
                 .for_each(|window| after.settings.ceilings.clear(*window));
-            return wider.map_or(Ok(()), |_| self.may_have(after));
+            return wider.map_or(Ok(()), |_| self.ensure_could_create(after));
         };
         let settings = &mut after.settings;
         for window in limited
@@ -186,7 +191,7 @@ pub(crate) trait Rules {
             }
         }
         let Some(field) = wider else { return Ok(()) };
-        self.may_have(after)?;
+        self.ensure_could_create(after)?;
         if own.is_own(after) {
             return Err(ApiError::widens_itself(&field));
         }
@@ -196,7 +201,7 @@ pub(crate) trait Rules {
 
     /// Refuses a caller who does not hold all of `user`'s permissions, because a caller who changes
     /// a user can act as that user.
-    fn may_change(&self, user: &User) -> Result<(), ApiError> {
+    fn ensure_can_change(&self, user: &User) -> Result<(), ApiError> {
         if let Some((_, name)) = user.authority.beyond(&self.caller().grants) {
             return Err(ApiError::holds_more(name));
         }

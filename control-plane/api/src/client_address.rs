@@ -2,13 +2,12 @@
 
 use axum::http::HeaderMap;
 use latchkey_policy::address::parse_forwarded;
+use latchkey_server::metrics::{ForwardedFor, Metrics};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::warn;
-
-use latchkey_server::metrics::{ForwardedFor, Metrics};
 
 pub(crate) const FORWARDED_FOR: &str = "x-forwarded-for";
 
@@ -18,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(60 * 60);
 /// Returns the address that the outermost of `hops` trusted proxies saw: each appends it to
 /// `X-Forwarded-For`. Entries before it come from the client. Returns `None` if there are fewer
 /// entries, or if the entry is not an address.
-pub(crate) fn of(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
+pub(crate) fn forwarded(headers: &HeaderMap, peer: Option<IpAddr>, hops: usize) -> Option<IpAddr> {
     let Some(index) = hops.checked_sub(1) else {
         return peer;
     };
@@ -52,7 +51,7 @@ impl HopsCheck {
                     Without a proxy, a client sent the header, and ignoring it is correct"
                 );
             }
-        } else if hops > 0 && of(headers, None, hops).is_none() {
+        } else if hops > 0 && forwarded(headers, None, hops).is_none() {
             metrics
                 .forwarded_for
                 .get_or_create(&ForwardedFor::MISSING)
@@ -86,7 +85,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn client_address_is_what_the_outermost_trusted_proxy_saw() {
+    fn outermost_trusted_proxy_reports_the_client() {
         let peer = Some(IpAddr::from([127, 0, 0, 1]));
         let mut headers = HeaderMap::new();
         headers.append(
@@ -100,11 +99,15 @@ mod tests {
             (2, "198.51.100.7"),
             (3, "6.6.6.6"),
         ] {
-            assert_eq!(of(&headers, peer, hops), address.parse().ok(), "{hops}");
+            assert_eq!(
+                forwarded(&headers, peer, hops),
+                address.parse().ok(),
+                "{hops}"
+            );
         }
-        assert_eq!(of(&headers, peer, 4), None);
+        assert_eq!(forwarded(&headers, peer, 4), None);
         headers.append(FORWARDED_FOR, HeaderValue::from_static("unknown"));
-        assert_eq!(of(&headers, peer, 1), None);
+        assert_eq!(forwarded(&headers, peer, 1), None);
         for (entry, address) in [
             ("198.51.100.7:4711", Some("198.51.100.7")),
             ("[2001:db8::1]:4711", Some("2001:db8::1")),
@@ -113,7 +116,7 @@ mod tests {
         ] {
             headers.append(FORWARDED_FOR, HeaderValue::from_static(entry));
             assert_eq!(
-                of(&headers, peer, 1),
+                forwarded(&headers, peer, 1),
                 address.map(|address| address.parse().unwrap()),
                 "{entry}"
             );
@@ -123,11 +126,11 @@ mod tests {
             FORWARDED_FOR,
             HeaderValue::from_bytes(b"\xff, 203.0.113.9").unwrap(),
         );
-        assert_eq!(of(&headers, peer, 1), "203.0.113.9".parse().ok());
+        assert_eq!(forwarded(&headers, peer, 1), "203.0.113.9".parse().ok());
     }
 
     #[test]
-    fn wrong_setting_is_logged_once_an_hour() {
+    fn wrong_setting_is_logged_hourly() {
         let (logged, now) = (Mutex::default(), Instant::now());
         assert!(is_due(&logged, now));
         for seconds in [0, 1, 3_599] {

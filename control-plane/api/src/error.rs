@@ -79,6 +79,21 @@ impl ApiError {
         }
     }
 
+    /// A temporary failure, which is only logged.
+    pub(crate) fn unavailable(error: impl Display) -> Self {
+        Self::Unavailable {
+            detail: error.to_string(),
+        }
+    }
+
+    /// The service at `index` of a key's scope does not exist.
+    fn unknown_service(index: usize) -> Self {
+        Self::field(
+            &format!("scope[{index}]"),
+            "is not a service of the account: register it first with POST /v1/services",
+        )
+    }
+
     /// An error of the query parameter `name`.
     pub(crate) fn parameter(name: &str, reason: impl Display) -> Self {
         Self::Invalid {

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
+use super::response::Answer;
 
 const MAX_METHOD_LEN: usize = 64;
 const MAX_HOST_LEN: usize = 512;

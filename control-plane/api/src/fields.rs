@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_is_rfc_3339_or_unix_seconds() {
+    fn expiry_is_rfc3339_or_seconds() {
         assert_eq!(expiry("1800000001"), Ok(1_800_000_001));
         assert_eq!(expiry(r#""2030-01-01T00:00:00Z""#), Ok(1_893_456_000));
         assert_eq!(
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_is_in_the_future_and_has_four_digits() {
+    fn expiry_is_future_with_four_digits() {
         for past in ["1800000000", "0", "-1", r#""2020-01-01T00:00:00Z""#] {
             assert_eq!(
                 expiry(past).unwrap_err(),

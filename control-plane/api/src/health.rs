@@ -3,13 +3,13 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use latchkey_server::metrics::Moment;
 use std::sync::Arc;
 use tracing::warn;
 
 use super::App;
-use super::answer::{Answer, Done};
 use super::error::ApiError;
-use latchkey_server::metrics::Moment;
+use super::response::{Answer, Done};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 

@@ -5,35 +5,28 @@
 //! pages are mounted on top of the calls ([`Pages`]).
 
 mod accounts;
-mod answer;
 mod audit;
 mod caller;
 mod client_address;
+mod current_user;
 mod docs;
-mod edit_key;
 mod error;
 mod explain;
 mod extract;
 mod fields;
 mod health;
-mod import;
-mod key_list;
-mod key_view;
 mod keys;
 mod list_reads;
 mod log_in;
 mod login_limits;
-mod manage_nodes;
-mod myself;
-mod new_key;
+mod middleware;
 mod node_tokens;
 mod nodes;
-mod observe;
 mod openapi;
 mod page;
 mod redact;
-mod regenerate;
 mod repeatable;
+mod response;
 mod roles;
 mod routes;
 mod services;
@@ -46,7 +39,7 @@ mod users;
 mod webhooks;
 
 use axum::http::Extensions;
-use axum::{Extension, Router, middleware};
+use axum::{Extension, Router};
 use latchkey_api_types as types;
 use latchkey_model::clock::Clock;
 use latchkey_model::random::NoRandomness;
@@ -61,11 +54,11 @@ use utoipa_axum::routes;
 use client_address::HopsCheck;
 use error::ApiError;
 pub use error::{ERRORS, ErrorRow};
-pub use import::check_row as check_import_row;
+pub use keys::import::check_row as check_import_row;
 use list_reads::ListReads;
 use log_in::LogDigests;
 use login_limits::LoginLimits;
-use observe::RequestId;
+use middleware::RequestId;
 use openapi::Document;
 use throttle::Throttle;
 
@@ -166,7 +159,10 @@ pub fn router(backend: Backend, pages: Pages) -> Result<Router, StartError> {
     );
     Ok(calls
         .merge(pages)
-        .layer(middleware::from_fn_with_state(app, observe::observe)))
+        .layer(axum::middleware::from_fn_with_state(
+            app,
+            middleware::observe,
+        )))
 }
 
 /// Calls routed by their description, so that no call lacks one.
@@ -175,17 +171,21 @@ type Calls = OpenApiRouter<Arc<App>>;
 fn session_calls() -> Calls {
     Calls::new()
         .routes(routes!(log_in::log_in))
-        .routes(routes!(myself::get, sessions::log_out))
+        .routes(routes!(current_user::get, sessions::log_out))
 }
 
 fn key_calls() -> Calls {
     Calls::new()
-        .routes(routes!(key_list::list))
-        .routes(routes!(keys::generate))
-        .routes(routes!(import::import))
-        .routes(routes!(myself::allowed_permissions))
-        .routes(routes!(keys::get, edit_key::edit, keys::revoke))
-        .routes(routes!(regenerate::regenerate))
+        .routes(routes!(keys::list::list))
+        .routes(routes!(keys::create::generate))
+        .routes(routes!(keys::import::import))
+        .routes(routes!(current_user::allowed_permissions))
+        .routes(routes!(
+            keys::read::get,
+            keys::edit::edit,
+            keys::revoke::revoke
+        ))
+        .routes(routes!(keys::regenerate::regenerate))
         .routes(routes!(explain::ask))
         .routes(routes!(usage::list))
         .routes(routes!(audit::list))
@@ -195,7 +195,7 @@ fn user_calls() -> Calls {
     Calls::new()
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::get, users::edit, users::delete))
-        .routes(routes!(myself::change_password))
+        .routes(routes!(current_user::change_password))
         .routes(routes!(roles::list))
 }
 
@@ -220,9 +220,9 @@ fn gateway_calls() -> Calls {
         .routes(routes!(tiers::get, tiers::put))
         .routes(routes!(routes::get, routes::put))
         .routes(routes!(nodes::list))
-        .routes(routes!(manage_nodes::forget))
-        .routes(routes!(manage_nodes::forget_lost))
-        .routes(routes!(manage_nodes::accept_epoch))
+        .routes(routes!(nodes::manage::forget))
+        .routes(routes!(nodes::manage::forget_lost))
+        .routes(routes!(nodes::manage::accept_epoch))
         .routes(routes!(node_tokens::list, node_tokens::create))
         .routes(routes!(node_tokens::revoke))
 }

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_of_one_caller_wait_for_each_other_alone() {
+    async fn reads_wait_for_their_own_caller() {
         let reads = ListReads::new();
         let first = reads.take_turn("reader").await.unwrap();
         let second = reads.take_turn("reader").await.unwrap();
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn read_too_many_of_a_caller_is_refused_at_once() {
+    async fn excess_read_is_refused_at_once() {
         let reads = Arc::new(ListReads::new());
         let running = [
             reads.take_turn("reader").await.unwrap(),
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn read_that_waited_too_long_for_its_turn_is_refused() {
+    async fn read_is_refused_after_long_wait() {
         let reads = ListReads {
             timeout: Duration::from_millis(20),
             ..ListReads::new()

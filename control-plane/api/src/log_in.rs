@@ -5,8 +5,10 @@ use latchkey_api_types as types;
 use latchkey_model::client_network::ClientNetwork;
 use latchkey_model::clock::rfc3339;
 use latchkey_model::random::{self, NoRandomness};
-use latchkey_model::secret::SessionToken;
+use latchkey_model::secret::{Password, SessionToken};
 use latchkey_model::text;
+use latchkey_server::metrics::LoginOutcome;
+use latchkey_server::password::{Party, PasswordError, Rank};
 use latchkey_store::audit::Origin;
 use latchkey_store::{Credentials, Refusals, RefusedLogins, SESSION_IDLE_SECONDS};
 use sha2::{Digest as _, Sha256};
@@ -14,12 +16,10 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::error::ApiError;
-use super::extract::{CountedAs, From, Params, StrangersBody};
+use super::extract::{CountedAs, Params, RequestOrigin, StrangersBody};
 use super::login_limits::{Login, LoginTry};
-use latchkey_server::metrics::LoginOutcome;
-use latchkey_server::password::{Party, PasswordError, Rank};
+use super::response::Answer;
 
 /// Log in
 ///
@@ -34,7 +34,7 @@ use latchkey_server::password::{Party, PasswordError, Rank};
     ))]
 pub(crate) async fn log_in(
     State(app): State<Arc<App>>,
-    From(origin): From,
+    RequestOrigin(origin): RequestOrigin,
     CountedAs(client): CountedAs,
     params: Params,
     StrangersBody(types::Login { email, password }): StrangersBody<types::Login>,
@@ -52,18 +52,16 @@ pub(crate) async fn log_in(
     };
     let known = found.as_ref().is_some_and(|(_, known)| *known);
     let counted = attempt.begin(known)?;
-    let stored = attempt.found.map(|user| user.password_hash.clone());
-    let rank = if known { Rank::Known } else { Rank::Unknown };
-    let verified = app
-        .passwords
-        .verify(password, stored, rank, &Party::Client(client))
-        .await;
-    if let Err(PasswordError::Busy) = verified {
-        counted.withdraw();
-        attempt.refused(&LoginOutcome::BUSY);
-        return Err(ApiError::PasswordsBusy);
-    }
-    let (verified, token) = (verified?, SessionToken::generate()?);
+
+    let verified = match attempt.verify(password, known).await {
+        Err(PasswordError::Busy) => {
+            counted.withdraw();
+            attempt.refused(&LoginOutcome::BUSY);
+            return Err(ApiError::PasswordsBusy);
+        }
+        verified => verified?,
+    };
+    let token = SessionToken::generate()?;
     let begun = match attempt.found.filter(|_| verified) {
         // The user may have changed since the password was verified, so the store checks again.
         Some(user) => app
@@ -77,23 +75,22 @@ pub(crate) async fn log_in(
         attempt.refused(&LoginOutcome::REFUSED);
         return Err(ApiError::Credentials);
     };
+
     counted.succeeded();
     app.metrics
         .logins
         .get_or_create(&LoginOutcome::ACCEPTED)
         .inc();
     info!(user = user.user_id, %client, "logged in");
-    Ok(Answer::ok(
-        "Logged in successfully",
-        types::Session {
-            token: token.expose().to_owned(),
-            expires_at: rfc3339(now.saturating_add(SESSION_IDLE_SECONDS)),
-            user: types::SessionUser {
-                id: user.user_id.clone(),
-                email: user.email.clone(),
-            },
+    let session = types::Session {
+        token: token.expose().to_owned(),
+        expires_at: rfc3339(now.saturating_add(SESSION_IDLE_SECONDS)),
+        user: types::SessionUser {
+            id: user.user_id.clone(),
+            email: user.email.clone(),
         },
-    ))
+    };
+    Ok(Answer::ok("Logged in successfully", session))
 }
 
 /// A login attempt.
@@ -122,12 +119,23 @@ impl Attempt<'_> {
         })
     }
 
+    /// Returns whether the password is the user's. Takes as long if there is no user.
+    async fn verify(&self, password: Password, known: bool) -> Result<bool, PasswordError> {
+        let stored = self.found.map(|user| user.password_hash.clone());
+        let rank = if known { Rank::Known } else { Rank::Unknown };
+        let party = Party::Client(self.client);
+        self.app
+            .passwords
+            .verify(password, stored, rank, &party)
+            .await
+    }
+
     /// Counts and logs a refused login, and records it in the audit of the user's account.
     fn refused(&self, outcome: &LoginOutcome) {
         self.app.metrics.logins.get_or_create(outcome).inc();
         let (client, outcome) = (self.client, outcome.name());
         let Some(user) = self.found else {
-            let email = self.app.digests.of(&text::normalized_email(self.email));
+            let email = self.app.digests.digest(&text::normalized_email(self.email));
             info!(%client, email_digest = email, outcome, "login refused: no user has this email \
             address");
             return;
@@ -159,14 +167,13 @@ impl LogDigests {
         Ok(Self(key))
     }
 
-    fn of(&self, text: &str) -> String {
-        let digest: [u8; 32] = Sha256::new()
+    fn digest(&self, text: &str) -> String {
+        let hash: [u8; 32] = Sha256::new()
             .chain_update(self.0)
             .chain_update(text)
             .finalize()
             .into();
-        digest
-            .iter()
+        hash.iter()
             .take(6)
             .map(|byte| format!("{byte:02x}"))
             .collect()
@@ -178,11 +185,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_in_the_log_are_the_same_for_one_process_alone() {
+    fn logged_digests_differ_between_processes() {
         let [one, two] = [(); 2].map(|()| LogDigests::new().unwrap());
-        assert_eq!(one.of("hunter2"), one.of("hunter2"));
-        assert_ne!(one.of("hunter2"), one.of("hunter3"));
-        assert_ne!(one.of("hunter2"), two.of("hunter2"));
-        assert_eq!(one.of("hunter2").len(), 12);
+        assert_eq!(one.digest("hunter2"), one.digest("hunter2"));
+        assert_ne!(one.digest("hunter2"), one.digest("hunter3"));
+        assert_ne!(one.digest("hunter2"), two.digest("hunter2"));
+        assert_eq!(one.digest("hunter2").len(), 12);
     }
 }

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_passwords_of_one_client_hold_nobody_else() {
+    fn failures_of_one_client_block_it() {
         let limits = LoginLimits::new();
         assert_eq!(
             tried(&limits, (0..200).map(|_| ("victim".to_owned(), 1))),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_passwords_of_many_clients_hold_unknown_clients_alone() {
+    fn failures_of_many_spare_known_clients() {
         let limits = LoginLimits::new();
         assert_eq!(
             tried(&limits, (0..500).map(|n| ("victim".to_owned(), n))),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn known_client_is_held_by_its_own_pair_alone() {
+    fn known_client_has_its_own_limit() {
         let limits = LoginLimits::new();
         assert_eq!(
             tried(&limits, (0..100).map(|n| (format!("user {n}"), 1))),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_in_a_session_have_a_limit_of_their_own() {
+    fn session_passwords_have_their_own_limit() {
         let limits = LoginLimits::new();
         let tries = |session| {
             (0..50)

@@ -1,7 +1,6 @@
 //! `/v1/node-tokens`: the credentials of Envoys on the stream.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types::{self as types, Made};
 use latchkey_model::clock::rfc3339;
 use latchkey_model::node_pattern::NodePattern;
@@ -11,13 +10,13 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::extract::{Params, Session};
+use super::extract::{Id, Params, Session};
 use super::fields;
 use super::openapi::parameters::{IdempotencyKey, NodeTokenPath};
 use super::repeatable::{self, Repeatable};
+use super::response::Answer;
 
 fn view(token: NodeTokenDetails) -> types::NodeToken {
     types::NodeToken {
@@ -135,11 +134,11 @@ pub(crate) async fn revoke(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    name: Result<Path<String>, PathRejection>,
+    name: Id,
 ) -> Result<Answer<types::NodeToken>, ApiError> {
     let acting = session.acting(&app, "gateway:nodetokens:delete")?;
     params.finish()?;
-    let Path(name) = name.map_err(|_| ApiError::NodeTokenNotFound)?;
+    let name = name.or(ApiError::NodeTokenNotFound)?;
     let details = acting.revoke_node_token(name).await?;
     info!(
         token = details.name,

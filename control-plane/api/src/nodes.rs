@@ -1,16 +1,18 @@
 //! `/v1/nodes`: every Envoy that may be serving, and its progress.
 
+pub(crate) mod manage;
+
 use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
+use latchkey_server::nodes::registry::{NodeState, NodeView, RefusedPeer};
 use std::sync::Arc;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::{Params, Session};
-use latchkey_server::nodes::registry::{NodeState, NodeView, RefusedPeer};
+use super::response::Answer;
 
 /// List nodes
 ///

@@ -19,13 +19,13 @@ pub(crate) const MAX_SEARCH_LEN: usize = 100;
 const LIST_LEN: usize = 9;
 
 /// The paging parameters of a request.
-pub(crate) struct Asked {
-    pub(crate) page: PageQuery,
+pub(crate) struct PageParams {
+    pub(crate) query: PageQuery,
     /// Identifies the list.
     list: String,
 }
 
-impl Asked {
+impl PageParams {
     /// Takes the parameters from the query. `list` is the list's name together with all other
     /// parameters that determine its contents and order.
     pub(crate) fn take(params: &mut Params, list: &str) -> Result<Self, ApiError> {
@@ -48,7 +48,7 @@ impl Asked {
             .map(|cursor| position(&cursor, &list))
             .transpose()?;
         Ok(Self {
-            page: PageQuery {
+            query: PageQuery {
                 limit,
                 after,
                 search,
@@ -67,7 +67,7 @@ impl Asked {
 fn position(cursor: &str, list: &str) -> Result<Position, ApiError> {
     let json = URL_SAFE_NO_PAD.decode(cursor).unwrap_or_default();
     match serde_json::from_slice::<(String, Position)>(&json) {
-        Ok((of, position)) if of == list => Ok(position),
+        Ok((name, position)) if name == list => Ok(position),
         Ok(_) => Err(ApiError::parameter(
             "cursor",
             "is from a list with another sort order, filter or search",

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_the_form_of_a_secret_is_not_told() {
+    fn text_like_a_secret_is_redacted() {
         let secret = "Ab3dEf6hIj9lMn2pQr5tUv8xYz1bCd4f";
         for (text, expected) in [
             (

@@ -78,7 +78,7 @@ mod tests {
     use axum::http::HeaderValue;
 
     #[test]
-    fn idempotency_key_is_visible_ascii_of_bounded_length() {
+    fn idempotency_key_is_bounded_ascii() {
         let read = |values: &[&[u8]]| {
             let values = values.iter().map(|value| {
                 (

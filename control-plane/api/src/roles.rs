@@ -3,9 +3,9 @@
 use latchkey_api_types as types;
 use latchkey_model::role::Role;
 
-use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Params, Session};
+use super::response::Answer;
 
 /// List predefined roles
 ///

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::openapi::parameters::{IfMatch, Wait};
+use super::response::Answer;
 
 /// Get route rules
 #[utoipa::path(get, path = "/v1/routes", operation_id = "getRoutes", tag = "Gateway",
@@ -50,7 +50,7 @@ pub(crate) async fn put(
     Body(document): Body<RouteDocument>,
 ) -> Result<Answer<types::ChangedRoutes>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:routes:update", Lasting::Routes)?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
     let routes = document.check().map_err(ApiError::faults)?;
     let (document, revision) = acting.put_routes(&routes).await?;
@@ -61,7 +61,7 @@ pub(crate) async fn put(
         "route rules changed"
     );
     let affected_rules = affected_rules(&routes);
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     let tag = document.entity_tag();
     Ok(Answer::ok(
         "Route rules updated successfully",

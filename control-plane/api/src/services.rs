@@ -1,7 +1,6 @@
 //! `/v1/services`: the services that the account's keys can be scoped to.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
 use latchkey_store::{SERVICE, Service, Total};
@@ -9,14 +8,14 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::extract::{Body, Params, Session};
+use super::extract::{Body, Id, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{Page, ServicePath};
-use super::page::Asked;
+use super::page::PageParams;
+use super::response::Answer;
 
 fn view(service: Service) -> types::Service {
     types::Service {
@@ -39,10 +38,10 @@ pub(crate) async fn list(
     mut params: Params,
 ) -> Result<Answer<types::ServiceList>, ApiError> {
     caller.require("account:services:read")?;
-    let asked = Asked::take(&mut params, "services")?;
+    let page = PageParams::take(&mut params, "services")?;
     params.finish()?;
-    let found = app.store.services(&caller.account_id, &asked.page).await?;
-    let next_cursor = asked.cursor(found.next.as_ref());
+    let found = app.store.services(&caller.account_id, &page.query).await?;
+    let next_cursor = page.cursor(found.next.as_ref());
     let services = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
@@ -67,11 +66,11 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
-    name: Result<Path<String>, PathRejection>,
+    name: Id,
 ) -> Result<Answer<types::Service>, ApiError> {
     caller.require("account:services:read")?;
     params.finish()?;
-    let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
+    let name = name.or(ApiError::ServiceNotFound)?;
     let service = app.store.service(&caller.account_id, &name).await?;
     Ok(Answer::ok("Service retrieved successfully", view(service)))
 }
@@ -122,12 +121,12 @@ pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    name: Result<Path<String>, PathRejection>,
+    name: Id,
     Body(request): Body<types::ServiceEdit>,
 ) -> Result<Answer<types::Service>, ApiError> {
     let acting = session.acting(&app, "account:services:update")?;
     params.finish()?;
-    let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
+    let name = name.or(ApiError::ServiceNotFound)?;
     let description = request.description.map(fields::description).transpose()?;
     let service = acting.edit_service(name, description).await?;
     info!(
@@ -149,11 +148,11 @@ pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    name: Result<Path<String>, PathRejection>,
+    name: Id,
 ) -> Result<Answer<types::DeletedService>, ApiError> {
     let acting = session.acting(&app, "account:services:delete")?;
     params.finish()?;
-    let Path(name) = name.map_err(|_| ApiError::ServiceNotFound)?;
+    let name = name.or(ApiError::ServiceNotFound)?;
     acting.delete_service(name.clone()).await?;
     info!(
         service = name,

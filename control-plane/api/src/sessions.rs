@@ -5,9 +5,9 @@ use latchkey_store::Credential;
 use std::sync::Arc;
 
 use super::App;
-use super::answer::{Answer, Done};
 use super::error::ApiError;
 use super::extract::{Params, Session};
+use super::response::{Answer, Done};
 
 /// Log out
 ///

@@ -1,7 +1,6 @@
 //! `/v1/subaccounts`: the parts of an account that users and keys can be restricted to.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::clock::rfc3339;
 use latchkey_store::{Subaccount, Total};
@@ -9,14 +8,14 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::extract::{Body, Params, Session};
+use super::extract::{Body, Id, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{Page, SubaccountPath, Wait};
-use super::page::Asked;
+use super::page::PageParams;
+use super::response::Answer;
 
 fn view(subaccount: Subaccount) -> types::Subaccount {
     let created_at = rfc3339(subaccount.created_at);
@@ -42,13 +41,13 @@ pub(crate) async fn list(
     mut params: Params,
 ) -> Result<Answer<types::SubaccountList>, ApiError> {
     caller.require("account:subaccounts:read")?;
-    let asked = Asked::take(&mut params, "subaccounts")?;
+    let page = PageParams::take(&mut params, "subaccounts")?;
     params.finish()?;
     let found = app
         .store
-        .subaccounts(&caller.account_id, &caller.subaccounts, &asked.page)
+        .subaccounts(&caller.account_id, &caller.subaccounts, &page.query)
         .await?;
-    let next_cursor = asked.cursor(found.next.as_ref());
+    let next_cursor = page.cursor(found.next.as_ref());
     let subaccounts = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
@@ -75,11 +74,11 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::Subaccount>, ApiError> {
     caller.require("account:subaccounts:read")?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
+    let id = id.or(ApiError::SubaccountNotFound)?;
     if !caller.subaccounts.has(&id) {
         return Err(ApiError::SubaccountNotFound);
     }
@@ -104,7 +103,7 @@ pub(crate) async fn create(
     Body(request): Body<types::NewSubaccount>,
 ) -> Result<Answer<types::CreatedSubaccount>, ApiError> {
     let acting = session.acting(&app, "account:subaccounts:create")?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
     let name = fields::name("name", &request.name)?;
     let (subaccount, revision) = acting.create_subaccount(name).await?;
@@ -114,7 +113,7 @@ pub(crate) async fn create(
         revision,
         "subaccount created"
     );
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     let data = types::CreatedSubaccount {
         subaccount: view(subaccount),
         enforcement,
@@ -135,12 +134,12 @@ pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     Body(request): Body<types::SubaccountEdit>,
 ) -> Result<Answer<types::Subaccount>, ApiError> {
     let acting = session.acting(&app, "account:subaccounts:update")?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
+    let id = id.or(ApiError::SubaccountNotFound)?;
     let name = request
         .name
         .map(|name| fields::name("name", &name))
@@ -167,12 +166,12 @@ pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::DeletedSubaccount>, ApiError> {
     let acting = session.acting(&app, "account:subaccounts:delete")?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::SubaccountNotFound)?;
+    let id = id.or(ApiError::SubaccountNotFound)?;
     let revision = acting.delete_subaccount(id.clone()).await?;
     info!(
         subaccount = id,
@@ -180,7 +179,7 @@ pub(crate) async fn delete(
         revision,
         "subaccount deleted"
     );
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "Subaccount deleted successfully",
         types::DeletedSubaccount {

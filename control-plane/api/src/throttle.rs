@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_are_refused_after_too_many_until_the_minute_ends() {
+    fn excess_attempts_wait_for_next_minute() {
         let throttle = Throttle::new(10);
         fail(&throttle, "a", 100, 9);
         assert_eq!(wait(&throttle, "a", 120), None);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_counted_down_and_then_have_to_wait() {
+    fn calls_count_down_then_wait() {
         let throttle = Throttle::new(2);
         let quota = |remaining, wait| {
             Some(Quota {
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn it_remembers_a_bounded_number_and_forgets_the_oldest_first() {
+    fn oldest_callers_are_forgotten_first() {
         let throttle = Throttle::new(10);
         fail(&throttle, "old", 100, 10);
         fail(&throttle, "new", 101, 10);

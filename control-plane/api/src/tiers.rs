@@ -11,11 +11,11 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
 use super::openapi::parameters::{IfMatch, Wait};
+use super::response::Answer;
 
 fn check(document: types::NewTiers) -> Result<Vec<Tier>, ApiError> {
     let tiers: Vec<_> = document
@@ -71,12 +71,12 @@ pub(crate) async fn put(
     Body(document): Body<types::NewTiers>,
 ) -> Result<Answer<types::ChangedTiers>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:tiers:update", Lasting::Tiers)?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
     let tiers = check(document)?;
     let revision = acting.put_tiers(tiers.clone()).await?;
     info!(user = session.caller.user_id, revision, "tiers changed");
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     let tag = tiers.entity_tag();
     Ok(Answer::ok(
         "Tiers updated successfully",

@@ -6,20 +6,20 @@ use latchkey_model::clock::rfc3339;
 use latchkey_model::schema::{matching, number};
 use latchkey_policy::meter::Outcome;
 use latchkey_policy::verdict::Code;
+use latchkey_store::KeyUsage;
 use latchkey_store::usage::{self, Group, NamedKey, Resolution, UsageQuery};
-use latchkey_store::{KeyUsage, Total};
 use std::ops::Range;
 use std::sync::Arc;
 use utoipa::PartialSchema as _;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
 use super::extract::Params;
 use super::list_reads::ListSession;
 use super::openapi::parameters::query;
+use super::response::Answer;
 
 /// The maximum number of buckets in a response.
 const MAX_BUCKETS: usize = 10_000;
@@ -69,9 +69,9 @@ const GROUP_BY: &str = "The dimensions to group by: `time`, `key` and `code`, se
 commas. Default: all. Requests are summed over the other dimensions, which buckets omit.";
 
 /// The query parameters of [`list`].
-enum Wanted {}
+enum UsageParams {}
 
-impl utoipa::IntoParams for Wanted {
+impl utoipa::IntoParams for UsageParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         vec![
             query(
@@ -118,7 +118,7 @@ impl utoipa::IntoParams for Wanted {
 ///
 /// Counts the account's requests, by all three dimensions or by some of them.
 #[utoipa::path(get, path = "/v1/usage", operation_id = "listUsage", tag = "Usage",
-    params(Wanted), security(("credential" = ["account:usage:read"])),
+    params(UsageParams), security(("credential" = ["account:usage:read"])),
     responses(
         (status = 200, description = "The counts, in whole buckets.", body = Answer<types::Usage>),
         (status = 404, description = "The account has no API key with the id `key_id`."),
@@ -132,62 +132,81 @@ pub(crate) async fn list(
     mut params: Params,
 ) -> Result<Answer<types::Usage>, ApiError> {
     caller.require("account:usage:read")?;
-    let (name, resolution) = resolution(params.text("bucket")?)?;
-    let times = times(
-        params.time("from")?,
-        params.time("to")?,
-        resolution,
-        app.clock.now(),
-    )?;
-    let (key_id, code) = (params.text("key_id")?, outcome(params.text("code")?)?);
-    let group = group(params.text("group_by")?)?;
-    let top_keys = params.optional_number("top_keys", 1..=MAX_TOP_KEYS)?;
+    let filter = Filter::take(&mut params, app.clock.now())?;
     params.finish()?;
-    if top_keys.is_some() && !group.key {
-        return Err(ApiError::parameter(
-            "top_keys",
-            "requires `key` in `group_by`",
-        ));
-    }
+    filter.check()?;
+
     let account_id = &caller.account_id;
-    if let Some(id) = &key_id {
+    if let Some(id) = &filter.key_id {
         app.store.key(account_id, id).await?;
     }
-    let key_id = key_id.as_deref();
     let query = UsageQuery {
         account_id,
-        times: times.clone(),
-        resolution,
-        key_id,
-        code,
-        group,
-        top_keys,
+        times: filter.times.clone(),
+        resolution: filter.resolution,
+        key_id: filter.key_id.as_deref(),
+        code: filter.code,
+        group: filter.group,
+        top_keys: filter.top_keys,
     };
     let found = app
         .store
         .usage(&query, MAX_BUCKETS)
         .await?
         .ok_or_else(too_many)?;
+
     let with_names = caller.holds("account:apikeys:read");
     let buckets = found
         .buckets
         .into_iter()
         .map(|bucket| self::bucket(bucket, with_names))
         .collect();
-    let Total {
-        count: keys,
-        is_estimate: keys_is_estimate,
-    } = found.keys;
-    let list = types::Usage {
-        from: rfc3339(times.start),
-        to: rfc3339(times.end),
-        bucket: name.to_owned(),
-        keys,
-        keys_is_estimate,
+    let usage = types::Usage {
+        from: rfc3339(filter.times.start),
+        to: rfc3339(filter.times.end),
+        bucket: filter.bucket.to_owned(),
+        keys: found.keys.count,
+        keys_is_estimate: found.keys.is_estimate,
         top_keys_is_estimate: found.top_keys_is_estimate,
         buckets,
     };
-    Ok(Answer::ok("Usage retrieved successfully", list))
+    Ok(Answer::ok("Usage retrieved successfully", usage))
+}
+
+/// The query parameters of [`list`], parsed.
+struct Filter {
+    /// The length of a bucket, as in the parameter.
+    bucket: &'static str,
+    resolution: Resolution,
+    times: Range<i64>,
+    key_id: Option<String>,
+    code: Option<Outcome>,
+    group: Group,
+    top_keys: Option<u32>,
+}
+
+impl Filter {
+    fn take(params: &mut Params, now: i64) -> Result<Self, ApiError> {
+        let (bucket, resolution) = resolution(params.text("bucket")?)?;
+        Ok(Self {
+            bucket,
+            resolution,
+            times: times(params.time("from")?, params.time("to")?, resolution, now)?,
+            key_id: params.text("key_id")?,
+            code: outcome(params.text("code")?)?,
+            group: group(params.text("group_by")?)?,
+            top_keys: params.optional_number("top_keys", 1..=MAX_TOP_KEYS)?,
+        })
+    }
+
+    /// Checks parameters that depend on each other.
+    fn check(&self) -> Result<(), ApiError> {
+        if self.top_keys.is_some() && !self.group.key {
+            let reason = "requires `key` in `group_by`";
+            return Err(ApiError::parameter("top_keys", reason));
+        }
+        Ok(())
+    }
 }
 
 fn too_many() -> ApiError {
@@ -286,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_whole_buckets_and_the_last_day_unless_told() {
+    fn default_times_are_the_last_day() {
         // 1,800,000,000 is 2027-01-15T08:00:00Z.
         assert_eq!(
             range(None, None, Resolution::Hour),
@@ -305,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_before_it_begins_is_refused() {
+    fn end_before_start_is_refused() {
         for (from, to) in [(5, Some(5)), (6, Some(5)), (1_800_000_001, None)] {
             let refused = range(Some(from), to, Resolution::Hour).unwrap_err();
             assert_eq!(refused, "Query parameter `from` must be before `to`.");

@@ -1,7 +1,6 @@
 //! `/v1/users`: the account's users, with their roles and permissions.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::authority::Authority;
 use latchkey_model::clock::rfc3339;
@@ -11,14 +10,14 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::extract::{Body, Params, Session};
+use super::extract::{Body, Id, Params, Session};
 use super::fields;
 use super::list_reads::ListSession;
 use super::openapi::parameters::{IfMatch, Page, UserPath, Wait};
-use super::page::Asked;
+use super::page::PageParams;
+use super::response::Answer;
 
 fn view(user: User) -> types::User {
     let Authority { roles, permissions } = user.authority;
@@ -46,10 +45,10 @@ pub(crate) async fn list(
     mut params: Params,
 ) -> Result<Answer<types::UserList>, ApiError> {
     caller.require("account:users:read")?;
-    let asked = Asked::take(&mut params, "users")?;
+    let page = PageParams::take(&mut params, "users")?;
     params.finish()?;
-    let found = app.store.users(&caller.account_id, &asked.page).await?;
-    let next_cursor = asked.cursor(found.next.as_ref());
+    let found = app.store.users(&caller.account_id, &page.query).await?;
+    let next_cursor = page.cursor(found.next.as_ref());
     let users = found.rows.into_iter().map(view).collect();
     let Total {
         count: total,
@@ -76,11 +75,11 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::User>, ApiError> {
     caller.require("account:users:read")?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let id = id.or(ApiError::UserNotFound)?;
     let user = app.store.user(&caller.account_id, &id).await?;
     let tag = user.entity_tag();
     Ok(Answer::ok("User retrieved successfully", view(user)).tagged(tag))
@@ -118,13 +117,13 @@ pub(crate) async fn create(
         .passwords
         .hash(request.password, &session.caller.user_id)
         .await?;
-    let new = move |caller: &Caller, there_are: &[String]| {
-        caller.may_grant(&authority)?;
+    let new = move |caller: &Caller, existing: &[String]| {
+        caller.ensure_can_grant(&authority)?;
         let subaccounts = request
             .subaccounts
-            .unwrap_or_else(|| caller.subaccounts.clone().among(there_are));
-        caller.may_select("subaccounts", &subaccounts, there_are)?;
-        caller.may_hand_on("subaccounts", &subaccounts)?;
+            .unwrap_or_else(|| caller.subaccounts.clone().among(existing));
+        caller.ensure_can_select("subaccounts", &subaccounts, existing)?;
+        caller.ensure_can_delegate("subaccounts", &subaccounts)?;
         Ok::<_, ApiError>(NewUser {
             email,
             password_hash,
@@ -155,21 +154,22 @@ pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
-    Body(request): Body<types::UserEdit>,
+    id: Id,
+    Body(mut request): Body<types::UserEdit>,
 ) -> Result<Answer<types::EditedUser>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:users:update", Lasting::User)?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let id = id.or(ApiError::UserNotFound)?;
     let email = request
         .email
-        .map(|email| fields::email("email", &email))
+        .as_deref()
+        .map(|email| fields::email("email", email))
         .transpose()?;
     if let Some(subaccounts) = &request.subaccounts {
         fields::selection("subaccounts", subaccounts)?;
     }
-    let password_hash = match request.password {
+    let password_hash = match request.password.take() {
         None => None,
         Some(password) => {
             fields::password("password", &password)?;
@@ -180,32 +180,17 @@ pub(crate) async fn edit(
             )
         }
     };
+
     let with_password = password_hash.is_some();
-    let edit = move |caller: &Caller, there_are: &[String], user: &mut User| {
-        caller.may_change(user)?;
+    let edit = move |caller: &Caller, existing: &[String], user: &mut User| {
+        caller.ensure_can_change(user)?;
         if with_password && caller.user_id == user.id {
             return Err(ApiError::field(
                 "password",
                 "of your own user is changed with PUT /v1/users/me/password",
             ));
         }
-        if let Some(subaccounts) = request.subaccounts {
-            // Subaccounts that the user has remain, even deleted ones.
-            let known = [there_are, user.subaccounts.listed().unwrap_or_default()].concat();
-            caller.may_select("subaccounts", &subaccounts, &known)?;
-            caller.may_hand_on("subaccounts", &subaccounts)?;
-            user.subaccounts = subaccounts;
-        }
-        user.email = email.unwrap_or_else(|| user.email.clone());
-        user.authority.roles = request
-            .roles
-            .unwrap_or_else(|| user.authority.roles.clone());
-        user.authority.permissions = request
-            .permissions
-            .unwrap_or_else(|| user.authority.permissions.clone());
-        user.disabled = request.disabled.unwrap_or(user.disabled);
-        check_authority(&user.authority)?;
-        caller.may_grant(&user.authority)
+        apply(request, email, caller, existing, user)
     };
     let (user, revision) = acting.edit_user(id, password_hash, edit).await?;
     info!(
@@ -214,16 +199,45 @@ pub(crate) async fn edit(
         revision,
         "user changed"
     );
-    let enforcement = app.enforced(revision, patience).await;
+
+    let enforcement = app.enforced(revision, timeout).await;
     let tag = user.entity_tag();
-    Ok(Answer::ok(
-        "User updated successfully",
-        types::EditedUser {
-            user: view(user),
-            enforcement,
-        },
-    )
-    .tagged(tag))
+    let edited = types::EditedUser {
+        user: view(user),
+        enforcement,
+    };
+    Ok(Answer::ok("User updated successfully", edited).tagged(tag))
+}
+
+/// Applies the edit to `user`, except for the password. Refuses to grant what the caller does not
+/// hold.
+fn apply(
+    request: types::UserEdit,
+    email: Option<String>,
+    caller: &Caller,
+    existing: &[String],
+    user: &mut User,
+) -> Result<(), ApiError> {
+    if let Some(subaccounts) = request.subaccounts {
+        // Subaccounts that the user has remain, even deleted ones.
+        let known = [existing, user.subaccounts.listed().unwrap_or_default()].concat();
+        caller.ensure_can_select("subaccounts", &subaccounts, &known)?;
+        caller.ensure_can_delegate("subaccounts", &subaccounts)?;
+        user.subaccounts = subaccounts;
+    }
+    if let Some(email) = email {
+        user.email = email;
+    }
+    if let Some(roles) = request.roles {
+        user.authority.roles = roles;
+    }
+    if let Some(permissions) = request.permissions {
+        user.authority.permissions = permissions;
+    }
+    user.disabled = request.disabled.unwrap_or(user.disabled);
+
+    check_authority(&user.authority)?;
+    caller.ensure_can_grant(&user.authority)
 }
 
 /// Delete a user
@@ -242,17 +256,17 @@ pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::DeletedUser>, ApiError> {
     let acting = session.acting(&app, "account:users:delete")?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::UserNotFound)?;
+    let id = id.or(ApiError::UserNotFound)?;
     let DeletedUser {
         user,
         revoked_keys,
         revision,
-    } = acting.delete_user(id, Caller::may_change).await?;
+    } = acting.delete_user(id, Caller::ensure_can_change).await?;
     info!(
         user = user.id,
         by = session.caller.user_id,
@@ -260,7 +274,7 @@ pub(crate) async fn delete(
         revision,
         "user deleted"
     );
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "User deleted successfully",
         types::DeletedUser {

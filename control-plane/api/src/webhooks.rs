@@ -1,7 +1,6 @@
 //! `/v1/webhooks`: notifications about changes to the account's keys.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types::{self as types, EXPIRING_DAYS, Made};
 use latchkey_model::clock::rfc3339;
 use latchkey_model::json::Whole;
@@ -12,13 +11,13 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::Answer;
 use super::caller::Rules as _;
 use super::error::ApiError;
-use super::extract::{Body, Params, Session};
+use super::extract::{Body, Id, Params, Session};
 use super::fields;
 use super::openapi::parameters;
 use super::repeatable::{self, Repeatable};
+use super::response::Answer;
 
 pub(crate) mod deliveries;
 pub(crate) mod rotate;
@@ -139,11 +138,11 @@ pub(crate) async fn get(
     State(app): State<Arc<App>>,
     Session { caller, .. }: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::Webhook>, ApiError> {
     caller.require("account:webhooks:read")?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let id = id.or(ApiError::WebhookNotFound)?;
     let webhook = app.store.webhook(&caller.account_id, &id).await?;
     Ok(Answer::ok(
         "Webhook retrieved successfully",
@@ -163,12 +162,12 @@ pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     Body(request): Body<types::WebhookEdit>,
 ) -> Result<Answer<types::Webhook>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let id = id.or(ApiError::WebhookNotFound)?;
     let change = WebhookChange {
         url: request.url.map(|url| check_url(&app, &url)).transpose()?,
         events: request.events.map(check_events).transpose()?,
@@ -198,11 +197,11 @@ pub(crate) async fn delete(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::DeletedWebhook>, ApiError> {
     let acting = session.acting(&app, "account:webhooks:delete")?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let id = id.or(ApiError::WebhookNotFound)?;
     acting.delete_webhook(id.clone()).await?;
     info!(
         webhook = id,

@@ -3,10 +3,10 @@
 use latchkey_model::json::Fault;
 use latchkey_model::random::NoRandomness;
 use latchkey_policy::verdict::Code;
+use latchkey_server::password::PasswordError;
 use latchkey_store::StoreError;
 
 use super::ApiError;
-use latchkey_server::password::PasswordError;
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
@@ -37,10 +37,7 @@ impl From<StoreError> for ApiError {
             StoreError::KeyLimit(max_keys) => Self::KeyLimit { max_keys },
             StoreError::HeldKeyLimit(max_keys) => Self::HeldKeyLimit { max_keys },
             StoreError::TierExceeded { field, tier } => Self::TierExceeded { field, tier },
-            StoreError::ServiceUnknown { index } => Self::field(
-                &format!("scope[{index}]"),
-                "is not a service of the account: register it first with POST /v1/services",
-            ),
+            StoreError::ServiceUnknown { index } => Self::unknown_service(index),
             StoreError::ServiceNotFound => Self::ServiceNotFound,
             StoreError::ServiceNameTaken => Self::ServiceNameTaken,
             StoreError::ServiceLimit => Self::ServiceLimit,
@@ -64,9 +61,9 @@ impl From<StoreError> for ApiError {
                 field,
                 format_args!("must be one of {}", there_are.join(", ")),
             ),
-            StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => Self::Unavailable {
-                detail: error.to_string(),
-            },
+            StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => {
+                Self::unavailable(error)
+            }
             StoreError::Database(_)
             | StoreError::Damaged(_)
             | StoreError::Pruned
@@ -137,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn refused_callers_have_the_codes_of_the_filter() {
+    fn refused_callers_have_filter_codes() {
         for code in [
             Code::AmbiguousKey,
             Code::InvalidKey,

@@ -1,7 +1,7 @@
 //! `/openapi.json`: the API's description, generated from the routed calls.
 
-mod answers;
 pub(super) mod parameters;
+mod responses;
 
 use axum::Extension;
 use axum::body::Bytes;
@@ -120,7 +120,7 @@ impl Document {
     /// Completes the descriptions of the calls.
     pub(super) fn new(openapi: &OpenApi) -> Result<Self, serde_json::Error> {
         let mut document = serde_json::to_value(openapi)?;
-        answers::complete(&mut document);
+        responses::complete(&mut document);
         let json = serde_json::to_vec(&document)?;
         let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(&json)));
         Ok(Self {

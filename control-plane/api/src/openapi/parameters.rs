@@ -30,10 +30,10 @@ macro_rules! parameters {
 }
 
 parameters! {
-    /// A page of a list: read by `page::Asked`.
+    /// A page of a list: read by `page::PageParams`.
     Page = [limit(), cursor(), search("a name, id, email address or description")];
 
-    /// A page of keys: read by `key_list::list`.
+    /// A page of keys: read by `keys::list`.
     KeyPage = [
         limit(),
         cursor(),
@@ -66,7 +66,7 @@ parameters! {
         query("target", "The target, by id or name.", text())
     ];
 
-    /// The time to wait for enforcement: read by `Params::patience`.
+    /// The time to wait for enforcement: read by `Params::timeout`.
     Wait = [query(
         "wait_ms",
         "The longest time in milliseconds that the call waits until every connected Envoy \

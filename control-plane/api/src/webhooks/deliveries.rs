@@ -9,12 +9,12 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::App;
-use crate::answer::Answer;
 use crate::caller::Rules as _;
 use crate::error::ApiError;
-use crate::extract::{Params, Session};
+use crate::extract::{Id, Params, Session};
 use crate::list_reads::ListSession;
 use crate::openapi::parameters::{DeliveryPage, DeliveryPath, WebhookPath};
+use crate::response::Answer;
 
 fn view(delivery: Delivery) -> types::WebhookDelivery {
     types::WebhookDelivery {
@@ -43,7 +43,7 @@ pub(crate) async fn list(
         turn: _turn,
     }: ListSession,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::WebhookDeliveries>, ApiError> {
     caller.require("account:webhooks:read")?;
     let state = params.word(
@@ -51,7 +51,7 @@ pub(crate) async fn list(
         &DeliveryState::ALL.map(|state| (state.as_str(), state)),
     )?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let id = id.or(ApiError::WebhookNotFound)?;
     let deliveries = app
         .store
         .webhook_deliveries(&caller.account_id, &id, state)
@@ -114,11 +114,11 @@ pub(crate) async fn test(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
 ) -> Result<Answer<types::SentDelivery>, ApiError> {
     let acting = session.acting(&app, "account:webhooks:update")?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let id = id.or(ApiError::WebhookNotFound)?;
     let delivery_id = acting.test_webhook(id.clone()).await?;
     info!(
         webhook = id,

@@ -1,7 +1,6 @@
 //! `POST /v1/webhooks/{id}/rotate-secret`: a new secret for a webhook, with an overlap.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types::{self as types, Made};
 use latchkey_model::json::Whole;
 use latchkey_model::secret::WebhookSecret;
@@ -11,11 +10,11 @@ use tracing::info;
 
 use super::view;
 use crate::App;
-use crate::answer::Answer;
 use crate::error::ApiError;
-use crate::extract::{Params, Session};
+use crate::extract::{Id, Params, Session};
 use crate::openapi::parameters::{IdempotencyKey, WebhookPath};
 use crate::repeatable::{self, Repeatable};
+use crate::response::Answer;
 
 /// The maximum overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
@@ -38,7 +37,7 @@ pub(crate) async fn rotate_secret(
     State(app): State<Arc<App>>,
     session: Session,
     params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     Repeatable {
         request: types::WebhookRotation {
             overlap_seconds: Whole(overlap),
@@ -48,7 +47,7 @@ pub(crate) async fn rotate_secret(
 ) -> Result<Answer<types::CreatedWebhook>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::WebhookNotFound)?;
+    let id = id.or(ApiError::WebhookNotFound)?;
     if overlap > MAX_OVERLAP {
         return Err(ApiError::field(
             "overlap_seconds",

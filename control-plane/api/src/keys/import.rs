@@ -5,17 +5,21 @@ use axum::response::{IntoResponse as _, Response};
 use latchkey_api_types::{self as types, Made};
 use latchkey_model::json::{self, Object};
 use latchkey_policy::key::KeyDigest;
-use latchkey_store::{Caller, ImportCheck, ImportOptions, Key, KeySettings, NewKey, Outcome};
+use latchkey_store::{
+    Caller, ImportCheck, ImportOptions, Imported, Key, KeySettings, NewKey, Outcome,
+};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::info;
 
-use super::answer::Answer;
-use super::caller::{self, Rules as _};
-use super::error::{ApiError, MAX_FAULTS, Report};
-use super::extract::{Params, Session};
-use super::openapi::parameters::{IdempotencyKey, Wait};
-use super::repeatable::{self, Repeatable};
-use super::{App, key_view, new_key};
+use super::{create, view};
+use crate::App;
+use crate::caller::{self, Rules as _};
+use crate::error::{ApiError, MAX_FAULTS, Report};
+use crate::extract::{Params, Session};
+use crate::openapi::parameters::{IdempotencyKey, Wait};
+use crate::repeatable::{self, Repeatable};
+use crate::response::Answer;
 
 const MAX_ROWS: usize = 1_000;
 
@@ -64,7 +68,7 @@ fn check(row: types::ImportedKey, now: i64, caller: &Caller) -> Result<Checked, 
     Ok(Checked {
         digest,
         masked,
-        settings: new_key::check(request, now, caller)?,
+        settings: create::check(request, now, caller)?,
     })
 }
 
@@ -95,13 +99,13 @@ fn mask(digest: &KeyDigest, key_prefix: Option<String>) -> Result<String, ApiErr
 }
 
 impl Checked {
-    fn key(self, caller: &Caller, there_are: &[String]) -> Result<NewKey, ApiError> {
+    fn key(self, caller: &Caller, existing: &[String]) -> Result<NewKey, ApiError> {
         let Self {
             digest,
             masked,
             settings,
         } = self;
-        let settings = caller.may_make(settings, there_are)?;
+        let settings = caller.ensure_can_create(settings, existing)?;
         let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
         Ok(NewKey {
             account_id,
@@ -115,10 +119,7 @@ impl Checked {
 }
 
 fn rows_view(keys: impl IntoIterator<Item = Key>, skipped: usize, now: i64) -> types::ImportedRows {
-    let keys: Vec<_> = keys
-        .into_iter()
-        .map(|key| key_view::view(key, now))
-        .collect();
+    let keys: Vec<_> = keys.into_iter().map(|key| view::key(key, now)).collect();
     types::ImportedRows {
         imported: keys.len(),
         keys,
@@ -179,7 +180,7 @@ pub(crate) async fn import(
     Repeatable { request, call }: Repeatable<types::KeyImport, MAX_BODY_LEN>,
 ) -> Result<Response, ApiError> {
     let acting = session.acting(&app, "account:apikeys:create")?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
     if !(1..=MAX_ROWS).contains(&request.keys.len()) {
         return Err(ApiError::field(
@@ -187,84 +188,74 @@ pub(crate) async fn import(
             format_args!("must have 1 to {MAX_ROWS} rows"),
         ));
     }
+
     let now = app.clock.now();
-    let types::KeyImport {
-        keys,
-        dry_run,
-        skip_existing,
-        reimport_unused,
-    } = request;
-    let rows = check_each(keys, now, &session.caller);
+    let rows = check_each(request.keys, now, &session.caller);
     // Checks that need no store are made before the store is used.
-    let rows = if dry_run {
+    let rows = if request.dry_run {
         rows
     } else {
         each(rows)?.into_iter().map(Ok).collect()
     };
     let options = ImportOptions {
-        skip_existing,
-        reimport_unused,
+        skip_existing: request.skip_existing,
+        reimport_unused: request.reimport_unused,
     };
-    let new = move |caller: &Caller, there_are: &[String]| {
+    let new = move |caller: &Caller, existing: &[String]| {
         let key = |(index, row): (usize, Result<Checked, ApiError>)| {
-            row.and_then(|row| row.key(caller, there_are))
+            row.and_then(|row| row.key(caller, existing))
                 .map_err(|error| error.in_row(index))
         };
         rows.into_iter().enumerate().map(key).collect()
     };
-    if dry_run {
+
+    if request.dry_run {
         let check = acting.check_import(options, new).await?;
-        return Ok(Answer::ok(
-            "Nothing was imported",
-            types::ImportCheckOrKeys::Check(check_view(check)),
-        )
-        .into_response());
+        let check = types::ImportCheckOrKeys::Check(check_view(check));
+        return Ok(Answer::ok("Nothing was imported", check).into_response());
     }
-    let message = "API keys imported successfully";
     let data = move |keys: &[Key], skipped| {
         repeatable::recorded(&rows_view(keys.iter().cloned(), skipped, now))
     };
-    match acting
+    let imported = acting
         .repeatable(call)
         .import_keys(options, new, data)
-        .await?
-    {
-        Outcome::New(latchkey_store::Imported {
-            revision,
-            keys,
-            skipped,
-        }) => {
-            let skipped = skipped.len();
-            info!(
-                keys = keys.len(),
-                skipped,
-                user = session.caller.user_id,
-                revision,
-                "keys imported"
-            );
-            let enforcement = app.enforced(revision, patience).await;
-            let rows = Made::New(rows_view(keys, skipped, now));
-            Ok(Answer::created(
-                message,
-                types::ImportedKeys {
-                    rows,
-                    replayed: None,
-                    enforcement,
-                },
-            )
-            .into_response())
+        .await?;
+    if let Outcome::New(imported) = &imported {
+        info!(
+            keys = imported.keys.len(),
+            skipped = imported.skipped.len(),
+            user = session.caller.user_id,
+            revision = imported.revision,
+            "keys imported"
+        );
+    }
+    Ok(respond(&app, imported, timeout, now).await)
+}
+
+/// Returns the response once the keys are enforced or after `timeout`.
+async fn respond(app: &App, imported: Outcome<Imported>, timeout: Duration, now: i64) -> Response {
+    let message = "API keys imported successfully";
+    match imported {
+        Outcome::New(imported) => {
+            let enforcement = app.enforced(imported.revision, timeout).await;
+            let rows = rows_view(imported.keys, imported.skipped.len(), now);
+            let keys = types::ImportedKeys {
+                rows: Made::New(rows),
+                replayed: None,
+                enforcement,
+            };
+            Answer::created(message, keys).into_response()
         }
         Outcome::Repeated(recorded) => {
-            let enforcement = app
-                .enforced(recorded.revision.unwrap_or_default(), patience)
-                .await;
-            let rows = Made::Repeated(recorded.data);
+            let revision = recorded.revision.unwrap_or_default();
+            let enforcement = app.enforced(revision, timeout).await;
             let keys = types::ImportCheckOrKeys::Keys(types::ImportedKeys {
-                rows,
+                rows: Made::Repeated(recorded.data),
                 replayed: Some(true),
                 enforcement,
             });
-            Ok(Answer::ok(message, keys).into_response())
+            Answer::ok(message, keys).into_response()
         }
     }
 }

@@ -2,24 +2,25 @@
 //! key, so the caller must be allowed to create such a key, and a calling key cannot regenerate
 //! keys that have more than itself.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::json::Whole;
 use latchkey_model::random;
-use latchkey_store::{Caller, Key, Outcome, Regenerated, Regeneration, Reported, StoreError};
+use latchkey_policy::key::PlainKey;
+use latchkey_store::{Caller, Key, Outcome, Regenerated, Regeneration, RepeatableCall, Reported};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time;
 use tracing::info;
 
-use super::answer::Answer;
-use super::caller::Rules as _;
-use super::error::ApiError;
-use super::extract::{Params, Session};
-use super::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
-use super::repeatable::{self, Repeatable};
-use super::{App, fields, key_view, keys};
+use super::{secret, view};
+use crate::caller::Rules as _;
+use crate::error::ApiError;
+use crate::extract::{Id, Params, Session};
+use crate::openapi::parameters::{IdempotencyKey, IfMatch, KeyPath, Wait};
+use crate::repeatable::{self, Repeatable};
+use crate::response::Answer;
+use crate::{App, fields};
 
 /// The maximum overlap, in seconds: 30 days.
 const MAX_OVERLAP: u32 = 30 * 24 * 60 * 60;
@@ -57,7 +58,7 @@ pub(crate) async fn regenerate(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     Repeatable { request, call }: Repeatable<types::Regeneration>,
 ) -> Result<Answer<types::GeneratedKey>, ApiError> {
     let types::Regeneration {
@@ -65,9 +66,9 @@ pub(crate) async fn regenerate(
         expires_at,
     } = request;
     session.caller.require("account:apikeys:update")?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
+    let id = id.or(ApiError::KeyNotFound)?;
     if overlap_seconds > MAX_OVERLAP {
         return Err(ApiError::field(
             "overlap_seconds",
@@ -82,38 +83,19 @@ pub(crate) async fn regenerate(
                 .transpose()
         })
         .transpose()?;
+
     let reported = if app.registry.totals().connected > 0 {
         Reported::Unknown
     } else {
         Reported::All
     };
-    let mut asked = Regeneration {
+    let regeneration = Regeneration {
         overlap: overlap_seconds,
         expires_at,
         reported,
     };
-    let mut rounds = 0..ROUNDS;
-    let outcome = loop {
-        let format = app.key_format.clone();
-        let new = move |caller: &Caller, key: &mut Key| {
-            caller.may_regenerate(key, overlap_seconds > 0)?;
-            Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
-        };
-        let data = move |key: &Key| repeatable::recorded(&key_view::view(key.clone(), now));
-        let acting = session
-            .acting(&app, "account:apikeys:update")?
-            .repeatable(call.clone());
-        match acting.regenerate_key(id.clone(), asked, new, data).await? {
-            Regenerated::Done(outcome) => break *outcome,
-            // An Envoy without a stream sends no report in this time, so the requests that it has
-            // admitted are unknown here.
-            Regenerated::ReportsPending(secret) if rounds.next().is_some() => {
-                time::sleep(REPORTED).await;
-                asked.reported = Reported::Secret(secret);
-            }
-            Regenerated::ReportsPending(_) => return Err(StoreError::OverlapRunning.into()),
-        }
-    };
+
+    let outcome = replace_secret(&app, &session, id, call, regeneration, now).await?;
     if let Outcome::New((key, _, revision)) = &outcome {
         info!(
             key = key.id,
@@ -123,6 +105,44 @@ pub(crate) async fn regenerate(
             "key regenerated"
         );
     }
-    let (data, tag) = keys::generated(&app, outcome, patience, now).await;
+    let (data, tag) = secret::generated(&app, outcome, timeout, now).await;
     Ok(Answer::ok("API key regenerated successfully", data).tagged(tag))
+}
+
+/// Replaces the secret of a key. If reports about the present one are pending, waits for them.
+async fn replace_secret(
+    app: &App,
+    session: &Session,
+    id: String,
+    call: Option<RepeatableCall>,
+    mut regeneration: Regeneration,
+    now: i64,
+) -> Result<Outcome<(Key, PlainKey, u64)>, ApiError> {
+    let overlaps = regeneration.overlap > 0;
+    let mut rounds = 0..ROUNDS;
+    loop {
+        let format = app.key_format.clone();
+        let new = move |caller: &Caller, key: &mut Key| {
+            caller.ensure_can_regenerate(key, overlaps)?;
+            Ok::<_, ApiError>(format.generate(key.settings.environment, random::fill)?)
+        };
+        let data = move |key: &Key| repeatable::recorded(&view::key(key.clone(), now));
+        let acting = session
+            .acting(app, "account:apikeys:update")?
+            .repeatable(call.clone());
+        let regenerated = acting
+            .regenerate_key(id.clone(), regeneration, new, data)
+            .await?;
+
+        match regenerated {
+            Regenerated::Done(outcome) => return Ok(*outcome),
+            // An Envoy without a stream sends no report in this time, so the requests that it has
+            // admitted are unknown here.
+            Regenerated::ReportsPending(secret) if rounds.next().is_some() => {
+                time::sleep(REPORTED).await;
+                regeneration.reported = Reported::Secret(secret);
+            }
+            Regenerated::ReportsPending(_) => return Err(ApiError::OverlapRunning),
+        }
+    }
 }

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use latchkey_model::random;
+use latchkey_server::metrics::{self, Metrics};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{self, Instant};
@@ -14,7 +15,6 @@ use tracing::{Instrument as _, debug, info, info_span};
 use super::App;
 use super::error::ApiError;
 use super::throttle::Quota;
-use latchkey_server::metrics;
 
 /// The time limit of a request: longer than the longest wait for enforcement.
 const TIMEOUT: Duration = Duration::from_secs(35);
@@ -22,6 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(35);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_REQUEST_ID_LEN: usize = 64;
 
+/// Gives a request its id and its time limit, logs and counts it, and sets the headers that every
+/// response has.
 pub(crate) async fn observe(
     State(app): State<Arc<App>>,
     route: Option<MatchedPath>,
@@ -35,16 +37,17 @@ pub(crate) async fn observe(
         .as_ref()
         .map_or("unmatched", MatchedPath::as_str)
         .to_owned();
+
     // Other routes are for probes, which bypass the proxies.
     if route.starts_with("/v1/") || route.starts_with("/console") {
         app.hops_check
             .check(request.headers(), app.trusted_hops, &app.metrics);
     }
-    let noted = Noted::default();
-    request.extensions_mut().insert(noted.clone());
-    request
-        .extensions_mut()
-        .insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
+    let rate_limit = RateLimitInfo::default();
+    let extensions = request.extensions_mut();
+    extensions.insert(rate_limit.clone());
+    extensions.insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
+
     let span = info_span!(
         "request",
         id = id.to_str().unwrap_or_default(),
@@ -54,39 +57,52 @@ pub(crate) async fn observe(
     let answered = time::timeout(TIMEOUT, next.run(request).instrument(span.clone())).await;
     let mut response = span.in_scope(|| {
         let response = answered.unwrap_or_else(|_| overdue(method).into_response());
-        let (status, elapsed_ms) = (response.status().as_u16(), started.elapsed().as_millis());
-        if route.starts_with("/v1/") {
-            info!(status, elapsed_ms, "answered");
-        } else {
-            debug!(status, elapsed_ms, "answered");
-        }
+        log(&route, &response, started);
         response
     });
-    let status = response.status().as_u16();
-    let endpoint = metrics::Endpoint {
-        route: route.clone(),
-        method,
-    };
-    app.metrics
-        .request_seconds
-        .get_or_create(&endpoint)
-        .observe(started.elapsed().as_secs_f64());
-    app.metrics
-        .requests
-        .get_or_create(&metrics::Request {
-            route,
-            method,
-            status,
-        })
-        .inc();
+    count(&app.metrics, route, method, &response, started);
+
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     // A response can contain a secret. Public files set their own `Cache-Control`.
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
-    noted.tell(headers);
+    rate_limit.write_to(headers);
     response
+}
+
+fn log(route: &str, response: &Response, started: Instant) {
+    let (status, elapsed_ms) = (response.status().as_u16(), started.elapsed().as_millis());
+    if route.starts_with("/v1/") {
+        info!(status, elapsed_ms, "answered");
+    } else {
+        debug!(status, elapsed_ms, "answered");
+    }
+}
+
+fn count(
+    metrics: &Metrics,
+    route: String,
+    method: &'static str,
+    response: &Response,
+    started: Instant,
+) {
+    let endpoint = metrics::Endpoint {
+        route: route.clone(),
+        method,
+    };
+    metrics
+        .request_seconds
+        .get_or_create(&endpoint)
+        .observe(started.elapsed().as_secs_f64());
+
+    let request = metrics::Request {
+        route,
+        method,
+        status: response.status().as_u16(),
+    };
+    metrics.requests.get_or_create(&request).inc();
 }
 
 /// Returns the error for a request that was not completed in time. A change that has begun
@@ -106,17 +122,17 @@ pub(crate) struct RequestId(pub(crate) String);
 
 /// The caller's rate limit, recorded at authentication and sent with the response.
 #[derive(Clone, Default)]
-pub(crate) struct Noted(Arc<OnceLock<Quota>>);
+pub(crate) struct RateLimitInfo(Arc<OnceLock<Quota>>);
 
-impl Noted {
-    pub(crate) fn note(&self, quota: Option<Quota>) {
+impl RateLimitInfo {
+    pub(crate) fn set(&self, quota: Option<Quota>) {
         // A request has one caller, so this is set only once.
         if let Some(quota) = quota {
             let _ = self.0.set(quota);
         }
     }
 
-    fn tell(&self, headers: &mut HeaderMap) {
+    fn write_to(&self, headers: &mut HeaderMap) {
         let Some(Quota {
             limit,
             remaining,

@@ -1,8 +1,7 @@
 //! Lets an operator forget lost nodes that no longer serve, and accept nodes that hold another
 //! database's snapshot.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types::{self as types, from_rfc3339};
 use latchkey_server::nodes::identity::NodeId;
 use latchkey_server::nodes::registry::NodeView;
@@ -11,11 +10,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::info;
 
-use super::App;
-use super::answer::Answer;
-use super::error::ApiError;
-use super::extract::{Body, Params, Session};
-use super::openapi::parameters::NodePath;
+use crate::App;
+use crate::error::ApiError;
+use crate::extract::{Body, Id, Params, Session};
+use crate::openapi::parameters::NodePath;
+use crate::response::Answer;
 
 const PERMISSION: &str = "gateway:nodes:update";
 
@@ -36,12 +35,12 @@ const UNKNOWN: &str = "unknown";
 pub(crate) async fn forget(
     State(app): State<Arc<App>>,
     session: Session,
-    handle: Result<Path<String>, PathRejection>,
+    handle: Id,
     params: Params,
 ) -> Result<Answer<types::ForgottenNodes>, ApiError> {
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
-    let Path(handle) = handle.map_err(|_| ApiError::NodeNotFound)?;
+    let handle = handle.or(ApiError::NodeNotFound)?;
     if handle == UNKNOWN {
         let merged = app.registry.merged();
         app.registry.unknown().ok_or(ApiError::NodeNotFound)?;

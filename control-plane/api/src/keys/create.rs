@@ -1,5 +1,6 @@
-//! The checks of the fields of a new key.
+//! `POST /v1/keys/generate`: creates a key, after checks of its fields.
 
+use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::authority::Authority;
 use latchkey_model::ceilings::Ceilings;
@@ -7,11 +8,81 @@ use latchkey_model::ip_list::IpList;
 use latchkey_model::issues::Issues;
 use latchkey_model::json::Object;
 use latchkey_model::limits::DeclaredLimits;
+use latchkey_model::random;
 use latchkey_policy::key::Environment;
-use latchkey_store::{Caller, KeyRestrictions, KeySettings};
+use latchkey_store::{Caller, Key, KeyRestrictions, KeySettings, NewKey, Outcome};
+use std::sync::Arc;
+use tracing::info;
 
-use super::error::ApiError;
-use super::fields;
+use super::{secret, view};
+use crate::caller::Rules as _;
+use crate::error::ApiError;
+use crate::extract::{Params, Session};
+use crate::openapi::parameters::{IdempotencyKey, Wait};
+use crate::repeatable::{self, Repeatable};
+use crate::response::Answer;
+use crate::{App, fields};
+
+/// Generate an API key
+///
+/// `data.api_key` is returned only once. You can give a key only what you hold. A calling API key
+/// can give only what it has itself or what its `issues` settings allow: environment, tier, limits,
+/// services, subaccounts, expiry and addresses. With a calling API key, omitted environment, tier,
+/// limits, scope, expiry and IP lists default to its own or to its `issues` settings.
+///
+/// Repeating the call with the same `Idempotency-Key` within 24 hours creates no second key and
+/// returns 200 without `api_key`.
+#[utoipa::path(post, path = "/v1/keys/generate", operation_id = "generateKey", tag = "Keys",
+    params(Wait, IdempotencyKey), request_body = types::NewKey,
+    security(("credential" = ["account:apikeys:create"])),
+    responses(
+        (status = 201, description = "The new key.", body = Answer<types::GeneratedKey>,
+            headers(("ETag" = String, description = "For `If-Match`."))),
+        (status = 200, description = "The key of the repeated call.", body = Answer<types::GeneratedKey>),
+        (status = 409, description = "Another key that has not expired has the name, or the \
+        `Idempotency-Key` was used with a different body."),
+    ))]
+pub(crate) async fn generate(
+    State(app): State<Arc<App>>,
+    session: Session,
+    mut params: Params,
+    Repeatable { request, call }: Repeatable<types::NewKey>,
+) -> Result<Answer<types::GeneratedKey>, ApiError> {
+    let acting = session.acting(&app, "account:apikeys:create")?;
+    let timeout = params.timeout()?;
+    params.finish()?;
+    let now = app.clock.now();
+    let settings = check(request, now, &session.caller)?;
+    let api_key = app
+        .key_format
+        .generate(settings.environment, random::fill)?;
+    let (digest, masked) = (api_key.digest(), api_key.masked());
+    let new = move |caller: &Caller, existing: &[String]| {
+        let settings = caller.ensure_can_create(settings, existing)?;
+        let (account_id, user_id) = (caller.account_id.clone(), caller.user_id.clone());
+        Ok::<_, ApiError>(NewKey {
+            account_id,
+            user_id,
+            digest,
+            masked,
+            imported: false,
+            settings,
+        })
+    };
+    let data = move |key: &Key| repeatable::recorded(&view::key(key.clone(), now));
+    let outcome = acting.repeatable(call).create_key(new, data).await?;
+    if let Outcome::New((key, revision)) = &outcome {
+        info!(key = key.id, user = key.user_id, revision, "key generated");
+    }
+    let outcome = outcome.map(|(key, revision)| (key, api_key, revision));
+    let (data, tag) = secret::generated(&app, outcome, timeout, now).await;
+    Ok(Answer::with_status(
+        repeatable::status(&data.key),
+        "API key generated successfully",
+        data,
+    )
+    .tagged(tag))
+}
 
 /// Checks every field that can be checked without the store. An omitted field defaults to the
 /// account's tier, or to what a calling key has or can give.
@@ -83,8 +154,8 @@ fn checked(issues: Issues) -> Result<Issues, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::caller::anybody;
     use super::*;
+    use crate::caller::anybody;
     use latchkey_model::selection::Selection;
 
     fn check(json: &str) -> Result<KeySettings, String> {
@@ -101,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_a_default() {
+    fn omitted_fields_have_defaults() {
         let checked = check(r#"{"name":"  CI\u00e9  ","description":null}"#).unwrap();
         assert_eq!(checked.name, "CIé");
         assert_eq!(checked.environment, Environment::Live);

@@ -7,15 +7,16 @@ use latchkey_policy::key::Environment;
 use latchkey_store::{KeyQuery, KeySort, KeyState, Total};
 use std::sync::Arc;
 
-use super::answer::Answer;
-use super::caller::Rules as _;
-use super::error::ApiError;
-use super::extract::Params;
-use super::fields::{MAX_DAYS, SORTS};
-use super::list_reads::ListSession;
-use super::openapi::parameters::KeyPage;
-use super::page::Asked;
-use super::{App, key_view};
+use super::view;
+use crate::App;
+use crate::caller::Rules as _;
+use crate::error::ApiError;
+use crate::extract::Params;
+use crate::fields::{MAX_DAYS, SORTS};
+use crate::list_reads::ListSession;
+use crate::openapi::parameters::KeyPage;
+use crate::page::PageParams;
+use crate::response::Answer;
 
 /// List API keys
 ///
@@ -38,18 +39,18 @@ pub(crate) async fn list(
 ) -> Result<Answer<types::KeyList>, ApiError> {
     caller.require("account:apikeys:read")?;
     let query = query(&mut params)?;
-    let asked = Asked::take(&mut params, &format!("keys {query:?}"))?;
+    let page = PageParams::take(&mut params, &format!("keys {query:?}"))?;
     params.finish()?;
     let now = app.clock.now();
     let found = app
         .store
-        .keys(&caller.account_id, &query, &asked.page, now)
+        .keys(&caller.account_id, &query, &page.query, now)
         .await?;
-    let next_cursor = asked.cursor(found.next.as_ref());
+    let next_cursor = page.cursor(found.next.as_ref());
     let keys = found
         .rows
         .into_iter()
-        .map(|key| key_view::listed(key, now))
+        .map(|key| view::listed(key, now))
         .collect();
     let Total {
         count: total,

@@ -2,20 +2,20 @@
 //! requires only the permission. Widening it requires everything that creating it would. Other
 //! fields are refused.
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::entity_tag::Tagged as _;
 use latchkey_store::{Caller, Key, KeyChange};
 use std::sync::Arc;
 use tracing::info;
 
-use super::answer::Answer;
-use super::caller::Rules as _;
-use super::error::ApiError;
-use super::extract::{Body, Params, Session};
-use super::openapi::parameters::{IfMatch, KeyPath, Wait};
-use super::{App, fields, key_view};
+use super::view;
+use crate::caller::Rules as _;
+use crate::error::ApiError;
+use crate::extract::{Body, Id, Params, Session};
+use crate::openapi::parameters::{IfMatch, KeyPath, Wait};
+use crate::response::Answer;
+use crate::{App, fields};
 
 fn check(request: types::KeyEdit, now: i64) -> Result<KeyChange, ApiError> {
     let expires_at = request.expires_at.map(|expiry| {
@@ -57,19 +57,19 @@ pub(crate) async fn edit(
     State(app): State<Arc<App>>,
     session: Session,
     mut params: Params,
-    id: Result<Path<String>, PathRejection>,
+    id: Id,
     Body(request): Body<types::KeyEdit>,
 ) -> Result<Answer<types::EditedKey>, ApiError> {
     let acting = session.acting(&app, "account:apikeys:update")?;
-    let patience = params.patience()?;
+    let timeout = params.timeout()?;
     params.finish()?;
-    let Path(id) = id.map_err(|_| ApiError::KeyNotFound)?;
+    let id = id.or(ApiError::KeyNotFound)?;
     let now = app.clock.now();
     let change = check(request, now)?;
     let edit = move |caller: &Caller, key: &mut Key| {
         let (before, limited) = (key.clone(), change.limited_windows());
         change.apply(key);
-        caller.may_edit(&before, key, &limited)
+        caller.ensure_can_edit(&before, key, &limited)
     };
     let (key, revision) = acting.edit_key(id, edit).await?;
     info!(
@@ -78,12 +78,12 @@ pub(crate) async fn edit(
         revision,
         "key edited"
     );
-    let enforcement = app.enforced(revision, patience).await;
+    let enforcement = app.enforced(revision, timeout).await;
     let tag = key.entity_tag();
     Ok(Answer::ok(
         "API key updated successfully",
         types::EditedKey {
-            key: key_view::view(key, now),
+            key: view::key(key, now),
             enforcement,
         },
     )

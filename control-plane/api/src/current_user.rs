@@ -4,16 +4,16 @@ use axum::extract::State;
 use latchkey_api_types as types;
 use latchkey_model::permissions::MANAGEMENT;
 use latchkey_model::role::Role;
+use latchkey_server::password::{Party, Rank};
 use latchkey_store::{Actor, Credential, StoreError};
 use std::sync::Arc;
 use tracing::info;
 
 use super::App;
-use super::answer::{Answer, Done};
 use super::error::ApiError;
 use super::extract::{Body, Params, Session};
 use super::fields;
-use latchkey_server::password::{Party, Rank};
+use super::response::{Answer, Done};
 
 /// Get the caller
 ///

@@ -16,7 +16,7 @@ pub(crate) fn listed(listed: ListedKey, now: i64) -> types::Key {
         denied_ips,
         with_ip_lists,
     } = listed;
-    let mut view = view(key, now);
+    let mut view = self::key(key, now);
     (view.allowed_ips_count, view.denied_ips_count) = (allowed_ips, denied_ips);
     if !with_ip_lists {
         (view.allowed_ips, view.denied_ips) = (None, None);
@@ -25,7 +25,7 @@ pub(crate) fn listed(listed: ListedKey, now: i64) -> types::Key {
 }
 
 /// Returns the view of a key as of `now`.
-pub(crate) fn view(key: Key, now: i64) -> types::Key {
+pub(crate) fn key(key: Key, now: i64) -> types::Key {
     let KeySettings {
         authority: Authority { roles, permissions },
         ..
