@@ -53,7 +53,9 @@ pub(crate) async fn list(
     caller.require("gateway:accounts:read")?;
     let page = PageParams::take(&mut params, "accounts")?;
     params.finish()?;
+
     let found = app.store.accounts(&page.query, app.clock.now()).await?;
+
     let next_cursor = page.cursor(found.next.as_ref());
     let accounts = found.rows.into_iter().map(view).collect();
     let Total {
@@ -109,6 +111,7 @@ pub(crate) async fn create(
 ) -> Result<Answer<types::CreatedAccount>, ApiError> {
     let acting = session.acting_unrestricted(&app, "gateway:accounts:create", Lasting::Account)?;
     params.finish()?;
+
     let types::NewAccount {
         name,
         tier,
@@ -178,6 +181,7 @@ pub(crate) async fn edit(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::AccountNotFound)?;
+
     let change = AccountChange {
         name: request
             .name
@@ -194,6 +198,7 @@ pub(crate) async fn edit(
         revision,
         "account changed"
     );
+
     let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "Account updated successfully",
@@ -224,6 +229,7 @@ pub(crate) async fn close(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::AccountNotFound)?;
+
     let (account, revision) = acting.close_account(id).await?;
     info!(
         account = account.id,
@@ -231,6 +237,7 @@ pub(crate) async fn close(
         revision,
         "account closed"
     );
+
     let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "Account closed successfully",

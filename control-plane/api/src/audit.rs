@@ -51,6 +51,7 @@ pub(crate) async fn list(
         search: None,
     };
     params.finish()?;
+
     let (entries, next) = app.store.audit(&caller.account_id, &query, &page).await?;
     let next_cursor = next
         .and_then(|next| next.numbers())

@@ -26,6 +26,7 @@ pub(crate) async fn get(
     params: Params,
 ) -> Result<Answer<types::Myself>, ApiError> {
     params.finish()?;
+
     let caller = session.caller;
     let (email, key_id) = match caller.actor {
         Actor::User { email, .. } => (Some(email), None),
@@ -64,6 +65,7 @@ pub(crate) async fn allowed_permissions(
     params: Params,
 ) -> Result<Answer<types::Grantable>, ApiError> {
     params.finish()?;
+
     let routes = app.store.routes().await?;
     let routes = routes
         .check()
@@ -114,6 +116,7 @@ pub(crate) async fn change_password(
         return Err(ApiError::Session);
     };
     params.finish()?;
+
     fields::password("new_password", &request.new_password)?;
     let Credential::Session(token) = &session.credential else {
         return Err(ApiError::Session);

@@ -36,6 +36,7 @@ pub(crate) async fn ask(
 ) -> Result<Answer<types::Explanation>, ApiError> {
     caller.require("account:apikeys:read")?;
     params.finish()?;
+
     let mut request = described(question.request)?;
     if let Some(id) = &question.key_id {
         request.key = Some(app.store.key_digest(&caller.account_id, id).await?);

@@ -40,6 +40,7 @@ pub(crate) async fn log_in(
     StrangersBody(types::Login { email, password }): StrangersBody<types::Login>,
 ) -> Result<Answer<types::Session>, ApiError> {
     params.finish()?;
+
     let now = app.clock.now();
     let found = app.store.login(&email, client).await?;
     let attempt = Attempt {

@@ -40,6 +40,7 @@ pub(crate) async fn list(
 ) -> Result<Answer<types::NodeTokenList>, ApiError> {
     caller.require("gateway:nodetokens:read")?;
     params.finish()?;
+
     let node_tokens: Vec<_> = app
         .store
         .node_tokens()
@@ -77,6 +78,7 @@ pub(crate) async fn create(
     let acting =
         session.acting_unrestricted(&app, "gateway:nodetokens:create", Lasting::NodeToken)?;
     params.finish()?;
+
     fields::word("name", &request.name)?;
     let pattern =
         NodePattern::parse(&request.node).map_err(|reason| ApiError::field("node", reason))?;
@@ -139,6 +141,7 @@ pub(crate) async fn revoke(
     let acting = session.acting(&app, "gateway:nodetokens:delete")?;
     params.finish()?;
     let name = name.or(ApiError::NodeTokenNotFound)?;
+
     let details = acting.revoke_node_token(name).await?;
     info!(
         token = details.name,

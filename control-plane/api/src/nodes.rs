@@ -27,6 +27,7 @@ pub(crate) async fn list(
 ) -> Result<Answer<types::NodeList>, ApiError> {
     caller.require("gateway:nodes:read")?;
     params.finish()?;
+
     let revision = app.store.revision();
     let nodes: Vec<_> = app
         .registry

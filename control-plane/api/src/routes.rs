@@ -52,6 +52,7 @@ pub(crate) async fn put(
     let acting = session.acting_unrestricted(&app, "gateway:routes:update", Lasting::Routes)?;
     let timeout = params.timeout()?;
     params.finish()?;
+
     let routes = document.check().map_err(ApiError::faults)?;
     let (document, revision) = acting.put_routes(&routes).await?;
     info!(
@@ -61,6 +62,7 @@ pub(crate) async fn put(
         "route rules changed"
     );
     let affected_rules = affected_rules(&routes);
+
     let enforcement = app.enforced(revision, timeout).await;
     let tag = document.entity_tag();
     Ok(Answer::ok(

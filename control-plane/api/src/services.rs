@@ -40,7 +40,9 @@ pub(crate) async fn list(
     caller.require("account:services:read")?;
     let page = PageParams::take(&mut params, "services")?;
     params.finish()?;
+
     let found = app.store.services(&caller.account_id, &page.query).await?;
+
     let next_cursor = page.cursor(found.next.as_ref());
     let services = found.rows.into_iter().map(view).collect();
     let Total {
@@ -93,6 +95,7 @@ pub(crate) async fn create(
 ) -> Result<Answer<types::Service>, ApiError> {
     let acting = session.acting(&app, "account:services:create")?;
     params.finish()?;
+
     fields::word("name", &request.name)?;
     if request.name == SERVICE {
         return Err(ApiError::field(
@@ -127,6 +130,7 @@ pub(crate) async fn edit(
     let acting = session.acting(&app, "account:services:update")?;
     params.finish()?;
     let name = name.or(ApiError::ServiceNotFound)?;
+
     let description = request.description.map(fields::description).transpose()?;
     let service = acting.edit_service(name, description).await?;
     info!(
@@ -153,6 +157,7 @@ pub(crate) async fn delete(
     let acting = session.acting(&app, "account:services:delete")?;
     params.finish()?;
     let name = name.or(ApiError::ServiceNotFound)?;
+
     acting.delete_service(name.clone()).await?;
     info!(
         service = name,

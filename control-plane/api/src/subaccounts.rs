@@ -43,10 +43,12 @@ pub(crate) async fn list(
     caller.require("account:subaccounts:read")?;
     let page = PageParams::take(&mut params, "subaccounts")?;
     params.finish()?;
+
     let found = app
         .store
         .subaccounts(&caller.account_id, &caller.subaccounts, &page.query)
         .await?;
+
     let next_cursor = page.cursor(found.next.as_ref());
     let subaccounts = found.rows.into_iter().map(view).collect();
     let Total {
@@ -79,6 +81,7 @@ pub(crate) async fn get(
     caller.require("account:subaccounts:read")?;
     params.finish()?;
     let id = id.or(ApiError::SubaccountNotFound)?;
+
     if !caller.subaccounts.has(&id) {
         return Err(ApiError::SubaccountNotFound);
     }
@@ -105,6 +108,7 @@ pub(crate) async fn create(
     let acting = session.acting(&app, "account:subaccounts:create")?;
     let timeout = params.timeout()?;
     params.finish()?;
+
     let name = fields::name("name", &request.name)?;
     let (subaccount, revision) = acting.create_subaccount(name).await?;
     info!(
@@ -113,6 +117,7 @@ pub(crate) async fn create(
         revision,
         "subaccount created"
     );
+
     let enforcement = app.enforced(revision, timeout).await;
     let data = types::CreatedSubaccount {
         subaccount: view(subaccount),
@@ -140,6 +145,7 @@ pub(crate) async fn edit(
     let acting = session.acting(&app, "account:subaccounts:update")?;
     params.finish()?;
     let id = id.or(ApiError::SubaccountNotFound)?;
+
     let name = request
         .name
         .map(|name| fields::name("name", &name))
@@ -172,6 +178,7 @@ pub(crate) async fn delete(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::SubaccountNotFound)?;
+
     let revision = acting.delete_subaccount(id.clone()).await?;
     info!(
         subaccount = id,
@@ -179,6 +186,7 @@ pub(crate) async fn delete(
         revision,
         "subaccount deleted"
     );
+
     let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "Subaccount deleted successfully",

@@ -73,9 +73,11 @@ pub(crate) async fn put(
     let acting = session.acting_unrestricted(&app, "gateway:tiers:update", Lasting::Tiers)?;
     let timeout = params.timeout()?;
     params.finish()?;
+
     let tiers = check(document)?;
     let revision = acting.put_tiers(tiers.clone()).await?;
     info!(user = session.caller.user_id, revision, "tiers changed");
+
     let enforcement = app.enforced(revision, timeout).await;
     let tag = tiers.entity_tag();
     Ok(Answer::ok(

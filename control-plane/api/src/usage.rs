@@ -134,6 +134,7 @@ pub(crate) async fn list(
     caller.require("account:usage:read")?;
     let filter = Filter::take(&mut params, app.clock.now())?;
     params.finish()?;
+
     filter.check()?;
 
     let account_id = &caller.account_id;

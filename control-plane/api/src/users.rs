@@ -47,7 +47,9 @@ pub(crate) async fn list(
     caller.require("account:users:read")?;
     let page = PageParams::take(&mut params, "users")?;
     params.finish()?;
+
     let found = app.store.users(&caller.account_id, &page.query).await?;
+
     let next_cursor = page.cursor(found.next.as_ref());
     let users = found.rows.into_iter().map(view).collect();
     let Total {
@@ -103,6 +105,7 @@ pub(crate) async fn create(
 ) -> Result<Answer<types::User>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:users:create", Lasting::User)?;
     params.finish()?;
+
     let email = fields::email("email", &request.email)?;
     fields::password("password", &request.password)?;
     let authority = Authority {
@@ -161,6 +164,7 @@ pub(crate) async fn edit(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::UserNotFound)?;
+
     let email = request
         .email
         .as_deref()
@@ -262,6 +266,7 @@ pub(crate) async fn delete(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::UserNotFound)?;
+
     let DeletedUser {
         user,
         revoked_keys,
@@ -274,6 +279,7 @@ pub(crate) async fn delete(
         revision,
         "user deleted"
     );
+
     let enforcement = app.enforced(revision, timeout).await;
     Ok(Answer::ok(
         "User deleted successfully",

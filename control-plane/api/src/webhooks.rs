@@ -54,6 +54,7 @@ pub(crate) async fn list(
 ) -> Result<Answer<types::WebhookList>, ApiError> {
     caller.require("account:webhooks:read")?;
     params.finish()?;
+
     let (webhooks, now) = (
         app.store.webhooks(&caller.account_id).await?,
         app.clock.now(),
@@ -93,6 +94,7 @@ pub(crate) async fn create(
 ) -> Result<Answer<types::CreatedWebhook>, ApiError> {
     let acting = session.acting_unrestricted(&app, "account:webhooks:create", Lasting::Webhook)?;
     params.finish()?;
+
     let secret = WebhookSecret::generate()?;
     let new = NewWebhook {
         url: check_url(&app, &request.url)?,
@@ -168,6 +170,7 @@ pub(crate) async fn edit(
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
     let id = id.or(ApiError::WebhookNotFound)?;
+
     let change = WebhookChange {
         url: request.url.map(|url| check_url(&app, &url)).transpose()?,
         events: request.events.map(check_events).transpose()?,
@@ -202,6 +205,7 @@ pub(crate) async fn delete(
     let acting = session.acting(&app, "account:webhooks:delete")?;
     params.finish()?;
     let id = id.or(ApiError::WebhookNotFound)?;
+
     acting.delete_webhook(id.clone()).await?;
     info!(
         webhook = id,

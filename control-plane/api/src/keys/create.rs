@@ -51,6 +51,7 @@ pub(crate) async fn generate(
     let acting = session.acting(&app, "account:apikeys:create")?;
     let timeout = params.timeout()?;
     params.finish()?;
+
     let now = app.clock.now();
     let settings = check(request, now, &session.caller)?;
     let api_key = app

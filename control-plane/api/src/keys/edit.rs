@@ -64,6 +64,7 @@ pub(crate) async fn edit(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::KeyNotFound)?;
+
     let now = app.clock.now();
     let change = check(request, now)?;
     let edit = move |caller: &Caller, key: &mut Key| {
@@ -78,6 +79,7 @@ pub(crate) async fn edit(
         revision,
         "key edited"
     );
+
     let enforcement = app.enforced(revision, timeout).await;
     let tag = key.entity_tag();
     Ok(Answer::ok(

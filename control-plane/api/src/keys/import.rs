@@ -182,6 +182,7 @@ pub(crate) async fn import(
     let acting = session.acting(&app, "account:apikeys:create")?;
     let timeout = params.timeout()?;
     params.finish()?;
+
     if !(1..=MAX_ROWS).contains(&request.keys.len()) {
         return Err(ApiError::field(
             "keys",

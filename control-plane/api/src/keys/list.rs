@@ -41,11 +41,13 @@ pub(crate) async fn list(
     let query = query(&mut params)?;
     let page = PageParams::take(&mut params, &format!("keys {query:?}"))?;
     params.finish()?;
+
     let now = app.clock.now();
     let found = app
         .store
         .keys(&caller.account_id, &query, &page.query, now)
         .await?;
+
     let next_cursor = page.cursor(found.next.as_ref());
     let keys = found
         .rows

@@ -30,6 +30,7 @@ pub(crate) async fn get(
     caller.require("account:apikeys:read")?;
     params.finish()?;
     let id = id.or(ApiError::KeyNotFound)?;
+
     let now = app.clock.now();
     let key = app.store.key(&caller.account_id, &id).await?;
     let usage = app.store.key_usage(&caller.account_id, &id, now).await?;

@@ -69,6 +69,7 @@ pub(crate) async fn regenerate(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::KeyNotFound)?;
+
     if overlap_seconds > MAX_OVERLAP {
         return Err(ApiError::field(
             "overlap_seconds",

@@ -29,6 +29,7 @@ pub(crate) async fn revoke(
     let timeout = params.timeout()?;
     params.finish()?;
     let id = id.or(ApiError::KeyNotFound)?;
+
     let revoked = acting.revoke_key(id).await?;
     info!(
         key = revoked.id,
@@ -36,6 +37,7 @@ pub(crate) async fn revoke(
         revision = revoked.revision,
         "key revoked"
     );
+
     let enforcement = app.enforced(revoked.revision, timeout).await;
     let data = types::RevokedKey {
         key_id: revoked.id,

@@ -33,6 +33,7 @@ pub(crate) async fn generated(
             None,
         ),
     };
+
     let enforcement = app.enforced(revision, timeout).await;
     (
         types::GeneratedKey {

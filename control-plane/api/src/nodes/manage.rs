@@ -41,6 +41,7 @@ pub(crate) async fn forget(
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
     let handle = handle.or(ApiError::NodeNotFound)?;
+
     if handle == UNKNOWN {
         let merged = app.registry.merged();
         app.registry.unknown().ok_or(ApiError::NodeNotFound)?;
@@ -92,6 +93,7 @@ pub(crate) async fn forget_lost(
 ) -> Result<Answer<types::ForgottenNodes>, ApiError> {
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
+
     let before = from_rfc3339(&lost_before)
         .ok_or_else(|| ApiError::field("lost_before", "must be a time as RFC 3339"))?;
     let is_lost = |node: &NodeView| !node.connected && node.since < before;
@@ -135,6 +137,7 @@ pub(crate) async fn accept_epoch(
 ) -> Result<Answer<types::AcceptedEpochs>, ApiError> {
     let acting = session.acting(&app, PERMISSION)?;
     params.finish()?;
+
     let epochs: BTreeSet<Epoch> = match epoch {
         Some(epoch) => {
             let bytes = hex::decode(&epoch)

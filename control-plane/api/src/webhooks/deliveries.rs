@@ -52,6 +52,7 @@ pub(crate) async fn list(
     )?;
     params.finish()?;
     let id = id.or(ApiError::WebhookNotFound)?;
+
     let deliveries = app
         .store
         .webhook_deliveries(&caller.account_id, &id, state)
@@ -84,6 +85,7 @@ pub(crate) async fn redeliver(
     let acting = session.acting(&app, "account:webhooks:update")?;
     params.finish()?;
     let Path((webhook, delivery_id)) = ids.map_err(|_| ApiError::WebhookNotFound)?;
+
     acting
         .redeliver(webhook.clone(), delivery_id.clone())
         .await?;
@@ -119,6 +121,7 @@ pub(crate) async fn test(
     let acting = session.acting(&app, "account:webhooks:update")?;
     params.finish()?;
     let id = id.or(ApiError::WebhookNotFound)?;
+
     let delivery_id = acting.test_webhook(id.clone()).await?;
     info!(
         webhook = id,

@@ -48,6 +48,7 @@ pub(crate) async fn rotate_secret(
     let acting = session.acting_unrestricted(&app, "account:webhooks:update", Lasting::Webhook)?;
     params.finish()?;
     let id = id.or(ApiError::WebhookNotFound)?;
+
     if overlap > MAX_OVERLAP {
         return Err(ApiError::field(
             "overlap_seconds",
