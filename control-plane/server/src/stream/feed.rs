@@ -33,6 +33,7 @@ pub(super) struct Feed(broadcast::Sender<Arc<Change>>);
 pub struct FeedHealth(Arc<AtomicBool>);
 
 impl FeedHealth {
+    /// Returns whether changes are being sent to nodes.
     pub fn is_alive(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

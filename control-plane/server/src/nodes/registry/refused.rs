@@ -46,6 +46,7 @@ pub struct RefusedPeer {
     pub node_id: String,
     /// The address that it connected from.
     pub remote: Option<IpAddr>,
+    /// The reason of the last refusal.
     pub refusal: Refusal,
     /// The number of refusals.
     pub count: u64,
