@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+pub use latchkey_api_types::Enforcement;
 use reqwest::{Method, RequestBuilder};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -49,23 +50,6 @@ pub struct Regenerated {
 #[derive(Deserialize)]
 struct ImportedKey {
     key_id: String,
-}
-
-/// The enforcement progress of a change when the API answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Enforcement {
-    /// The revision that holds the change.
-    pub revision: u64,
-    /// The number of connected nodes.
-    pub nodes: u64,
-    /// The number of connected nodes that decide by that revision.
-    pub acknowledged: u64,
-    /// The number of nodes that have no stream and may still serve.
-    pub lost: u64,
-    /// True if every node that may still serve decides by that revision.
-    pub complete: bool,
-    /// The time that enforcement took, in milliseconds.
-    pub elapsed_ms: u64,
 }
 
 /// An error: the API answered, but not with success.

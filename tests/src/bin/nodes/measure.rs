@@ -201,7 +201,7 @@ async fn deletes(
             ..
         } = answer;
         ensure!(
-            usize::try_from(nodes)? == fleet.len() && acknowledged == nodes,
+            nodes == fleet.len() && acknowledged == nodes,
             "{acknowledged} of {nodes} nodes have acknowledged a revocation, and there are {}",
             fleet.len()
         );
