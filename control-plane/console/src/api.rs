@@ -6,6 +6,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header,
 };
+use latchkey_api_types::Success;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
@@ -110,12 +111,6 @@ impl Refusal {
     }
 }
 
-/// A successful response of the API.
-#[derive(Deserialize)]
-struct DataResponse<T> {
-    data: T,
-}
-
 impl ApiRouter {
     /// Returns the API of this `router`. `select_extensions` returns the extensions that its calls
     /// need.
@@ -218,7 +213,7 @@ fn body(body: &impl Serialize) -> Result<Body, Refusal> {
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes)
-        .map(|DataResponse { data }| data)
+        .map(|Success { data, .. }| data)
         .map_err(Refusal::internal)
 }
 

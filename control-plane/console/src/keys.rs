@@ -15,9 +15,9 @@ mod view;
 
 use axum::Router;
 use axum::routing::{get, post};
+use latchkey_api_types::Tiers;
 use latchkey_model::tier::Tier;
 use latchkey_policy::limit::Window;
-use serde::Deserialize;
 
 use crate::ConsoleState;
 use crate::api::Refusal;
@@ -26,14 +26,9 @@ use crate::session::Session;
 /// The path of the section.
 pub(super) const PATH: &str = "/console/keys";
 
-#[derive(Deserialize)]
-struct TierList {
-    tiers: Vec<Tier>,
-}
-
 /// Returns all tiers.
 async fn tiers(session: &Session) -> Result<Vec<Tier>, Refusal> {
-    let TierList { tiers } = session.api.get("/v1/tiers").await?;
+    let Tiers { tiers } = session.api.get("/v1/tiers").await?;
     Ok(tiers)
 }
 

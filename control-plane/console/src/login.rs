@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderName, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum_extra::extract::cookie::CookieJar;
+use latchkey_api_types::Session;
 use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,12 +17,6 @@ use crate::layout;
 use crate::partial::is_partial;
 use crate::session::{SESSION, VerifiedForm, cookie, no_cookie};
 use crate::{ConsoleState, START};
-
-/// The API's response to a log-in.
-#[derive(Deserialize)]
-struct NewSession {
-    token: String,
-}
 
 const CURRENT_URL: HeaderName = HeaderName::from_static("hx-current-url");
 
@@ -135,10 +130,10 @@ pub(super) async fn log_in(
     let login = json!({ "email": fields.text("email"), "password": fields.raw("password") });
 
     match api
-        .send::<NewSession>(Method::POST, "/v1/sessions", &login)
+        .send::<Session>(Method::POST, "/v1/sessions", &login)
         .await
     {
-        Ok(NewSession { token }) => {
+        Ok(Session { token, .. }) => {
             let jar = CookieJar::new().add(cookie(&headers, token));
             Ok((jar, Redirect::to(if is_page(next) { next } else { START })).into_response())
         }

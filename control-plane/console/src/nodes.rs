@@ -7,6 +7,7 @@ use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use latchkey_api_types::{Node, NodeList};
 use latchkey_model::clock::SKEW_WARNED;
 use latchkey_model::clock::rfc3339;
 use maud::{Markup, html};
@@ -37,51 +38,6 @@ pub(super) fn router() -> Router<ConsoleState> {
         .route(PATH, get(page))
         .route(&format!("{PATH}/forget"), post(manage::forget))
         .route(&format!("{PATH}/accept-epoch"), post(manage::accept))
-}
-
-/// The API's response about nodes.
-#[derive(Deserialize)]
-struct NodeList {
-    nodes: Vec<Node>,
-    revision: u64,
-    unknown: Option<UnknownNodes>,
-    refused_peers: Vec<RefusedPeer>,
-}
-
-/// Nodes that are not in the database.
-#[derive(Deserialize)]
-struct UnknownNodes {
-    expires_in_seconds: Option<u64>,
-}
-
-/// A peer whose connections were refused.
-#[derive(Deserialize)]
-struct RefusedPeer {
-    node_id: String,
-    remote: Option<String>,
-    reason: String,
-    count: u64,
-    at: String,
-}
-
-/// An Envoy, as the API returns it.
-#[derive(Deserialize)]
-struct Node {
-    handle: String,
-    node_id: String,
-    version: String,
-    state: String,
-    connected: bool,
-    since: String,
-    revision: u64,
-    lag: u64,
-    clock_skew_ms: Option<i64>,
-    /// The epoch of the database whose snapshot the node has, as long as that epoch is not
-    /// accepted.
-    epoch: Option<String>,
-    /// The reason why the node was refused when it connected again.
-    refused: Option<String>,
-    remote: Option<String>,
 }
 
 /// The time until which the page polls, in Unix seconds.

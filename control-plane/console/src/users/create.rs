@@ -2,8 +2,8 @@
 
 use axum::http::Method;
 use axum::response::{Html, IntoResponse, Response};
+use latchkey_api_types::User;
 use maud::html;
-use serde::Deserialize;
 
 use super::PATH;
 use super::authority::{self, Authority};
@@ -25,12 +25,6 @@ const FIELDS: [&str; 5] = [
     authority::FIELDS[2],
 ];
 
-/// The API's response to a new user.
-#[derive(Deserialize)]
-struct CreatedUser {
-    user_id: String,
-}
-
 /// Shows the empty form for a new user.
 pub(super) async fn page(session: Session) -> Result<Response, PageError> {
     session.require("account:users:create", "add users")?;
@@ -51,10 +45,10 @@ pub(super) async fn create(
 
     match session
         .api
-        .send::<CreatedUser>(Method::POST, "/v1/users", &body)
+        .send::<User>(Method::POST, "/v1/users", &body)
         .await
     {
-        Ok(CreatedUser { user_id }) => {
+        Ok(User { user_id, .. }) => {
             let page = format!("{PATH}/{user_id}");
             Ok(flash::redirect(&page, "created", None))
         }

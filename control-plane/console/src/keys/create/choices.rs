@@ -1,7 +1,7 @@
 //! The options that the steps offer.
 
+use latchkey_api_types::{Service, ServiceList};
 use latchkey_model::tier::Tier;
-use serde::Deserialize;
 
 use super::draft::Step;
 use crate::api::Refusal;
@@ -20,18 +20,6 @@ pub(super) struct StepChoices {
     pub(super) lists_subaccounts: bool,
     pub(super) grantable: Grantable,
     pub(super) roles: Vec<Role>,
-}
-
-/// A registered service.
-#[derive(Deserialize)]
-pub(super) struct Service {
-    pub(super) name: String,
-    pub(super) description: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ServiceList {
-    services: Vec<Service>,
 }
 
 impl StepChoices {
@@ -70,6 +58,6 @@ async fn services(session: &Session) -> Result<Option<Vec<Service>>, Refusal> {
     if !session.user.may("account:services:read") {
         return Ok(None);
     }
-    let ServiceList { services } = session.api.get("/v1/services?limit=1000").await?;
+    let ServiceList { services, .. } = session.api.get("/v1/services?limit=1000").await?;
     Ok(Some(services))
 }
