@@ -94,6 +94,14 @@ impl ApiError {
         )
     }
 
+    /// The tier in `field` is none of the existing ones.
+    fn unknown_tier(field: &str, existing: &[String]) -> Self {
+        Self::field(
+            field,
+            format_args!("must be one of {}", existing.join(", ")),
+        )
+    }
+
     /// An error of the query parameter `name`.
     pub(crate) fn parameter(name: &str, reason: impl Display) -> Self {
         Self::Invalid {

@@ -15,8 +15,8 @@ mod origin;
 mod params;
 mod session;
 
-pub(crate) use body::{Body, StrangersBody, json_bytes, parse};
+pub(crate) use body::{AnonymousBody, Body, json_bytes, parse};
 pub(crate) use id::Id;
-pub(crate) use origin::{CountedAs, RequestOrigin};
+pub(crate) use origin::{CountedNetwork, RequestOrigin};
 pub(crate) use params::{DEFAULT_LIMIT, DEFAULT_WAIT_MS, MAX_LIMIT, MAX_WAIT_MS, Params};
 pub(crate) use session::Session;

@@ -118,7 +118,7 @@ pub type Pages =
 
 /// Copies the data from a request that calls on its behalf need: the connection's peer, its place,
 /// and the request's id.
-fn hand_on(from: &Extensions) -> Extensions {
+fn call_extensions(from: &Extensions) -> Extensions {
     let mut extensions = Extensions::new();
     from.get::<Peer>().map(|peer| extensions.insert(*peer));
     from.get::<Place>()
@@ -153,7 +153,7 @@ pub fn router(backend: Backend, pages: Pages) -> Result<Router, StartError> {
         .with_state(app.clone());
     let pages = pages(
         calls.clone(),
-        hand_on,
+        call_extensions,
         app.clock.clone(),
         app.gateway.clone(),
     );

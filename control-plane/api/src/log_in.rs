@@ -17,7 +17,7 @@ use tracing::info;
 
 use super::App;
 use super::error::ApiError;
-use super::extract::{CountedAs, Params, RequestOrigin, StrangersBody};
+use super::extract::{AnonymousBody, CountedNetwork, Params, RequestOrigin};
 use super::login_limits::{Login, LoginTry};
 use super::response::Answer;
 
@@ -35,9 +35,9 @@ use super::response::Answer;
 pub(crate) async fn log_in(
     State(app): State<Arc<App>>,
     RequestOrigin(origin): RequestOrigin,
-    CountedAs(client): CountedAs,
+    CountedNetwork(client): CountedNetwork,
     params: Params,
-    StrangersBody(types::Login { email, password }): StrangersBody<types::Login>,
+    AnonymousBody(types::Login { email, password }): AnonymousBody<types::Login>,
 ) -> Result<Answer<types::Session>, ApiError> {
     params.finish()?;
 
@@ -63,16 +63,7 @@ pub(crate) async fn log_in(
         verified => verified?,
     };
     let token = SessionToken::generate()?;
-    let begun = match attempt.found.filter(|_| verified) {
-        // The user may have changed since the password was verified, so the store checks again.
-        Some(user) => app
-            .store
-            .begin_session(&token.hash(), user, client, &attempt.origin, now)
-            .await?
-            .then_some(user),
-        None => None,
-    };
-    let Some(user) = begun else {
+    let Some(user) = attempt.open_session(&token, verified).await? else {
         attempt.refused(&LoginOutcome::REFUSED);
         return Err(ApiError::Credentials);
     };
@@ -129,6 +120,24 @@ impl Attempt<'_> {
             .passwords
             .verify(password, stored, rank, &party)
             .await
+    }
+
+    /// Opens a session and returns its user, if the password was verified.
+    async fn open_session(
+        &self,
+        token: &SessionToken,
+        verified: bool,
+    ) -> Result<Option<&Credentials>, ApiError> {
+        let Some(user) = self.found.filter(|_| verified) else {
+            return Ok(None);
+        };
+        // The user may have changed since the password was verified, so the store checks again.
+        let begun = self
+            .app
+            .store
+            .begin_session(&token.hash(), user, self.client, &self.origin, self.now)
+            .await?;
+        Ok(begun.then_some(user))
     }
 
     /// Counts and logs a refused login, and records it in the audit of the user's account.

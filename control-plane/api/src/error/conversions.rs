@@ -57,10 +57,7 @@ impl From<StoreError> for ApiError {
             StoreError::NodeTokenTaken => Self::NodeTokenTaken,
             StoreError::NodeTokenLimit => Self::NodeTokenLimit,
             StoreError::KeyNotFound => Self::KeyNotFound,
-            StoreError::TierNotFound { field, there_are } => Self::field(
-                field,
-                format_args!("must be one of {}", there_are.join(", ")),
-            ),
+            StoreError::TierNotFound { field, there_are } => Self::unknown_tier(field, &there_are),
             StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => {
                 Self::unavailable(error)
             }

@@ -51,9 +51,9 @@ pub(crate) async fn json_bytes<S: Send + Sync>(
 }
 
 /// The body of a call without a credential: short, with a short time limit.
-pub(crate) struct StrangersBody<T>(pub(crate) T);
+pub(crate) struct AnonymousBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for StrangersBody<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for AnonymousBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {

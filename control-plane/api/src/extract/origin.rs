@@ -33,9 +33,9 @@ impl FromRequestParts<Arc<App>> for RequestOrigin {
 }
 
 /// The client network that a request counts for.
-pub(crate) struct CountedAs(pub(crate) ClientNetwork);
+pub(crate) struct CountedNetwork(pub(crate) ClientNetwork);
 
-impl FromRequestParts<Arc<App>> for CountedAs {
+impl FromRequestParts<Arc<App>> for CountedNetwork {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
