@@ -1,6 +1,7 @@
 //! The verdict on a secret that has been admitted before.
 
-use super::{Checks, Code, Settings, Silent, Sought, Source};
+use super::checks::{Checks, Sought};
+use super::{Code, Settings, Silent, Source};
 use crate::key::KeyDigest;
 use crate::route::{Match, Unmatched};
 use crate::snapshot::Unavailable;

@@ -2,15 +2,19 @@
 
 use super::*;
 use crate::address::AddressLists;
-use crate::key::Environment;
-use crate::limit::Window;
+use crate::credential::Presented;
+use crate::key::{Environment, KeyDigest};
+use crate::limit::{Limits, Window};
 use crate::meter::{Meter, Owner};
 use crate::permission::Pattern;
-use crate::record::PolicyRecord;
+use crate::policy::Policy;
+use crate::record::{KeyRecord, PolicyRecord};
 use crate::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec};
-use crate::settings::SettingsRecord;
+use crate::settings::{SettingsRecord, SnapshotSettings};
 use crate::test_util;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
