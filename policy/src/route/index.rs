@@ -1,16 +1,17 @@
 //! Finding the rule of a request, without a check of all rules.
 
+mod hosts;
+
 use super::fold::{self, Comparable, Fold};
 use super::path::Path;
 use super::place::Place;
 use super::rule::{PlaceSpec, Rule};
-use super::segment::Segment;
-use super::trie::{Entry, Node, Search};
-use super::{PathCase, RouteRecord, Target, Unmatched, host};
+use super::trie::Search;
+use super::{PathCase, RouteRecord, Target, Unmatched};
 use crate::names::HeaderNames;
 use crate::permission::Permission;
 use crate::token::is_method;
-use std::collections::BTreeMap;
+use hosts::Hosts;
 use std::num::NonZeroU16;
 
 /// All rules, compiled for requests. There are none by default.
@@ -36,14 +37,6 @@ fn subaccount_header(rule: &Rule) -> Option<Box<str>> {
         PlaceSpec::Header(name) => Some(name.as_str().into()),
         PlaceSpec::Path(_) | PlaceSpec::Query(_) => None,
     }
-}
-
-/// The rules' paths by host. Each list is sorted.
-#[derive(Debug, Clone, Default)]
-struct Hosts {
-    exact: Vec<(Box<str>, Node)>,
-    below: Vec<(Box<str>, Node)>,
-    any: Option<Node>,
 }
 
 /// A rule that was found.
@@ -166,11 +159,13 @@ impl Routes {
                 .map(|rule| fold::segments(rule.segments(), fold))
                 .collect::<Vec<_>>()
         };
+
         let (first, second) = match record.path_case() {
             PathCase::Distinct => (written(), None),
             PathCase::Refuse => (written(), Some(folded(Fold::CaseAndEnd))),
             PathCase::Ignore => (folded(Fold::Case), Some(folded(Fold::CaseAndEnd))),
         };
+
         let mut routes = Self {
             path_case: record.path_case(),
             hosts: Hosts::of(rules, &first),
@@ -191,6 +186,7 @@ impl Routes {
                 .any(|rule| rule.spec().methods.is_some()),
             unmatched: record.unmatched(),
         };
+
         for (number, rule) in (1..).zip(record.rules()) {
             let access = routes.access(rule);
             routes.routes.push(Route { number, access });
@@ -245,7 +241,7 @@ impl Routes {
 
     /// Returns whether rules depend on a request's host.
     pub fn reads_host(&self) -> bool {
-        !self.hosts.exact.is_empty() || !self.hosts.below.is_empty()
+        self.hosts.are_named()
     }
 
     /// Returns whether rules depend on a request's method.
@@ -274,11 +270,13 @@ impl Routes {
         let Ok(path) = Path::read(target.path) else {
             return Match::Ambiguous;
         };
+
         let written = if self.path_case == PathCase::Ignore && !path.is_folded() {
             self.search(&self.hosts, target, path.folded_segments(Fold::Case))
         } else {
             self.search(&self.hosts, target, path.segments())
         };
+
         if self.path_case == PathCase::Distinct || (path.is_folded() && self.folded.is_none()) {
             return written;
         }
@@ -299,6 +297,7 @@ impl Routes {
         if written.asks_for_the_same(&folded) {
             return written;
         }
+
         // A small type keeps `Match` small. The number of rules fits into it.
         let number = |found: &Match<'_>| {
             found
@@ -327,66 +326,6 @@ impl Routes {
             .and_then(|at| self.routes.get(at))
             .map_or(Match::Unmatched(self.unmatched), Match::Rule)
     }
-}
-
-impl Hosts {
-    /// Creates the index of rules with their segments as they are compared.
-    fn of(rules: &[Rule], segments: &[Vec<Segment>]) -> Self {
-        let (mut exact, mut below) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
-        let mut any = Vec::new();
-        for (index, (rule, segments)) in rules.iter().zip(segments).enumerate() {
-            let entries = match rule.spec().host.as_deref().map(host::Pattern::of) {
-                Some(host::Pattern::Exact(name)) => exact.entry(name).or_default(),
-                Some(host::Pattern::Below(name)) => below.entry(name).or_default(),
-                None => &mut any,
-            };
-            entries.push(Entry::new(index, rule, segments));
-        }
-        let trees = |hosts: BTreeMap<&str, Vec<Entry<'_>>>| {
-            hosts
-                .into_iter()
-                .filter_map(|(name, entries)| Some((name.into(), Node::of(&entries)?)))
-                .collect()
-        };
-        Self {
-            exact: trees(exact),
-            below: trees(below),
-            any: Node::of(&any),
-        }
-    }
-
-    /// Looks for the first rule; `None` if the host can be read in more than one way.
-    fn search<S: Comparable>(
-        &self,
-        target: &Target<'_>,
-        segments: impl Iterator<Item = S> + Clone,
-        search: &mut Search<'_>,
-    ) -> Option<()> {
-        if let Some(node) = &self.any {
-            node.search(segments.clone(), search);
-        }
-        if self.exact.is_empty() && self.below.is_empty() {
-            // In this case `reads_host` is false.
-            return Some(());
-        }
-        let name = host::read(target.host)?;
-        if let Some(node) = tree(&self.exact, name) {
-            node.search(segments.clone(), search);
-        }
-        if !self.below.is_empty() {
-            for node in host::parents(name).filter_map(|parent| tree(&self.below, parent)) {
-                node.search(segments.clone(), search);
-            }
-        }
-        Some(())
-    }
-}
-
-fn tree<'r>(trees: &'r [(Box<str>, Node)], name: &[u8]) -> Option<&'r Node> {
-    let at = trees
-        .binary_search_by(|(host, _)| host::compare(name, host).reverse())
-        .ok()?;
-    trees.get(at).map(|(_, node)| node)
 }
 
 /// Returns the index of `value` in `all`; it is added if it is not there.

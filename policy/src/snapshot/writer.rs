@@ -1,73 +1,17 @@
 //! Changing the snapshot by batches from the control plane.
 
+mod batch;
+mod target;
+
 use super::head::{self, Head};
-use super::progress::{self, Extent, Image, Progress};
+use super::progress::{self, Image, Progress};
 use super::{Epoch, Tag};
 use crate::cells::{Cells, Expect};
-use crate::key::KeyDigest;
-use crate::record::{Damaged, KeyRecord, Kind, PolicyRecord, Records};
-use crate::settings::SettingsRecord;
+use crate::record::Kind;
 use crate::table::{Side, Sweep, Table, TableWriter, WriteError};
+use target::{Load, Target};
 
-const POLICY_ID_LEN: usize = Kind::Policy.id_len();
-
-/// Part of a snapshot, or of the changes to one.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Batch<'a> {
-    /// The record of the route rules, if they have changed.
-    pub routes: &'a [u8],
-    /// Policy records.
-    pub policies: &'a [u8],
-    /// Key records.
-    pub keys: &'a [u8],
-    /// The digests of keys that no longer exist.
-    pub removed_keys: &'a [u8],
-    /// The ids of policies that no key has any longer.
-    pub removed_policies: &'a [u8],
-    /// The revision that is complete with this batch, if any.
-    pub revision: Option<u64>,
-    /// The tag of that revision.
-    pub tag: Tag,
-}
-
-impl Batch<'_> {
-    /// Checks that all of the batch is valid, before any of it is applied.
-    fn verify(&self) -> Result<(), Damaged> {
-        for record in Records::new(Kind::Routes, self.routes) {
-            SettingsRecord::decode(record?.1)?;
-        }
-        for record in Records::new(Kind::Policy, self.policies) {
-            PolicyRecord::decode(record?.1)?;
-        }
-        for record in Records::new(Kind::Key, self.keys) {
-            KeyRecord::decode(record?.1)?;
-        }
-        let keys = self.removed_keys.as_chunks::<{ KeyDigest::LEN }>().1;
-        let policies = self.removed_policies.as_chunks::<POLICY_ID_LEN>().1;
-        if keys.is_empty() && policies.is_empty() {
-            Ok(())
-        } else {
-            Err(Damaged)
-        }
-    }
-}
-
-/// The reason why a batch was not applied, or not completely.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
-    /// The batch is invalid; nothing was changed.
-    #[error("the batch is damaged")]
-    Invalid,
-    /// Memory rejected a change.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-impl From<Damaged> for ApplyError {
-    fn from(_: Damaged) -> Self {
-        Self::Invalid
-    }
-}
+pub use batch::{ApplyError, Batch};
 
 /// The one worker that changes the snapshot, for as long as it holds its term.
 #[derive(Debug)]
@@ -81,32 +25,6 @@ pub struct Writer {
     left: Option<Progress>,
 }
 
-/// The target of batches: the published snapshot, or the next one.
-#[derive(Debug)]
-struct Target {
-    epoch: Epoch,
-    /// The table of the settings, which has one record.
-    routes: TableWriter,
-    policies: TableWriter,
-    keys: TableWriter,
-    /// The number of changes of the route rules.
-    rerouted: u32,
-    /// Policies that are removed once a revision without them is published.
-    unused: Vec<[u8; POLICY_ID_LEN]>,
-    load: Option<Load>,
-}
-
-/// A whole snapshot that is being received.
-#[derive(Debug, Clone, Copy)]
-struct Load {
-    /// The name of the data that is sent, if the load can be continued.
-    image: Option<Image>,
-    /// The number of batches so far, including those of earlier streams.
-    batches: u64,
-    /// True if the cell of the progress belongs to this writer.
-    claimed: bool,
-}
-
 impl Writer {
     /// Takes the snapshot over from its former writer. A head that cannot be read counts as none.
     pub fn take_over(cells: &impl Cells, term: u32) -> Result<Self, WriteError> {
@@ -118,6 +36,7 @@ impl Writer {
         if published.term > term {
             return Err(WriteError::Superseded);
         }
+
         let expect = Expect::unchanged(cell.as_ref());
         let mut writer = Self {
             term,
@@ -128,6 +47,7 @@ impl Writer {
             left: None,
         };
         writer.set_head(cells, Head { term, ..published }, expect)?;
+
         let (side, load) = writer.next_place();
         writer.left = progress::read(cells)?.filter(|left| (left.side, left.load) == (side, load));
         Ok(writer)
@@ -177,6 +97,7 @@ impl Writer {
         // The part that was loaded is swept.
         self.left = None;
         progress::write(cells, self.term, None, None)?;
+
         let Head {
             epoch,
             keys,
@@ -189,6 +110,7 @@ impl Writer {
         };
         let (routes, policies) = (resume(Kind::Routes, 1)?, resume(Kind::Policy, policies)?);
         let keys = resume(Kind::Key, keys)?;
+
         self.target = Some(Target {
             epoch,
             routes,
@@ -198,6 +120,7 @@ impl Writer {
             unused: Vec::new(),
             load: None,
         });
+
         // A predecessor may have left something on the other side: a former snapshot, or one that
         // it did not finish.
         self.sweep = Some(Sweep::new(self.published.side.other(), self.term));
@@ -215,6 +138,7 @@ impl Writer {
         // A sweep in progress covers the place of the new snapshot, which is overwritten anyway.
         self.sweep = None;
         self.left = None;
+
         let (side, load) = self.next_place();
         let create = |kind, expected| {
             TableWriter::create(
@@ -233,6 +157,7 @@ impl Writer {
             create(Kind::Policy, 0),
             create(Kind::Key, expected),
         );
+
         let load = Some(Load {
             image,
             batches: 0,
@@ -264,24 +189,28 @@ impl Writer {
             .take()
             .filter(is_here)
             .ok_or(WriteError::Damaged)?;
+
         let left = Progress {
             batches,
             ..found.clone()
         };
         progress::write(cells, self.term, Some(&left), Some(&found))?;
         self.sweep = None;
+
         let [routes, policies, keys] = &left.tables;
         let (routes, policies, keys) = (
             routes.restore(cells, Kind::Routes, &left, self.term)?,
             policies.restore(cells, Kind::Policy, &left, self.term)?,
             keys.restore(cells, Kind::Key, &left, self.term)?,
         );
+
         let load = Some(Load {
             image: Some(left.image),
             batches: left.batches,
             claimed: true,
         });
         let rerouted = left.rerouted;
+
         self.target = Some(Target {
             epoch,
             routes,
@@ -346,78 +275,30 @@ impl Writer {
         let Some(target) = &mut self.target else {
             return Err(ApplyError::Invalid);
         };
+
         // Without rules every valid key could do everything.
         if batch.revision.is_some() && target.routes.records() == 0 && batch.routes.is_empty() {
             return Err(ApplyError::Invalid);
         }
-        if let Some(load) = &mut target.load
-            && !load.claimed
-        {
-            // Pages that a predecessor vouches for are overwritten from here on.
-            progress::write(cells, self.term, None, None)?;
-            load.claimed = true;
-        }
-        for record in Records::new(Kind::Policy, batch.policies) {
-            let (id, record) = record?;
-            target.policies.upsert(cells, id, record)?;
-        }
-        target.policies.flush(cells)?;
-        for record in Records::new(Kind::Key, batch.keys) {
-            let (id, record) = record?;
-            target.keys.upsert(cells, id, record)?;
-        }
-        for digest in batch.removed_keys.as_chunks::<{ KeyDigest::LEN }>().0 {
-            target.keys.remove(cells, digest)?;
-        }
-        target.keys.flush(cells)?;
-        // This comes after removed keys: a worker that has no rules yet reads them at once, and an
-        // owner whose last keys are removed by this change is no longer among the ended ones.
-        for record in Records::new(Kind::Routes, batch.routes) {
-            let (id, record) = record?;
-            target.routes.upsert(cells, id, record)?;
-            target.rerouted = target.rerouted.wrapping_add(1);
-        }
-        target.routes.flush(cells)?;
-        target
-            .unused
-            .extend_from_slice(batch.removed_policies.as_chunks().0);
+        target.claim(cells, self.term)?;
+        target.write(cells, batch)?;
         let Some(revision) = batch.revision else {
             target.note_progress(cells, self.term)?;
             return Ok(None);
         };
-        for table in [&mut target.routes, &mut target.policies, &mut target.keys] {
-            table.complete(cells)?;
-        }
-        let (keys, policies) = (target.keys.table(), target.policies.table());
-        let head = Head {
-            side: keys.side,
-            load: keys.load,
-            term: self.term,
-            key_pages: keys.pages,
-            policy_pages: policies.pages,
-            routes: target.rerouted,
-            keys: target.keys.records(),
-            policies: target.policies.records(),
-            epoch: target.epoch,
-            revision,
-            tag: batch.tag,
-            ..self.published
-        };
+
+        target.complete(cells)?;
         let before = self.published;
+        let head = target.head(before, self.term, revision, batch.tag);
         self.set_head(cells, head, Expect::Version(self.head_version))?;
         if before.is_ready() && before.side != head.side {
             self.sweep = Some(Sweep::new(before.side, self.term));
         }
+
         // This must come last: a worker may be on its way from a key's record, which it read under
         // the head before, to its policy.
         if let Some(target) = &mut self.target {
-            if target.load.take().is_some() {
-                progress::write(cells, self.term, None, None)?;
-            }
-            for id in std::mem::take(&mut target.unused) {
-                target.policies.remove(cells, &id)?;
-            }
-            target.policies.flush(cells)?;
+            target.clean_up(cells, self.term)?;
         }
         Ok(Some(revision))
     }
@@ -444,40 +325,11 @@ impl Writer {
         if Head::decode(&cell.bytes) != Ok(head) {
             return Err(WriteError::Superseded);
         }
+
         self.published = head;
         self.head_version = cell.version;
         // Readers that have a head read no other until this call.
         cells.advance_generation();
         Ok(())
-    }
-}
-
-impl Target {
-    /// Notes that another batch of a load is in memory.
-    fn note_progress(&mut self, cells: &impl Cells, term: u32) -> Result<(), WriteError> {
-        let Some(load) = &mut self.load else {
-            return Ok(());
-        };
-        load.batches = load.batches.saturating_add(1);
-        let Some(image) = load.image else {
-            return Ok(());
-        };
-        let Table {
-            side, load: number, ..
-        } = self.keys.table();
-        let progress = Progress {
-            image,
-            batches: load.batches,
-            epoch: self.epoch,
-            side,
-            load: number,
-            rerouted: self.rerouted,
-            tables: [
-                Extent::of(&self.routes),
-                Extent::of(&self.policies),
-                Extent::of(&self.keys),
-            ],
-        };
-        progress::write(cells, term, Some(&progress), None)
     }
 }
