@@ -24,20 +24,23 @@
 //! one.
 
 mod control_plane;
+mod credentials;
 mod end_streams;
+mod identity_headers;
 mod object;
 
 use crate::host::Nanos;
 use crate::limit_headers::Styles;
 use latchkey_policy::identity::{self, Field};
 use latchkey_policy::key::KeyFormat;
-use latchkey_policy::names::{HeaderNames, is_spelling};
-use latchkey_policy::token::is_token;
+use latchkey_policy::names::HeaderNames;
 use latchkey_policy::verdict::Code;
 use object::Object;
+use serde_json::Value;
 use std::fmt;
 
 pub use control_plane::{ControlPlane, TokenSource, is_node_token};
+pub use credentials::Places;
 pub use end_streams::EndStreams;
 
 /// Headers that never hold only a key, and that the filter must not set.
@@ -91,46 +94,6 @@ pub struct Config {
     pub fault: crate::fault::Fault,
 }
 
-/// The places of a request in which a key may be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
-    /// Headers, in lower case.
-    pub headers: Vec<String>,
-    /// `Authorization: Bearer`.
-    pub bearer: bool,
-    /// A query parameter.
-    pub query: Option<String>,
-    /// A cookie.
-    pub cookie: Option<String>,
-    /// True if the upstream gets the key.
-    pub forward: bool,
-}
-
-impl Places {
-    /// Returns the headers in which the upstream must not get a key.
-    pub fn hidden_headers(&self) -> impl Iterator<Item = &str> {
-        let headers = self.headers.iter().map(String::as_str);
-        let bearer = self.bearer.then_some("authorization");
-        let cookie = self.cookie.as_ref().map(|_| "cookie");
-        headers
-            .chain(bearer)
-            .chain(cookie)
-            .filter(|_| !self.forward)
-    }
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self {
-            headers: vec!["x-api-key".to_owned()],
-            bearer: true,
-            query: None,
-            cookie: None,
-            forward: false,
-        }
-    }
-}
-
 /// An error in the configuration, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -159,88 +122,23 @@ impl Config {
         config.filter(|_| errors.is_empty()).ok_or(errors)
     }
 
+    /// Reads as much of the configuration as is valid, and adds its errors.
     fn read(bytes: &[u8], errors: &mut Vec<ConfigError>) -> Option<Self> {
-        if bytes.iter().all(u8::is_ascii_whitespace) {
-            errors.push(ConfigError {
-                path: String::new(),
-                reason: "is empty; it must be a JSON object".to_owned(),
-            });
-            return None;
-        }
-        let value = match serde_json::from_slice(bytes) {
-            Ok(value) => value,
-            Err(error) => {
-                errors.push(ConfigError {
-                    path: String::new(),
-                    reason: format!("is not JSON: {error}"),
-                });
-                return None;
-            }
-        };
-        let mut root = Object::new(String::new(), value, errors)?;
+        let mut root = Object::new(String::new(), parsed(bytes, errors)?, errors)?;
+
         let control_plane = root.object("control_plane", errors);
         let control_plane = control_plane.and_then(|object| ControlPlane::read(object, errors));
         let instance = control_plane::instance(&mut root, errors);
-        let keys = match root.optional_string("key_prefix", errors) {
-            None => Some(KeyFormat::default()),
-            Some(prefix) => match KeyFormat::new(&prefix) {
-                Ok(format) => Some(format),
-                Err(error) => {
-                    root.error("key_prefix", error.to_string(), errors);
-                    None
-                }
-            },
-        };
-        let credentials = match root.fields.remove("credentials") {
-            None => Some(Places::default()),
-            Some(value) => Object::new("credentials".to_owned(), value, errors)
-                .map(|object| places(object, errors)),
-        };
-        let identity_headers = match root.fields.remove("identity_headers") {
-            None => Some(Vec::new()),
-            Some(value) => Object::new("identity_headers".to_owned(), value, errors)
-                .map(|object| identity_headers(object, errors)),
-        };
-        let rate_limit_headers = root
-            .optional_strings("rate_limit_headers", errors)
-            .map(|names| {
-                for (at, _) in names
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, name)| !Styles::NAMES.contains(&name.as_str()))
-                {
-                    let reason = format!("must be one of {}", Styles::NAMES.join(", "));
-                    errors.push(ConfigError {
-                        path: format!("rate_limit_headers[{at}]"),
-                        reason,
-                    });
-                }
-                Styles::named(&names)
-            });
+        let keys = key_format(&mut root, errors);
+        let credentials = Places::read(&mut root, errors);
+        let identity_headers = identity_headers::read(&mut root, errors);
+        let rate_limit_headers = rate_limit_headers(&mut root, errors);
         let max_staleness =
             root.optional_number("max_staleness_seconds", 1..=MAX_STALENESS_SECONDS, errors);
         let trusted_hops = trusted_hops(&mut root, errors);
         let end_streams = EndStreams::read(&mut root, errors);
         let health_path = health_path(&mut root, errors);
-        let shadow = root.optional_strings("shadow", errors).unwrap_or_default();
-        let shadow = shadow.iter().enumerate().filter_map(|(at, code)| {
-            let found = Code::ALL
-                .into_iter()
-                .find(|known| known.as_str() == code && known.can_be_shadowed());
-            if found.is_none() {
-                let known = Code::ALL
-                    .iter()
-                    .filter(|code| code.can_be_shadowed())
-                    .map(|code| code.as_str());
-                let known = known.collect::<Vec<_>>().join(", ");
-                errors.push(ConfigError {
-                    path: format!("shadow[{at}]"),
-                    reason: format!("must be one of {known}"),
-                });
-            }
-            found
-        });
-        let shadow = shadow.collect();
+        let shadow = shadow(&mut root, errors);
         #[cfg(feature = "fault")]
         let fault = root
             .fields
@@ -248,12 +146,13 @@ impl Config {
             .map(crate::fault::Fault::read)
             .unwrap_or_default();
         root.finish(errors);
+
         Some(Self {
             control_plane: control_plane?,
             instance,
             keys: keys?,
             credentials: credentials?,
-            identity_names: identity_names(identity_headers.as_deref()?),
+            identity_names: identity_headers::names(identity_headers.as_deref()?),
             identity_headers: identity_headers?,
             rate_limit_headers: rate_limit_headers.unwrap_or_default(),
             max_staleness: max_staleness.map(|seconds| seconds.saturating_mul(1_000_000_000)),
@@ -267,90 +166,75 @@ impl Config {
     }
 }
 
-fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
-    let default = Places::default();
-    let headers = object.optional_strings("headers", errors).map(|names| {
-        names
-            .into_iter()
-            .enumerate()
-            .map(|(at, name)| object.header_name(&format!("headers[{at}]"), &name, errors))
-    });
-    let headers = headers.map_or(default.headers, Iterator::collect);
-    let mut place = |field: &str| {
-        let name = object.optional_string(field, errors)?;
-        // A query would read these characters as something else.
-        if !is_token(name.as_bytes()) || name.contains(['%', '+', '&', '#']) {
-            object.error(
-                field,
-                "must be a name of letters, digits and !$'*-.^_`|~",
-                errors,
-            );
-        }
-        Some(name)
-    };
-    let (query, cookie) = (place("query"), place("cookie"));
-    let bearer = object
-        .optional_bool("bearer", errors)
-        .unwrap_or(default.bearer);
-    let forward = object
-        .optional_bool("forward", errors)
-        .unwrap_or(default.forward);
-    if headers.is_empty() && !bearer && query.is_none() && cookie.is_none() {
+/// Parses the JSON of the configuration.
+fn parsed(bytes: &[u8], errors: &mut Vec<ConfigError>) -> Option<Value> {
+    let mut error = |reason| {
         errors.push(ConfigError {
-            path: object.path.clone(),
-            reason: "must name at least one place for keys".to_owned(),
+            path: String::new(),
+            reason,
         });
+    };
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        error("is empty; it must be a JSON object".to_owned());
+        return None;
     }
-    object.finish(errors);
-    Places {
-        headers,
-        bearer,
-        query,
-        cookie,
-        forward,
+    match serde_json::from_slice(bytes) {
+        Ok(value) => Some(value),
+        Err(reason) => {
+            error(format!("is not JSON: {reason}"));
+            None
+        }
     }
 }
 
-fn identity_headers(object: Object, errors: &mut Vec<ConfigError>) -> Vec<(String, Field)> {
-    let mut headers = Vec::<(String, Field)>::new();
-    for (name, value) in &object.fields {
-        let header = object.header_name(name, name, errors);
-        if header.contains('_') {
-            object.error(
-                name,
-                "must not have an underscore, because some upstreams treat it as a hyphen",
-                errors,
-            );
-        }
-        let alike = |other: &&str| **other != header && is_spelling(other, header.as_bytes());
-        if headers.iter().any(|(other, _)| *other == header) {
-            object.error(name, "appears twice", errors);
-        } else if let Some(other) = headers
-            .iter()
-            .map(|(other, _)| other.as_str())
-            .chain([identity::HEADER])
-            .find(alike)
-        {
-            object.error(
-                name,
-                format!("is the same as {other} to some upstreams"),
-                errors,
-            );
-        }
-        match Field::ALL
-            .iter()
-            .find(|(field, _)| value.as_str() == Some(field))
-        {
-            Some((_, field)) => headers.push((header, *field)),
-            None => {
-                let known = Field::ALL.map(|(field, _)| field).join(", ");
-                object.error(name, format!("must be one of {known}"), errors);
-            }
+/// Reads the format of keys, which the prefix selects.
+fn key_format(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<KeyFormat> {
+    let Some(prefix) = root.optional_string("key_prefix", errors) else {
+        return Some(KeyFormat::default());
+    };
+    match KeyFormat::new(&prefix) {
+        Ok(format) => Some(format),
+        Err(error) => {
+            root.error("key_prefix", error.to_string(), errors);
+            None
         }
     }
-    headers
 }
 
+/// Reads the styles of headers that report limits.
+fn rate_limit_headers(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<Styles> {
+    let names = root.optional_strings("rate_limit_headers", errors)?;
+    for (at, name) in names.iter().enumerate() {
+        if !Styles::NAMES.contains(&name.as_str()) {
+            errors.push(ConfigError {
+                path: format!("rate_limit_headers[{at}]"),
+                reason: format!("must be one of {}", Styles::NAMES.join(", ")),
+            });
+        }
+    }
+    Some(Styles::named(&names))
+}
+
+/// Reads the codes whose refusals are only counted and logged.
+fn shadow(root: &mut Object, errors: &mut Vec<ConfigError>) -> Vec<Code> {
+    let names = root.optional_strings("shadow", errors).unwrap_or_default();
+    let shadowable = || Code::ALL.into_iter().filter(|code| code.can_be_shadowed());
+
+    let codes = names.iter().enumerate().filter_map(|(at, name)| {
+        let found = shadowable().find(|code| code.as_str() == name);
+        if found.is_none() {
+            let known: Vec<_> = shadowable().map(Code::as_str).collect();
+            errors.push(ConfigError {
+                path: format!("shadow[{at}]"),
+                reason: format!("must be one of {}", known.join(", ")),
+            });
+        }
+        found
+    });
+    codes.collect()
+}
+
+/// Reads the number of proxies that Envoy trusts.
 fn trusted_hops(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<usize> {
     let value = root.fields.remove("client_address")?;
     let mut object = Object::new("client_address".to_owned(), value, errors)?;
@@ -362,6 +246,7 @@ fn trusted_hops(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<usiz
     hops.and_then(|hops| usize::try_from(hops).ok())
 }
 
+/// Reads the path that the filter answers.
 fn health_path(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<String> {
     let path = root.optional_string("health_path", errors)?;
     let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#');
@@ -373,14 +258,6 @@ fn health_path(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<Strin
         );
     }
     Some(path)
-}
-
-fn identity_names(headers: &[(String, Field)]) -> HeaderNames {
-    headers
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .chain([identity::HEADER])
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,52 +1,15 @@
 //! The ABI's calls (proxy-wasm 0.2.1), each with its status as a result.
 #![allow(unsafe_code)]
 
-use crate::headers::RequestHeaders;
+#[deny(unsafe_code)]
+mod types;
+
 use crate::host::LocalResponse;
 use std::ptr::null_mut;
-
-#[repr(u32)]
-#[derive(Debug, Clone, Copy)]
-pub(super) enum LogLevel {
-    Info = 2,
-    Warn = 3,
-    Error = 4,
-    Critical = 5,
-}
-
-#[repr(u32)]
-#[derive(Debug, Clone, Copy)]
-pub(super) enum BufferType {
-    GrpcReceiveBuffer = 5,
-    PluginConfiguration = 7,
-}
-
-#[repr(u32)]
-#[derive(Debug, Clone, Copy)]
-pub(super) enum MapType {
-    RequestHeaders = 0,
-    RequestTrailers = 1,
-    ResponseHeaders = 2,
-}
-
-#[repr(u32)]
-#[derive(Debug, Clone, Copy)]
-pub(super) enum MetricType {
-    Counter = 0,
-    Gauge = 1,
-}
-
-#[repr(u32)]
-#[derive(Debug, Clone, Copy)]
-pub(super) enum StreamType {
-    Request = 0,
-}
-
-/// The status of a call that failed; 0 is success.
-pub(super) type Status = u32;
-pub(super) const NOT_FOUND: Status = 1;
-pub(super) const CAS_MISMATCH: Status = 8;
-const INTERNAL_FAILURE: Status = 10;
+pub(super) use types::{
+    BufferType, CAS_MISMATCH, LogLevel, MapType, MetricType, NOT_FOUND, StreamType,
+};
+use types::{GRPC_STATUS_OF_HTTP, Status, check, pairs};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -142,10 +105,6 @@ unsafe extern "C" {
 
 /// WASI's monotonic clock, which is never set.
 const MONOTONIC: u32 = 1;
-
-fn check(status: Status) -> Result<(), Status> {
-    if status == 0 { Ok(()) } else { Err(status) }
-}
 
 /// Allocates `size` bytes that the host is about to fill, and that [`owned`] takes over.
 pub(super) fn allocate(size: usize) -> *mut u8 {
@@ -303,9 +262,6 @@ pub(super) fn set_shared_data(name: &str, value: &[u8], version: u32) -> Result<
     })
 }
 
-/// Makes the host derive the gRPC status from the HTTP status: 429 becomes UNAVAILABLE.
-const GRPC_STATUS_OF_HTTP: i32 = -1;
-
 pub(super) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), Status> {
     let LocalResponse {
         status,
@@ -404,12 +360,4 @@ pub(super) fn grpc_abandon(stream: u32) {
             let _ = proxy_grpc_close(stream);
         }
     }
-}
-
-/// Encodes headers in the ABI's form of a header map.
-fn pairs(headers: &[(&str, &str)]) -> Result<Vec<u8>, Status> {
-    let headers = headers
-        .iter()
-        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    RequestHeaders::encode(headers).ok_or(INTERNAL_FAILURE)
 }
