@@ -11,9 +11,12 @@
 //! requests leaves the lease to one that serves none. Among these the one that was configured first
 //! gets it: that is the main thread's.
 
+mod cell;
+
 use crate::host::Nanos;
+use cell::{Lease, update};
 use latchkey_policy::cells::{CellError, Cells, Expect};
-use latchkey_policy::snapshot::{LEASE as CELL, ORDER};
+use latchkey_policy::snapshot::ORDER;
 
 const MILLISECOND: Nanos = 1_000_000;
 
@@ -24,13 +27,6 @@ pub const EXPIRY: Nanos = 3_000 * MILLISECOND;
 const MAX_BACKOFF: Nanos = 600 * MILLISECOND;
 const FIRST_BACKOFF: Nanos = 100 * MILLISECOND;
 
-/// The time for which a worker leaves a free lease to a worker that is preferred.
-const HEAD_START: Nanos = 250 * MILLISECOND;
-
-/// The interval at which an idle worker records its presence, and the time for which that counts.
-const IDLE_PAUSE: Nanos = 500 * MILLISECOND;
-const IDLE_EXPIRY: Nanos = 2_000 * MILLISECOND;
-
 /// The number of times a holder tries to give the lease back while others write the cell first.
 const GIVE_BACK_ATTEMPTS: usize = 4;
 
@@ -39,113 +35,6 @@ const LINE_UP_ATTEMPTS: usize = 100;
 
 /// The number of times a worker that ends tries to record it while others write first.
 const LEAVE_ATTEMPTS: usize = 1_000;
-
-/// The cell's content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Lease {
-    /// The worker that holds the lease, or 0.
-    holder: u64,
-    /// The term, which grows with every holder.
-    term: u32,
-    /// The number of attempts since a stream last worked.
-    failures: u32,
-    renewed_at: Nanos,
-    retry_at: Nanos,
-    /// The last number that was given to a worker.
-    workers: u64,
-    /// The time at which the first worker of this process came.
-    instance: u64,
-    /// The number of workers that came and have not ended.
-    alive: u64,
-    /// The time at which a worker that serves no requests was last present, without the lease.
-    idle_at: Nanos,
-    /// The place of that worker in the order in which they were configured.
-    idle_order: u64,
-}
-
-impl Lease {
-    const LEN: usize = 72;
-
-    fn encode(&self) -> [u8; Self::LEN] {
-        let mut out = [0; Self::LEN];
-        let words = [
-            self.holder,
-            u64::from(self.term) | (u64::from(self.failures) << 32),
-            self.renewed_at,
-            self.retry_at,
-            self.workers,
-            self.instance,
-            self.alive,
-            self.idle_at,
-            self.idle_order,
-        ];
-        for (place, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(words) {
-            *place = word.to_le_bytes();
-        }
-        out
-    }
-
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let words: &[u8; Self::LEN] = bytes.try_into().ok()?;
-        let mut words = words
-            .as_chunks::<8>()
-            .0
-            .iter()
-            .map(|word| u64::from_le_bytes(*word));
-        let holder = words.next()?;
-        let [t0, t1, t2, t3, f0, f1, f2, f3] = words.next()?.to_le_bytes();
-        Some(Self {
-            holder,
-            term: u32::from_le_bytes([t0, t1, t2, t3]),
-            failures: u32::from_le_bytes([f0, f1, f2, f3]),
-            renewed_at: words.next()?,
-            retry_at: words.next()?,
-            workers: words.next()?,
-            instance: words.next()?,
-            alive: words.next()?,
-            idle_at: words.next()?,
-            idle_order: words.next()?,
-        })
-    }
-
-    fn is_free(&self, now: Nanos, who: Role, order: u64) -> bool {
-        if self.holder == 0 {
-            let wait = if self.has_better(now, who, order) {
-                HEAD_START
-            } else {
-                0
-            };
-            let retry_at = self.retry_at.saturating_add(wait);
-            // A clock that was set back must not keep all workers waiting.
-            now >= retry_at || retry_at.saturating_sub(now) > MAX_BACKOFF.saturating_add(wait)
-        } else {
-            now.abs_diff(self.renewed_at) > EXPIRY
-        }
-    }
-
-    /// Frees the lease for any worker that tries from `retry_at` on.
-    fn free(&mut self, retry_at: Nanos) {
-        self.holder = 0;
-        self.retry_at = retry_at;
-    }
-
-    /// Returns whether another worker is preferred as holder to this one.
-    fn has_better(&self, now: Nanos, who: Role, order: u64) -> bool {
-        self.has_idle(now) && (who == Role::Serving || self.idle_order < order)
-    }
-
-    fn has_idle(&self, now: Nanos) -> bool {
-        self.idle_at != 0 && now.abs_diff(self.idle_at) <= IDLE_EXPIRY
-    }
-
-    /// Returns whether an idle worker has to record its presence: the first of them does so now and
-    /// then.
-    fn is_idle_due(&self, now: Nanos, order: u64) -> bool {
-        !self.has_idle(now)
-            || order < self.idle_order
-            || (order == self.idle_order && now.abs_diff(self.idle_at) >= IDLE_PAUSE)
-    }
-}
 
 /// The role of a worker in the election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,47 +123,13 @@ impl Candidate {
         now: Nanos,
         who: Role,
     ) -> Result<Standing, CellError> {
-        let worker = match self.worker {
-            Some(worker) => worker,
-            None => {
-                let number = |lease: &mut Lease| {
-                    lease.workers = lease.workers.saturating_add(1);
-                    lease.alive = lease.alive.saturating_add(1);
-                    Some(lease.workers)
-                };
-                match update(cells, now, number) {
-                    Ok(Some(worker)) => *self.worker.insert(worker),
-                    Ok(None) | Err(CellError::Conflict) => return Ok(Standing::Idle),
-                    Err(error) => return Err(error),
-                }
-            }
+        let worker = match self.number(cells, now) {
+            Ok(Some(worker)) => worker,
+            Ok(None) | Err(CellError::Conflict) => return Ok(Standing::Idle),
+            Err(error) => return Err(error),
         };
-        let (held, order) = (self.term, self.order);
-        let stood = update(cells, now, |lease| {
-            if held.is_some_and(|term| lease.holder == worker && lease.term == term) {
-                lease.renewed_at = now;
-                let is_wanted = lease.has_better(now, who, order);
-                return Some(if is_wanted {
-                    Standing::Wanted
-                } else {
-                    Standing::Holding
-                });
-            }
-            if held.is_some() || who == Role::Unfit || !lease.is_free(now, who, order) {
-                let says_so = held.is_none() && who == Role::Idle && lease.is_idle_due(now, order);
-                return says_so.then(|| {
-                    (lease.idle_at, lease.idle_order) = (now, order);
-                    Standing::Idle
-                });
-            }
-            lease.holder = worker;
-            lease.term = lease.term.saturating_add(1);
-            lease.renewed_at = now;
-            Some(Standing::Elected {
-                term: lease.term,
-                instance: lease.instance,
-            })
-        });
+
+        let stood = update(cells, now, |lease| self.stand(lease, worker, now, who));
         match stood {
             Ok(Some(standing)) => {
                 if let Standing::Elected { term, .. } = standing {
@@ -292,6 +147,48 @@ impl Candidate {
             Err(CellError::Conflict) => Ok(Standing::Idle),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns this worker's number, which it gets at its first tick.
+    fn number(&mut self, cells: &impl Cells, now: Nanos) -> Result<Option<u64>, CellError> {
+        if self.worker.is_none() {
+            self.worker = update(cells, now, |lease| {
+                lease.workers = lease.workers.saturating_add(1);
+                lease.alive = lease.alive.saturating_add(1);
+                Some(lease.workers)
+            })?;
+        }
+        Ok(self.worker)
+    }
+
+    /// Renews or takes the lease, or records the presence of an idle worker. `None` if there is
+    /// nothing to write.
+    fn stand(&self, lease: &mut Lease, worker: u64, now: Nanos, who: Role) -> Option<Standing> {
+        let (held, order) = (self.term, self.order);
+        if held.is_some_and(|term| lease.holder == worker && lease.term == term) {
+            lease.renewed_at = now;
+            return Some(if lease.has_better(now, who, order) {
+                Standing::Wanted
+            } else {
+                Standing::Holding
+            });
+        }
+
+        if held.is_some() || who == Role::Unfit || !lease.is_free(now, who, order) {
+            let is_due = held.is_none() && who == Role::Idle && lease.is_idle_due(now, order);
+            return is_due.then(|| {
+                (lease.idle_at, lease.idle_order) = (now, order);
+                Standing::Idle
+            });
+        }
+
+        lease.holder = worker;
+        lease.term = lease.term.saturating_add(1);
+        lease.renewed_at = now;
+        Some(Standing::Elected {
+            term: lease.term,
+            instance: lease.instance,
+        })
     }
 
     /// Records that the stream works, so that the next back-off starts from the shortest wait.
@@ -358,6 +255,7 @@ impl Candidate {
         None
     }
 
+    /// Changes the lease if this worker holds it and the condition is met.
     fn if_held(
         &self,
         cells: &impl Cells,
@@ -371,36 +269,6 @@ impl Candidate {
             (held && and(lease)).then(|| change(lease))
         })
     }
-}
-
-/// Changes the cell, unless `change` returns `None`.
-fn update<T>(
-    cells: &impl Cells,
-    now: Nanos,
-    change: impl FnOnce(&mut Lease) -> Option<T>,
-) -> Result<Option<T>, CellError> {
-    let cell = cells.get(CELL)?;
-    let first = Lease {
-        holder: 0,
-        term: 0,
-        failures: 0,
-        renewed_at: 0,
-        retry_at: 0,
-        workers: 0,
-        instance: now,
-        alive: 0,
-        idle_at: 0,
-        idle_order: 0,
-    };
-    let mut lease = cell
-        .as_ref()
-        .and_then(|cell| Lease::decode(&cell.bytes))
-        .unwrap_or(first);
-    let Some(outcome) = change(&mut lease) else {
-        return Ok(None);
-    };
-    cells.set(CELL, &lease.encode(), Expect::unchanged(cell.as_ref()))?;
-    Ok(Some(outcome))
 }
 
 /// Returns the wait, which doubles with every failure up to a bound. Its upper half is random, so

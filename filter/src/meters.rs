@@ -87,6 +87,7 @@ impl Meters {
             metered,
         } = request;
         let owner = Owner::of(epoch, key.number);
+
         let mut state = self.state.try_borrow_mut().map_err(|_| Unavailable::Host)?;
         let State {
             recent, allowances, ..
@@ -96,56 +97,21 @@ impl Meters {
             *here = Recent::of(owner);
         }
         here.uses = here.uses.saturating_add(1);
+
         if *enforced
             && let Some(allowance) = &mut here.allowance
             && let Some(quota) = allowance.admit(limits, key.secret, *now, source)
         {
             return Ok(Some((quota, metered.then(|| allowance.meter()))));
         }
-        let settled = here.allowance.take();
-        let room = settled.is_some() || *allowances < MAX_ALLOWANCES;
-        let grants = *enforced && room && (here.often || here.uses >= OFTEN);
-        let address = OnceCell::new();
-        let changed = ledger::change(host, key.slot, owner, |meter| {
-            settled.iter().for_each(|allowance| meter.settle(allowance));
-            let quota = if *enforced {
-                meter.admit(limits, *now)
-            } else {
-                let quota = meter.quota(limits, *now);
-                meter.pass(*now);
-                quota
-            };
-            if quota.admitted() || !enforced {
-                meter.used(key.secret, *now, || *address.get_or_init(source));
-            }
-            let before_grant = metered.then_some(*meter);
-            (
-                quota,
-                before_grant,
-                if grants {
-                    meter.grant(limits, *now)
-                } else {
-                    None
-                },
-            )
-        });
-        let changed = match changed {
-            Ok(changed) => changed,
-            Err(unavailable) => {
-                // The allowance has not been settled, unless there is nothing left to settle it
-                // with.
-                here.allowance = settled;
-                return Err(unavailable);
-            }
-        };
-        here.changed = true;
-        Ok(changed.map(|(quota, meter, granted)| {
-            if granted.is_some() && settled.is_none() {
-                *allowances = allowances.saturating_add(1);
-            }
-            here.allowance = granted;
-            (quota, meter)
-        }))
+
+        let had_allowance = here.allowance.is_some();
+        let may_grant = had_allowance || *allowances < MAX_ALLOWANCES;
+        let admitted = here.admit_shared(host, key, request, may_grant)?;
+        if here.allowance.is_some() && !had_allowance {
+            *allowances = allowances.saturating_add(1);
+        }
+        Ok(admitted)
     }
 
     /// Counts a refusal for another reason than a limit.
@@ -182,6 +148,7 @@ impl Meters {
             allowances,
             turn,
         } = &mut *state;
+
         *turn = turn.wrapping_add(1) % TURNS;
         let now = host.unix_seconds().ok();
         for (slot, here) in recent.iter_mut().filter(|(slot, _)| *slot % TURNS == *turn) {
@@ -190,6 +157,7 @@ impl Meters {
             here.uses = 0;
         }
         mark(host, recent);
+
         recent.retain(|_, here| {
             here.allowance.is_some() || here.changed || here.often || here.uses > 0
         });
@@ -236,6 +204,63 @@ impl Recent {
         }
     }
 
+    /// Takes a request from the limits in shared memory, and settles the allowance with it. If
+    /// `may_grant`, a key that is used often gets another allowance.
+    fn admit_shared<S: Fn() -> Option<IpAddr>>(
+        &mut self,
+        host: &impl Host,
+        key: &KeyRecord<'_>,
+        request: &Admission<'_, S>,
+        may_grant: bool,
+    ) -> Result<Option<(Quota, Option<Meter>)>, Unavailable> {
+        let Admission {
+            limits,
+            enforced,
+            now,
+            source,
+            metered,
+        } = request;
+        let settled = self.allowance.take();
+        let grants = *enforced && may_grant && (self.often || self.uses >= OFTEN);
+        let address = OnceCell::new();
+
+        let changed = ledger::change(host, key.slot, self.owner, |meter| {
+            settled.iter().for_each(|allowance| meter.settle(allowance));
+            let quota = if *enforced {
+                meter.admit(limits, *now)
+            } else {
+                let quota = meter.quota(limits, *now);
+                meter.pass(*now);
+                quota
+            };
+            if quota.admitted() || !enforced {
+                meter.used(key.secret, *now, || *address.get_or_init(source));
+            }
+            let before_grant = metered.then_some(*meter);
+            let granted = if grants {
+                meter.grant(limits, *now)
+            } else {
+                None
+            };
+            (quota, before_grant, granted)
+        });
+
+        let changed = match changed {
+            Ok(changed) => changed,
+            Err(unavailable) => {
+                // The allowance has not been settled, unless there is nothing left to settle it
+                // with.
+                self.allowance = settled;
+                return Err(unavailable);
+            }
+        };
+        self.changed = true;
+        Ok(changed.map(|(quota, meter, granted)| {
+            self.allowance = granted;
+            (quota, meter)
+        }))
+    }
+
     /// Settles the allowance, and takes another for a key that is used often. Without the time
     /// (`now`) it takes none.
     fn settle(&mut self, host: &impl Host, slot: u32, now: Option<i64>) {
@@ -250,6 +275,7 @@ impl Recent {
                 None
             }
         });
+
         match settled {
             // The allowance stays, and is settled at its next turn.
             Err(Unavailable::Host) => return,

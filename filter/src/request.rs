@@ -1,37 +1,24 @@
 //! The life of a request in the filter, from top to bottom.
 
+mod prepare;
+mod refusal;
+
 use crate::client_address::Forwarded;
-use crate::config::Config;
 use crate::credentials::{Credentials, Imported};
-use crate::headers::{Grpc, RequestHeaders};
 use crate::health;
-use crate::host::{Host, Level, LocalResponse, Refused};
+use crate::host::Host;
 use crate::limit_headers::Told;
 use crate::memory::{Asked, Memory};
 use crate::open_streams::OpenStream;
 use crate::owned::OwnedNames;
 use crate::shared::{Ready, Shared};
-use latchkey_policy::identity;
-use latchkey_policy::meter::{Outcome as Counted, Quota};
+use latchkey_policy::meter::Outcome as Counted;
 use latchkey_policy::settings::SnapshotSettings;
-use latchkey_policy::snapshot::{Entry, Unavailable};
+use latchkey_policy::snapshot::Unavailable;
 use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdict};
-use std::borrow::Cow;
+use prepare::prepare;
+use refusal::{Client, refuse, refuse_not_ready};
 use std::rc::Rc;
-
-/// Filter state with the verdict. Envoy's RBAC filter after ours lets only `allowed` and `public`
-/// through, and access logs show it.
-const VERDICT_STATE: &str = "latchkey";
-
-/// Filter state with the key's id, for access logs.
-const KEY_STATE: &str = "latchkey_key";
-
-/// Filter state with the verdict that would have refused the request were it not shadowed, for
-/// access logs.
-const SHADOW_STATE: &str = "latchkey_shadow";
-
-/// The HTTP status of every answer over gRPC.
-const HTTP_OK: u32 = 200;
 
 /// The highest number of times that a request is decided because the snapshot moved in between.
 const MAX_MOVES: usize = 4;
@@ -43,17 +30,6 @@ pub enum Outcome {
     Pass,
     /// Do not send the request on: it has been answered, or must not go on.
     Stop,
-}
-
-/// The kinds of answers that a refused client understands.
-#[derive(Debug, Clone, Copy, Default)]
-struct Client {
-    /// The client's form of gRPC, if it speaks gRPC.
-    grpc: Option<Grpc>,
-    /// True if the client can send its key as a bearer token.
-    bearer: bool,
-    /// The word that the client put before its key.
-    word: Option<&'static str>,
 }
 
 /// The result of deciding a request.
@@ -88,31 +64,22 @@ impl Life {
     /// Decides a request by its headers, and prepares it for the upstream or answers it.
     pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Outcome {
         let Some(ready) = worker.ready() else {
-            return refuse(
-                host,
-                Code::NotReady,
-                None,
-                &Told::default(),
-                Client::default(),
-            );
+            return refuse_not_ready(host);
         };
         let Ok(headers) = host.request_headers() else {
             ready.metrics.request(host, Code::NotReady);
-            return refuse(
-                host,
-                Code::NotReady,
-                None,
-                &Told::default(),
-                Client::default(),
-            );
+            return refuse_not_ready(host);
         };
+
         if health::is_probe(&ready.config, &headers) {
             health::answer(host, worker, ready);
             return Outcome::Stop;
         }
+
         let credentials = Credentials::new(&ready.config.credentials, &headers);
         let forwarded = Forwarded::read(ready.config.trusted_hops, &headers);
         let request = Asked::new(host, &headers, forwarded, credentials);
+
         let judged = self
             .judge(host, worker, ready, &request, credentials)
             .unwrap_or_else(|unavailable| {
@@ -123,6 +90,7 @@ impl Life {
                     snapshot: Rc::default(),
                 }
             });
+
         let prepared = prepare(host, &ready.config, credentials, &headers, &judged);
         let verdict = &judged.verdict;
         // A request that cannot be prepared as promised must not go on.
@@ -131,9 +99,11 @@ impl Life {
         } else {
             verdict.code
         };
+
         // A shadowed refusal is counted under its own code.
         let counted = verdict.shadowed.filter(|_| code.passes()).unwrap_or(code);
         ready.metrics.request(host, counted);
+
         if code.passes() {
             let digest = verdict.entry.as_ref().map(|entry| entry.digest());
             let mode = ready.config.end_streams;
@@ -141,6 +111,7 @@ impl Life {
                 digest.and_then(|digest| OpenStream::new(host, mode, &headers, digest, forwarded));
             return Outcome::Pass;
         }
+
         // The limits are taken: the answer has their headers, which must not be set once more when
         // it passes by as a response.
         let client = Client {
@@ -179,6 +150,7 @@ impl Life {
             keys: &ready.config.keys,
             shadow: &ready.config.shadow,
         };
+
         for _ in 0..MAX_MOVES {
             let memory = Memory::new(host, worker, ready, reader.view(host)?);
             let decided =
@@ -202,6 +174,7 @@ impl Life {
                 }
             }
         }
+
         // The missing data is not only on its way.
         Err(Unavailable::Damaged)
     }
@@ -220,6 +193,7 @@ impl Life {
         if let Some(outcome) = counted(verdict.code) {
             memory.refuse(&entry.key(), outcome)?;
         }
+
         let (limits, quota, meter) = (&entry.policy.limits, verdict.quota.as_ref(), memory.meter());
         self.told = Told::of(
             ready.config.rate_limit_headers,
@@ -241,6 +215,7 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
         let mut reader = worker.reader().ok()?;
         let snapshot = reader.view(host).map(|view| view.settings());
         let snapshot = snapshot.unwrap_or_else(|_| reader.last_settings());
+
         let trailers = host.request_trailers().ok()?;
         for name in config
             .credentials
@@ -276,125 +251,6 @@ fn imported<'c, H: Host>(
 fn counted(code: Code) -> Option<Counted> {
     code.outcome()
         .filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
-}
-
-/// Prepares the request for the upstream, the guard and access logs.
-fn prepare(
-    host: &impl Host,
-    config: &Config,
-    credentials: Credentials<'_>,
-    headers: &RequestHeaders,
-    judged: &Judged<'_>,
-) -> Result<(), Refused> {
-    let Judged {
-        verdict,
-        imported,
-        snapshot,
-    } = judged;
-    if let Some(entry) = &verdict.entry {
-        host.set_filter_state(KEY_STATE, entry.key_id())?;
-    }
-    if let Some(code) = verdict.shadowed {
-        host.set_filter_state(SHADOW_STATE, code.as_str())?;
-    }
-    if !verdict.code.passes() {
-        return Ok(());
-    }
-    let used = verdict.entry.as_ref().map(|entry| entry.digest());
-    credentials.hide(host, &config.keys, imported, used)?;
-    OwnedNames::new(&config.identity_names, &snapshot.routes, verdict.rule)
-        .clean_headers(host, headers)?;
-    match &verdict.entry {
-        Some(entry) if verdict.shadowed.is_none() => identify(host, config, entry, verdict)?,
-        // The sender of a public or a shadowed request has not been established.
-        _ => {
-            for name in config
-                .identity_names
-                .iter()
-                .filter(|name| headers.has(name))
-            {
-                host.remove_request_header(name)?;
-            }
-        }
-    }
-    // This call is the last, because it opens the guard.
-    host.set_filter_state(VERDICT_STATE, verdict.code.as_str())
-}
-
-/// Sets the headers that identify the caller to the upstream.
-fn identify(
-    host: &impl Host,
-    config: &Config,
-    entry: &Entry,
-    verdict: &Verdict,
-) -> Result<(), Refused> {
-    let (key, shared) = (entry.key(), &entry.policy.identity);
-    let subaccount = verdict
-        .subaccount
-        .and_then(|index| entry.policy.subaccount(index));
-    let identity = match subaccount {
-        None => Cow::Borrowed(entry.identity()),
-        Some(_) => Cow::Owned(identity::render(&key, shared, subaccount)),
-    };
-    host.set_request_header(identity::HEADER, identity.as_bytes())?;
-    for (name, field) in &config.identity_headers {
-        host.set_request_header(name, field.of(&key, shared, subaccount).as_bytes())?;
-    }
-    Ok(())
-}
-
-fn refuse(
-    host: &impl Host,
-    code: Code,
-    quota: Option<&Quota>,
-    told: &Told,
-    client: Client,
-) -> Outcome {
-    // If this fails, the guard still finds no verdict that it lets through.
-    let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
-    if let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) {
-        let refusal = refusal.naming(client.word);
-        let retry_after = refusal.retry_after.map(|seconds| seconds.to_string());
-        let grpc_status = (refusal.grpc_status as u32).to_string();
-        let by_hand = client.grpc == Some(Grpc::WithParameters);
-        let mut headers = if by_hand {
-            // The host would answer as over HTTP.
-            vec![
-                ("content-type", "application/grpc"),
-                ("grpc-status", &*grpc_status),
-                ("grpc-message", &*refusal.body),
-            ]
-        } else {
-            vec![("content-type", "application/json")]
-        };
-        headers.extend(
-            refusal
-                .challenge
-                .map(|challenge| ("www-authenticate", challenge.header(client.bearer))),
-        );
-        headers.extend(
-            retry_after
-                .as_deref()
-                .map(|seconds| ("retry-after", seconds)),
-        );
-        let mut limits = Vec::new();
-        told.each(|name, value| limits.push((name, value.to_owned())));
-        headers.extend(limits.iter().map(|(name, value)| (*name, value.as_str())));
-        let response = LocalResponse {
-            status: if by_hand { HTTP_OK } else { refusal.status },
-            grpc_status: client.grpc.map(|_| refusal.grpc_status),
-            details: refusal.details,
-            headers: &headers,
-            body: if by_hand { "" } else { &refusal.body },
-        };
-        if host.respond(&response).is_err() {
-            host.log(
-                Level::Error,
-                "Envoy refused to send a response; the request stays paused",
-            );
-        }
-    }
-    Outcome::Stop
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Workers that come, go, sleep and wake up.
 
+use super::cell::{HEAD_START, IDLE_EXPIRY};
 use super::*;
 use latchkey_policy::test_util::MemoryCells;
 
