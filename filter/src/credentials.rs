@@ -63,7 +63,7 @@ impl<'c> Credentials<'c> {
 
     /// Returns the key that the request presents.
     pub fn presented(&self) -> Presented<'c> {
-        Presented::of(self.candidates())
+        Presented::from_candidates(self.candidates())
     }
 
     /// Returns all values in places where a key may be.

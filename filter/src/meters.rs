@@ -86,15 +86,15 @@ impl Meters {
             source,
             metered,
         } = request;
-        let owner = Owner::of(epoch, key.number);
+        let owner = Owner::new(epoch, key.number);
 
         let mut state = self.state.try_borrow_mut().map_err(|_| Unavailable::Host)?;
         let State {
             recent, allowances, ..
         } = &mut *state;
-        let here = recent.entry(key.slot).or_insert_with(|| Recent::of(owner));
+        let here = recent.entry(key.slot).or_insert_with(|| Recent::new(owner));
         if here.owner != owner {
-            *here = Recent::of(owner);
+            *here = Recent::new(owner);
         }
         here.uses = here.uses.saturating_add(1);
 
@@ -122,7 +122,7 @@ impl Meters {
         key: &KeyRecord<'_>,
         outcome: Outcome,
     ) -> Result<Option<Meter>, Unavailable> {
-        let owner = Owner::of(epoch, key.number);
+        let owner = Owner::new(epoch, key.number);
         let changed = ledger::change(host, key.slot, owner, |meter| {
             meter.count(outcome);
             *meter
@@ -131,7 +131,7 @@ impl Meters {
             let here = state
                 .recent
                 .entry(key.slot)
-                .or_insert_with(|| Recent::of(owner));
+                .or_insert_with(|| Recent::new(owner));
             here.changed = true;
         }
         Ok(changed)
@@ -194,7 +194,8 @@ fn mark(host: &impl Host, recent: &mut BTreeMap<u32, Recent>) {
 }
 
 impl Recent {
-    fn of(owner: Owner) -> Self {
+    /// Creates the record of a key that has not been used.
+    fn new(owner: Owner) -> Self {
         Self {
             owner,
             allowance: None,

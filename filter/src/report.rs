@@ -77,7 +77,7 @@ impl Reporter {
             // Keys of another history mean nothing here. A meter that cannot be read is reset by
             // the next worker that needs it, and marked then.
             if let Some(meter) =
-                meter.filter(|meter| meter.owner() == Owner::of(epoch, meter.owner().key))
+                meter.filter(|meter| meter.owner() == Owner::new(epoch, meter.owner().key))
             {
                 keys.push(usage(&meter));
             }

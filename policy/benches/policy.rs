@@ -125,7 +125,7 @@ fn addresses(criterion: &mut Criterion) {
 
 fn meter(criterion: &mut Criterion) {
     let limits = records::full_policy().limits;
-    let mut meter = Meter::new(Owner::of(&EPOCH, 1));
+    let mut meter = Meter::new(Owner::new(&EPOCH, 1));
     meter.admit(&limits, NOW);
     let mut bytes = meter.encode();
     criterion.bench_function("meter/decode, admit by three limits, encode", |bencher| {

@@ -68,7 +68,7 @@ pub enum Presented<'a> {
 
 impl<'a> Presented<'a> {
     /// Collects the values that were found.
-    pub fn of(candidates: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
+    pub fn from_candidates(candidates: impl IntoIterator<Item = Cow<'a, [u8]>>) -> Self {
         let mut candidates = candidates
             .into_iter()
             .filter(|candidate| !candidate.is_empty());
@@ -275,11 +275,11 @@ mod tests {
     }
 
     fn header(value: &[u8]) -> Presented<'_> {
-        Presented::of(in_header(value).map(Cow::Borrowed))
+        Presented::from_candidates(in_header(value).map(Cow::Borrowed))
     }
 
     fn authorization(value: &[u8]) -> Presented<'_> {
-        Presented::of(in_authorization(value).map(Cow::Borrowed))
+        Presented::from_candidates(in_authorization(value).map(Cow::Borrowed))
     }
 
     #[test]
@@ -305,7 +305,7 @@ mod tests {
             );
         }
         assert_eq!(
-            Presented::of(in_query(b"/?key=&key", "key")),
+            Presented::from_candidates(in_query(b"/?key=&key", "key")),
             Presented::None
         );
     }
@@ -338,8 +338,11 @@ mod tests {
                 .map(Cow::Borrowed)
                 .chain(in_query(query, "key"))
         };
-        assert_eq!(Presented::of(places(b"/?key=k")), one(b"k"));
-        assert_eq!(Presented::of(places(b"/?key=l")), several([b"k", b"l"]));
+        assert_eq!(Presented::from_candidates(places(b"/?key=k")), one(b"k"));
+        assert_eq!(
+            Presented::from_candidates(places(b"/?key=l")),
+            several([b"k", b"l"])
+        );
     }
 
     #[test]
@@ -349,8 +352,11 @@ mod tests {
                 .map(|at| at.to_string().into_bytes().into())
                 .collect::<Vec<Cow<'_, [u8]>>>()
         };
-        assert_eq!(Presented::of(of(16)), Presented::Several(of(16)));
-        assert_eq!(Presented::of(of(17)), Presented::TooMany);
+        assert_eq!(
+            Presented::from_candidates(of(16)),
+            Presented::Several(of(16))
+        );
+        assert_eq!(Presented::from_candidates(of(17)), Presented::TooMany);
         assert_eq!(
             header(&b"k,".repeat(17)),
             Presented::TooMany,

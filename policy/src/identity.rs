@@ -45,7 +45,7 @@ impl Field {
     ];
 
     /// Returns the field's plain value, percent-encoded where it is not printable ASCII.
-    pub fn of(self, key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) -> String {
+    pub fn value(self, key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) -> String {
         let value = match self {
             Self::Key => return key.key_id(),
             Self::Name => key.name,
@@ -203,10 +203,13 @@ mod tests {
         let members = r#"user="usr_1", subaccount="sub_1", roles=("dns_manager" "cache_purger"), tier="basic""#;
         assert!(rendered.contains(members), "{rendered}");
         assert_eq!(
-            Field::Roles.of(&key, &shared, None),
+            Field::Roles.value(&key, &shared, None),
             "dns_manager,cache_purger"
         );
-        assert_eq!(Field::Subaccount.of(&key, &shared, Some("sub_1")), "sub_1");
+        assert_eq!(
+            Field::Subaccount.value(&key, &shared, Some("sub_1")),
+            "sub_1"
+        );
     }
 
     #[test]
@@ -222,7 +225,7 @@ mod tests {
     fn single_fields_are_plain_values() {
         let key = key(KeyDigest([0; 32]), 1, "café, 100% \"x\"\r\n");
         let shared = Shared::render(&policy(1));
-        let fields = Field::ALL.map(|(_, field)| field.of(&key, &shared, None));
+        let fields = Field::ALL.map(|(_, field)| field.value(&key, &shared, None));
         let name = "caf%c3%a9, 100%25 \"x\"%0d%0a";
         assert_eq!(
             fields,

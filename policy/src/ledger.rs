@@ -51,7 +51,7 @@ pub fn change<T>(
     for _ in 0..ATTEMPTS {
         let cell = cells.get(&name)?;
         let expect = Expect::unchanged(cell.as_ref());
-        let mut meter = match Meter::of(cell.as_ref().map(|cell| &*cell.bytes), owner) {
+        let mut meter = match Meter::from_cell(cell.as_ref().map(|cell| &*cell.bytes), owner) {
             Ok(meter) => meter,
             Err(MeterError::Superseded) => return Ok(None),
             Err(MeterError::Damaged) => {

@@ -53,8 +53,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Returns the owner for the key of that number, in a snapshot of that epoch.
-    pub fn of(epoch: &Epoch, key: u64) -> Self {
+    /// Creates the owner for the key of that number, in a snapshot of that epoch.
+    pub fn new(epoch: &Epoch, key: u64) -> Self {
         let [a, b, c, d, ..] = *epoch;
         Self {
             epoch: [a, b, c, d],
@@ -119,7 +119,7 @@ impl Meter {
     ///
     /// # Errors
     /// [`MeterError::Superseded`] if the cell is a later key's of the same epoch.
-    pub fn of(cell: Option<&[u8]>, owner: Owner) -> Result<Self, MeterError> {
+    pub fn from_cell(cell: Option<&[u8]>, owner: Owner) -> Result<Self, MeterError> {
         let Some(cell) = cell else {
             return Ok(Self::new(owner));
         };

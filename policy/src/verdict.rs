@@ -60,9 +60,9 @@ pub struct Verdict {
 
 impl Verdict {
     /// The verdict without data to decide by.
-    pub const NOT_READY: Self = Self::of(Code::NotReady);
+    pub const NOT_READY: Self = Self::new(Code::NotReady);
 
-    const fn of(code: Code) -> Self {
+    const fn new(code: Code) -> Self {
         Self {
             code,
             shadowed: None,
@@ -85,7 +85,7 @@ pub fn decide(
 ) -> Result<Verdict, Unavailable> {
     let snapshot = source.settings()?;
     let routes = &snapshot.routes;
-    let asked = Asked::of(request, routes)?;
+    let asked = Asked::new(request, routes)?;
     let matched = asked
         .as_ref()
         .map_or(Match::Unmatched(Unmatched::ValidKey), |asked| {
@@ -102,7 +102,7 @@ pub fn decide(
         });
         return Ok(Verdict {
             rule: Some(*number),
-            ..Verdict::of(Code::Public)
+            ..Verdict::new(Code::Public)
         });
     }
     trace.step(Code::Public, false, || described(&matched, asked.as_ref()));

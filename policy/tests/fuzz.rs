@@ -225,7 +225,10 @@ fn fuzz_credentials() {
         let mut distinct = all.clone();
         distinct.sort();
         distinct.dedup();
-        match (Presented::of(found.iter().cloned()), distinct.as_slice()) {
+        match (
+            Presented::from_candidates(found.iter().cloned()),
+            distinct.as_slice(),
+        ) {
             (Presented::None, []) => {}
             (Presented::One(found), [one]) => assert_eq!(found, **one),
             (Presented::Several(mut found), [_, _, ..]) => {
@@ -329,7 +332,7 @@ fn fuzz_identity() {
         for (_, field) in Field::ALL {
             assert!(
                 field
-                    .of(&key, &shared, subaccount.as_deref())
+                    .value(&key, &shared, subaccount.as_deref())
                     .bytes()
                     .all(|byte| matches!(byte, b' '..=b'~'))
             );
@@ -399,9 +402,11 @@ fn fuzz_meter() {
             );
         }
         let cell = meter.encode();
-        assert_eq!(Meter::of(Some(&cell), owner), Ok(meter));
+        assert_eq!(Meter::from_cell(Some(&cell), owner), Ok(meter));
         for bytes in [random.mutated(&cell), random.bytes(cell.len(), b"\0\x01")] {
-            assert!(bytes == cell || Meter::of(Some(&bytes), owner) == Err(MeterError::Damaged));
+            assert!(
+                bytes == cell || Meter::from_cell(Some(&bytes), owner) == Err(MeterError::Damaged)
+            );
         }
     });
 }

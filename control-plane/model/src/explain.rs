@@ -44,7 +44,7 @@ impl Described {
             .value("authorization")
             .into_iter()
             .flat_map(in_authorization);
-        Presented::of(plain.chain(bearer).map(Cow::Borrowed))
+        Presented::from_candidates(plain.chain(bearer).map(Cow::Borrowed))
     }
 
     /// Returns the digests of all keys that the request may contain: generated or imported ones.
@@ -182,7 +182,7 @@ impl Source for Ledger<'_> {
         let Some((key, record)) = self.key(digest)? else {
             return Ok(None);
         };
-        Ok(Entry::of_live(
+        Ok(Entry::from_live_record(
             &record,
             Rc::new(Policy::compile(&key.policy, &self.snapshot)),
         )

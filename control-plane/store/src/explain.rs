@@ -60,7 +60,7 @@ impl Store {
         else {
             return Ok(None);
         };
-        let mut meter = Meter::new(Owner::of(&self.epoch(), exported.number));
+        let mut meter = Meter::new(Owner::new(&self.epoch(), exported.number));
         for window in Window::ALL {
             let key = Some(exported.number.cast_signed());
             let counted = usage::admitted(&mut *transaction, key, window, now).await?;

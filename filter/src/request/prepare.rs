@@ -88,7 +88,7 @@ fn identify(
 
     host.set_request_header(identity::HEADER, identity.as_bytes())?;
     for (name, field) in &config.identity_headers {
-        host.set_request_header(name, field.of(&key, shared, subaccount).as_bytes())?;
+        host.set_request_header(name, field.value(&key, shared, subaccount).as_bytes())?;
     }
     Ok(())
 }

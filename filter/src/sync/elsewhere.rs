@@ -37,7 +37,7 @@ pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> R
     }
     let now = host.unix_seconds().map_err(|_| End::Unreachable)?;
     for key in keys {
-        let told = ledger::change(host, key.slot, Owner::of(epoch, key.key), |meter| {
+        let told = ledger::change(host, key.slot, Owner::new(epoch, key.key), |meter| {
             for count in &key.windows {
                 if let Some(window) = window_of(count) {
                     meter.elsewhere(window, count.number, count.count, now);

@@ -113,7 +113,7 @@ struct Asked(PlainKey);
 
 impl Request for Asked {
     fn credential(&self) -> Credential<'_> {
-        Credential::Presented(Presented::of(
+        Credential::Presented(Presented::from_candidates(
             credential::in_header(self.0.expose().as_bytes()).map(Cow::Borrowed),
         ))
     }
@@ -165,7 +165,7 @@ impl Source for Memory<'_> {
         ledger::change(
             self.cells,
             key.slot,
-            Owner::of(&EPOCH, key.number),
+            Owner::new(&EPOCH, key.number),
             |meter| {
                 let quota = meter.admit(limits, now);
                 meter.used(key.secret, now, || parse_source(SOURCE));

@@ -254,7 +254,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         flipped[at / 8] ^= 1 << (at % 8);
         assert_eq!(Meter::decode(&flipped), Err(Damaged), "bit {at}");
         assert_eq!(
-            Meter::of(Some(&flipped), OWNER),
+            Meter::from_cell(Some(&flipped), OWNER),
             Err(MeterError::Damaged),
             "bit {at}"
         );
@@ -277,14 +277,14 @@ fn a_format_that_is_not_known_is_damage() {
 #[test]
 fn a_cell_is_its_owners_or_begins_anew_unless_a_later_key_has_it() {
     let cell = used().encode();
-    let of = |epoch: &[u8; 4], key| Meter::of(Some(&cell), Owner { epoch: *epoch, key });
+    let of = |epoch: &[u8; 4], key| Meter::from_cell(Some(&cell), Owner { epoch: *epoch, key });
     let new = |epoch: &[u8; 4], key| Meter::new(Owner { epoch: *epoch, key });
     assert_eq!(of(b"abcd", 7), Ok(used()));
     assert_eq!(of(b"abcd", 8), Ok(new(b"abcd", 8)));
     assert_eq!(of(b"abcd", 6), Err(MeterError::Superseded));
     assert_eq!(of(b"abce", 6), Ok(new(b"abce", 6)));
     assert_eq!(of(b"abce", 7), Ok(new(b"abce", 7)));
-    assert_eq!(Meter::of(None, OWNER), Ok(new(b"abcd", 7)));
+    assert_eq!(Meter::from_cell(None, OWNER), Ok(new(b"abcd", 7)));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) enum Pattern<'a> {
 
 impl<'a> Pattern<'a> {
     /// Creates the pattern of a rule's host that [`checked`] admitted.
-    pub(super) fn of(host: &'a str) -> Self {
+    pub(super) fn from_host(host: &'a str) -> Self {
         host.strip_prefix(BELOW)
             .map_or(Self::Exact(host), Self::Below)
     }
@@ -117,7 +117,11 @@ mod tests {
             ("*.Example.com", Pattern::Below("example.com")),
             ("*.com", Pattern::Below("com")),
         ] {
-            assert_eq!(Pattern::of(&checked(host).unwrap()), pattern, "{host}");
+            assert_eq!(
+                Pattern::from_host(&checked(host).unwrap()),
+                pattern,
+                "{host}"
+            );
         }
         let (label, longest) = ("a".repeat(64), format!("{}a", "a.".repeat(126)));
         for host in [

@@ -168,10 +168,10 @@ impl Routes {
 
         let mut routes = Self {
             path_case: record.path_case(),
-            hosts: Hosts::of(rules, &first),
+            hosts: Hosts::new(rules, &first),
             folded: second
                 .filter(|second| *second != first)
-                .map(|second| Hosts::of(rules, &second)),
+                .map(|second| Hosts::new(rules, &second)),
             routes: Vec::new(),
             services: Vec::new(),
             permissions: Vec::new(),

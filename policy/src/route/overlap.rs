@@ -101,7 +101,7 @@ fn hosts_meet(one: &Rule, two: &Rule) -> bool {
         host.strip_suffix(name)
             .is_some_and(|rest| rest.ends_with('.'))
     };
-    match (host::Pattern::of(one), host::Pattern::of(two)) {
+    match (host::Pattern::from_host(one), host::Pattern::from_host(two)) {
         (host::Pattern::Exact(one), host::Pattern::Exact(two)) => one == two,
         (host::Pattern::Exact(host), host::Pattern::Below(name))
         | (host::Pattern::Below(name), host::Pattern::Exact(host)) => is_below(host, name),

@@ -116,7 +116,7 @@ impl<'t> Search<'t> {
 
 impl Node {
     /// Creates the tree of entries in the order of their rules; `None` if there are no entries.
-    pub(super) fn of(entries: &[Entry<'_>]) -> Option<Self> {
+    pub(super) fn from_entries(entries: &[Entry<'_>]) -> Option<Self> {
         let mut node = Self {
             first: entries.first()?.index,
             literals: Vec::new(),
@@ -141,9 +141,10 @@ impl Node {
             };
             below.push(Entry { segments, ..*entry });
         }
-        let named = |(text, entries): (&str, Vec<_>)| Some((text.into(), Self::of(&entries)?));
+        let named =
+            |(text, entries): (&str, Vec<_>)| Some((text.into(), Self::from_entries(&entries)?));
         node.literals = literals.into_iter().filter_map(named).collect();
-        node.parameter = Self::of(&parameter).map(Box::new);
+        node.parameter = Self::from_entries(&parameter).map(Box::new);
         Some(node)
     }
 

@@ -78,7 +78,7 @@ mod tests {
             &test_util::policy(1),
             &crate::settings::SnapshotSettings::default(),
         );
-        Rc::new(Entry::of_live(&test_util::key(digest, 1, "CI"), Rc::new(policy)).unwrap())
+        Rc::new(Entry::from_live_record(&test_util::key(digest, 1, "CI"), Rc::new(policy)).unwrap())
     }
 
     /// Digests that are all in one set.

@@ -28,7 +28,7 @@ pub struct Entry {
 impl Entry {
     /// Returns the key of a record, or `None` if its owner or account no longer exists: such a key
     /// is revoked, though its record is still there.
-    pub fn of_live(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Option<Self> {
+    pub fn from_live_record(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Option<Self> {
         (!policy.ended).then(|| Self::new(record, policy))
     }
 

@@ -42,7 +42,8 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    pub(super) fn of(writer: &TableWriter) -> Self {
+    /// Creates the extent of the table that `writer` writes.
+    pub(super) fn from_writer(writer: &TableWriter) -> Self {
         Self {
             pages: writer.table().pages,
             records: writer.records(),

@@ -162,7 +162,7 @@ impl View<'_> {
         };
         let record = KeyRecord::decode(&record)?;
         let policy = self.policy(cells, record.policy)?;
-        let Some(entry) = Entry::of_live(&record, policy).map(Rc::new) else {
+        let Some(entry) = Entry::from_live_record(&record, policy).map(Rc::new) else {
             return Ok(None);
         };
         self.reader.keys.put(Rc::clone(&entry));

@@ -14,7 +14,7 @@ pub(super) const MAX_FIRST_PAGES: u32 = 1 << 16;
 /// Returns the level of page `index` in a table of `pages` pages: the table's level, or one more if
 /// the page has already been split.
 fn level_of(index: u32, pages: u32) -> u32 {
-    let next = Split::of(pages);
+    let next = Split::for_pages(pages);
     let is_split = index < next.old || index >= pages.saturating_sub(next.old);
     if is_split {
         next.level
@@ -92,7 +92,7 @@ impl TableWriter {
 
     fn take_over_splits(mut self, cells: &impl Cells) -> Result<Self, WriteError> {
         loop {
-            let next = Split::of(self.table.pages);
+            let next = Split::for_pages(self.table.pages);
             // The records that a predecessor wrote into a page that counts as unwritten are sent
             // again.
             if self.table.pages >= MAX_PAGES || self.is_unwritten(next.old) {
@@ -261,7 +261,7 @@ impl TableWriter {
 
     /// Splits the next page in turn.
     fn split(&mut self, cells: &impl Cells) -> Result<(), WriteError> {
-        let Split { old, new, level } = Split::of(self.table.pages);
+        let Split { old, new, level } = Split::for_pages(self.table.pages);
         let page = self.read(cells, old, level.saturating_sub(1))?;
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         for record in Records::new(self.table.kind, &page.records) {
@@ -348,7 +348,8 @@ struct Split {
 }
 
 impl Split {
-    fn of(pages: u32) -> Self {
+    /// Creates the next split of a table of this many pages.
+    fn for_pages(pages: u32) -> Self {
         let level = pages.max(1).ilog2();
         let half = 1u32.checked_shl(level).unwrap_or(pages);
         Self {

@@ -36,7 +36,7 @@ impl<'c, T: Trace> Checks<'c, T> {
             shadowed: self.shadowed,
             rule: self.matched.number(),
             word: self.word,
-            ..Verdict::of(code)
+            ..Verdict::new(code)
         }
     }
 

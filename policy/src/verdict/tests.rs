@@ -45,7 +45,9 @@ impl Request for Asking {
             .iter()
             .chain(&self.second_key)
             .chain(&self.more_keys);
-        Credential::Presented(Presented::of(keys.map(|key| key.as_slice().into())))
+        Credential::Presented(Presented::from_candidates(
+            keys.map(|key| key.as_slice().into()),
+        ))
     }
 
     fn source_address(&self) -> Option<IpAddr> {
@@ -183,7 +185,7 @@ impl Source for World {
             expires_at: self.expires_at,
             ..key
         };
-        Ok(Entry::of_live(
+        Ok(Entry::from_live_record(
             &key,
             Rc::new(Policy::compile(&self.policy, &*self.settings()?)),
         )

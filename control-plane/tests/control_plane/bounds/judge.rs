@@ -55,7 +55,10 @@ impl Judge {
             };
             Some((
                 *digest,
-                Rc::new(Entry::of_live(&record, Rc::clone(&policies[&key.policy]))?),
+                Rc::new(Entry::from_live_record(
+                    &record,
+                    Rc::clone(&policies[&key.policy]),
+                )?),
             ))
         };
         let entries = snapshot.keys.iter().filter_map(entry).collect();
@@ -154,7 +157,7 @@ impl Source for At<'_> {
         _enforced: bool,
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
-        let mut meter = Meter::new(Owner::of(&[0; 16], key.number));
+        let mut meter = Meter::new(Owner::new(&[0; 16], key.number));
         let (window, used) = self.asked.used;
         meter.elsewhere(window, window.number(now), used, now);
         Ok(Some(meter.quota(limits, now)))

@@ -242,7 +242,7 @@ fn what_others_admitted_is_held_until_its_history_is_in_force() {
         to_node::Message::Batch(batch(1, 5, "one")),
     );
     let meter = ledger::read(&host, 1).unwrap().0.unwrap();
-    assert_eq!(meter.owner(), Owner::of(&epoch, 101));
+    assert_eq!(meter.owner(), Owner::new(&epoch, 101));
     assert_eq!(
         meter
             .nearest(&Limits::default().with(Window::Day, Some(10)), NOW)

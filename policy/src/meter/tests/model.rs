@@ -230,7 +230,7 @@ fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
             );
             assert_eq!(meter.requests(), [allowed, 0, 0, 0, 0, 0, 0, limited]);
             // Only the cell is kept between two requests.
-            meter = Meter::of(Some(&meter.encode()), OWNER).unwrap();
+            meter = Meter::from_cell(Some(&meter.encode()), OWNER).unwrap();
         }
     }
 }

@@ -17,11 +17,11 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// Creates the index of rules with their segments as they are compared.
-    pub(super) fn of(rules: &[Rule], segments: &[Vec<Segment>]) -> Self {
+    pub(super) fn new(rules: &[Rule], segments: &[Vec<Segment>]) -> Self {
         let (mut exact, mut below) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
         let mut any = Vec::new();
         for (index, (rule, segments)) in rules.iter().zip(segments).enumerate() {
-            let entries = match rule.spec().host.as_deref().map(host::Pattern::of) {
+            let entries = match rule.spec().host.as_deref().map(host::Pattern::from_host) {
                 Some(host::Pattern::Exact(name)) => exact.entry(name).or_default(),
                 Some(host::Pattern::Below(name)) => below.entry(name).or_default(),
                 None => &mut any,
@@ -32,14 +32,14 @@ impl Hosts {
         let trees = |hosts: BTreeMap<&str, Vec<Entry<'_>>>| {
             hosts
                 .into_iter()
-                .filter_map(|(name, entries)| Some((name.into(), Node::of(&entries)?)))
+                .filter_map(|(name, entries)| Some((name.into(), Node::from_entries(&entries)?)))
                 .collect()
         };
 
         Self {
             exact: trees(exact),
             below: trees(below),
-            any: Node::of(&any),
+            any: Node::from_entries(&any),
         }
     }
 

@@ -148,9 +148,9 @@ impl Target {
             load: number,
             rerouted: self.rerouted,
             tables: [
-                Extent::of(&self.routes),
-                Extent::of(&self.policies),
-                Extent::of(&self.keys),
+                Extent::from_writer(&self.routes),
+                Extent::from_writer(&self.policies),
+                Extent::from_writer(&self.keys),
             ],
         };
         progress::write(cells, term, Some(&progress), None)
