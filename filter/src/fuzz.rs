@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::fake::FakeHost;
 use crate::host::Host as _;
-use crate::request::{Life, Outcome};
+use crate::request::{Outcome, RequestContext};
 use crate::worker::Worker;
 use latchkey_policy::credential::{MAX_CANDIDATES, is_ours, without_word};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
@@ -237,7 +237,7 @@ fn fuzz_requests() {
         let counts = |value: &Vec<u8>| is_ours(value, &config.keys) || (imported && value == key);
         let before = candidates(&host);
         let shared = worker.shared();
-        let outcome = Life::default().on_headers(&host, &shared);
+        let outcome = RequestContext::default().on_headers(&host, &shared);
         let counted: Vec<_> = before.iter().filter(|value| counts(value)).collect();
         // A value after a word is the same key, if the key also stands without it.
         let is_only = counted

@@ -43,14 +43,14 @@ struct Judged<'c> {
 
 /// The state that is kept of a request until its response.
 #[derive(Debug, Default)]
-pub struct Life {
+pub struct RequestContext {
     /// The key's limits, for the response's headers.
     told: Told,
     /// The record of the stream, kept for as long as it is open.
     open: Option<OpenStream>,
 }
 
-impl Life {
+impl RequestContext {
     /// Returns whether there is state to keep until the response.
     pub fn is_needed(&self) -> bool {
         !self.told.is_empty()

@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::{Envoy, abi};
-use crate::request::{self, Life, Outcome};
+use crate::request::{self, Outcome, RequestContext};
 use crate::shared::Shared;
 use crate::stream_check::StreamCheck;
 use crate::worker::{TICK_MILLIS, Worker};
@@ -56,7 +56,7 @@ struct Root {
 struct Stream {
     /// The root context that the request belongs to, if there are several.
     root: u32,
-    life: Life,
+    state: RequestContext,
 }
 
 impl Vm {
@@ -115,23 +115,23 @@ impl Vm {
 
     fn on_request_headers(&self, context: u32) -> Outcome {
         self.serves.set(true);
-        let mut life = Life::default();
+        let mut state = RequestContext::default();
         let outcome = self.with_shared(context, |host, shared| {
             #[cfg(feature = "fault")]
             if let Some(ready) = shared.ready() {
                 ready.config.fault.on_request(host);
             }
-            let outcome = life.on_headers(host, shared);
-            if let Some(open) = life.take_open() {
+            let outcome = state.on_headers(host, shared);
+            if let Some(open) = state.take_open() {
                 shared.open_streams.add(context, open);
             }
             outcome
         });
-        if life.is_needed() {
+        if state.is_needed() {
             let Ok(mut streams) = self.streams.try_borrow_mut() else {
                 return Outcome::Stop;
             };
-            streams.entry(context).or_default().life = life;
+            streams.entry(context).or_default().state = state;
         }
         // A request that belongs to no root must not reach the upstream; the guard refuses it as
         // well.
@@ -159,7 +159,7 @@ impl Vm {
             .ok()
             .and_then(|mut streams| streams.remove(&context));
         if let Some(stream) = stream {
-            stream.life.on_response_headers(&self.host);
+            stream.state.on_response_headers(&self.host);
         }
     }
 

@@ -94,7 +94,7 @@ fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
     host.filter_state.borrow_mut().clear();
     host.response.take();
     let before = host.metrics.borrow().clone();
-    let outcome = Life::default().on_headers(host, &worker.shared());
+    let outcome = RequestContext::default().on_headers(host, &worker.shared());
     let mut state = host
         .filter_state
         .borrow()
@@ -137,7 +137,7 @@ fn send_raw(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) {
         .map(|(name, value)| ((*name).into(), value.to_vec()))
         .collect();
     host.response.take();
-    Life::default().on_headers(host, &worker.shared());
+    RequestContext::default().on_headers(host, &worker.shared());
 }
 
 #[test]
@@ -424,7 +424,7 @@ fn a_request_that_cannot_be_stamped_does_not_pass() {
     *host.headers.borrow_mut() = [("x-api-key".into(), key.expose().into())].into();
     host.stubborn.set("set_filter_state latchkey");
     assert_eq!(
-        Life::default().on_headers(&host, &worker.shared()),
+        RequestContext::default().on_headers(&host, &worker.shared()),
         Outcome::Stop
     );
     assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);

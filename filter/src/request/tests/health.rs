@@ -20,7 +20,7 @@ fn probe(
     host.filter_state.borrow_mut().clear();
     host.response.take();
     assert_eq!(
-        Life::default().on_headers(host, &worker.shared()),
+        RequestContext::default().on_headers(host, &worker.shared()),
         Outcome::Stop
     );
     let response = host.response.borrow().clone()?;

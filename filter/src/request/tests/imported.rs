@@ -59,7 +59,7 @@ fn left_on_a_public_route(
     ]
     .into();
     assert_eq!(
-        Life::default().on_headers(host, &worker.shared()),
+        RequestContext::default().on_headers(host, &worker.shared()),
         Outcome::Pass
     );
     host.headers
@@ -166,7 +166,7 @@ fn a_shadowed_request_without_a_key_hides_imported_keys_as_well() {
     ]
     .into();
     assert_eq!(
-        Life::default().on_headers(&host, &worker.shared()),
+        RequestContext::default().on_headers(&host, &worker.shared()),
         Outcome::Pass
     );
     assert_eq!(host.headers.borrow()["x-api-key"], b"of-the-upstream");
@@ -186,7 +186,7 @@ fn a_public_request_whose_candidates_cannot_be_looked_up_does_not_pass() {
     ]
     .into();
     assert_eq!(
-        Life::default().on_headers(&host, &worker.shared()),
+        RequestContext::default().on_headers(&host, &worker.shared()),
         Outcome::Stop
     );
     assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);

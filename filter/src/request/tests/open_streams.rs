@@ -42,14 +42,14 @@ impl Streams {
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         let shared = self.worker.shared();
-        let mut life = Life::default();
+        let mut context = RequestContext::default();
         assert_eq!(
-            life.on_headers(&self.host, &shared),
+            context.on_headers(&self.host, &shared),
             Outcome::Pass,
             "{:?}",
             self.host.response.borrow()
         );
-        let open = life.take_open();
+        let open = context.take_open();
         let kept = open.is_some();
         open.into_iter()
             .for_each(|open| shared.open_streams.add(self.next, open));

@@ -27,7 +27,7 @@ fn left(host: &FakeHost, worker: &Worker, path: &str, more: &[(&str, &str)]) -> 
         .collect();
     host.response.take();
     assert_eq!(
-        Life::default().on_headers(host, &worker.shared()),
+        RequestContext::default().on_headers(host, &worker.shared()),
         Outcome::Pass,
         "{path} {more:?}"
     );
@@ -173,7 +173,7 @@ fn a_header_that_cannot_be_removed_refuses_the_request() {
         host.response.take();
         host.stubborn.set(call);
         assert_eq!(
-            Life::default().on_headers(&host, &worker.shared()),
+            RequestContext::default().on_headers(&host, &worker.shared()),
             Outcome::Stop,
             "{name}"
         );

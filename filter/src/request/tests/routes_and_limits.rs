@@ -81,9 +81,9 @@ fn ask(host: &FakeHost, worker: &Worker, path: &str) -> (String, Vec<String>) {
     .into();
     host.filter_state.borrow_mut().clear();
     host.response_headers.borrow_mut().clear();
-    let mut life = Life::default();
-    life.on_headers(host, &worker.shared());
-    life.on_response_headers(host);
+    let mut context = RequestContext::default();
+    context.on_headers(host, &worker.shared());
+    context.on_response_headers(host);
     let answered = host
         .response
         .take()
@@ -145,7 +145,7 @@ fn a_public_route_hides_keys_of_ours_and_leaves_what_is_for_the_upstream() {
         ]
         .into();
         assert_eq!(
-            Life::default().on_headers(&host, &worker.shared()),
+            RequestContext::default().on_headers(&host, &worker.shared()),
             Outcome::Pass
         );
         assert_eq!(
@@ -212,7 +212,7 @@ fn a_refusal_by_a_limit_says_how_long_to_wait() {
         (":path".into(), b"/".to_vec()),
     ]
     .into();
-    Life::default().on_headers(&host, &worker.shared());
+    RequestContext::default().on_headers(&host, &worker.shared());
     let response = host.response.take().unwrap();
     assert_eq!(
         (response.status, response.details.as_str()),
@@ -328,7 +328,7 @@ fn a_shadowed_request_without_a_key_keeps_what_is_for_the_upstream() {
     ]
     .into();
     assert_eq!(
-        Life::default().on_headers(&host, &worker.shared()),
+        RequestContext::default().on_headers(&host, &worker.shared()),
         Outcome::Pass
     );
     assert_eq!(
@@ -368,7 +368,7 @@ fn the_header_that_names_the_subaccount_is_not_in_the_trailers() {
         .borrow_mut()
         .insert("x-sub".into(), b"sub_2".to_vec());
     assert_eq!(
-        Life::default().on_headers(&host, &worker.shared()),
+        RequestContext::default().on_headers(&host, &worker.shared()),
         Outcome::Pass
     );
     assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
