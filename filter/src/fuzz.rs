@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::fake::FakeHost;
 use crate::host::Host as _;
-use crate::request::{Outcome, RequestContext};
+use crate::request::{Action, RequestContext};
 use crate::worker::Worker;
 use latchkey_policy::credential::{MAX_CANDIDATES, is_ours, without_word};
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
@@ -245,8 +245,8 @@ fn fuzz_requests() {
             .all(|value| without_word(value, &config.keys) == key);
         let passes =
             before.len() <= MAX_CANDIDATES && is_only && counted.iter().any(|value| *value == key);
-        assert_eq!(outcome == Outcome::Pass, passes, "{before:?}");
-        if outcome == Outcome::Pass {
+        assert_eq!(outcome == Action::Continue, passes, "{before:?}");
+        if outcome == Action::Continue {
             passed += 1;
             let others: Vec<_> = before.into_iter().filter(|value| !counts(value)).collect();
             assert_eq!(candidates(&host), others, "what is no key goes on");

@@ -12,7 +12,7 @@ use crate::memory::{Asked, Memory};
 use crate::open_streams::OpenStream;
 use crate::owned::OwnedNames;
 use crate::shared::{Ready, Shared};
-use latchkey_policy::meter::Outcome as Counted;
+use latchkey_policy::meter::Outcome;
 use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::Unavailable;
 use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdict};
@@ -25,11 +25,11 @@ const MAX_MOVES: usize = 4;
 
 /// The action that Envoy takes with the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Action {
     /// Send the request on.
-    Pass,
+    Continue,
     /// Do not send the request on: it has been answered, or must not go on.
-    Stop,
+    Pause,
 }
 
 /// The result of deciding a request.
@@ -62,7 +62,7 @@ impl RequestContext {
     }
 
     /// Decides a request by its headers, and prepares it for the upstream or answers it.
-    pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Outcome {
+    pub fn on_headers(&mut self, host: &impl Host, worker: &Shared) -> Action {
         let Some(ready) = worker.ready() else {
             return refuse_not_ready(host);
         };
@@ -73,7 +73,7 @@ impl RequestContext {
 
         if health::is_probe(&ready.config, &headers) {
             health::answer(host, worker, ready);
-            return Outcome::Stop;
+            return Action::Pause;
         }
 
         let credentials = Credentials::new(&ready.config.credentials, &headers);
@@ -109,7 +109,7 @@ impl RequestContext {
             let mode = ready.config.end_streams;
             self.open =
                 digest.and_then(|digest| OpenStream::new(host, mode, &headers, digest, forwarded));
-            return Outcome::Pass;
+            return Action::Continue;
         }
 
         // The limits are taken: the answer has their headers, which must not be set once more when
@@ -209,7 +209,7 @@ impl RequestContext {
 /// Keeps from the upstream what a client puts into trailers, which some upstreams read as headers.
 /// Where there is no snapshot now, the rules of the last one name the headers: the request's own
 /// headers passed by it, or by none.
-pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
+pub fn on_trailers(host: &impl Host, worker: &Shared) -> Action {
     let remove = || {
         let Ready { config, .. } = worker.ready()?;
         let mut reader = worker.reader().ok()?;
@@ -228,7 +228,7 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Outcome {
             .clean_trailers(host, &trailers)
             .ok()
     };
-    remove().map_or(Outcome::Stop, |()| Outcome::Pass)
+    remove().map_or(Action::Pause, |()| Action::Continue)
 }
 
 /// Returns the imported keys among the candidates of a request that passes without a key: only a
@@ -248,9 +248,9 @@ fn imported<'c, H: Host>(
 
 /// Returns the outcome that a refusal is counted as in the key's meter. Admissions and refusals by
 /// limits are counted where they are decided.
-fn counted(code: Code) -> Option<Counted> {
+fn counted(code: Code) -> Option<Outcome> {
     code.outcome()
-        .filter(|outcome| !matches!(outcome, Counted::Allowed | Counted::RateLimited))
+        .filter(|outcome| !matches!(outcome, Outcome::Allowed | Outcome::RateLimited))
 }
 
 #[cfg(test)]

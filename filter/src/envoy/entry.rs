@@ -10,7 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::{Envoy, abi};
-use crate::request::{self, Outcome, RequestContext};
+use crate::request::{self, Action, RequestContext};
 use crate::shared::Shared;
 use crate::stream_check::StreamCheck;
 use crate::worker::{TICK_MILLIS, Worker};
@@ -113,42 +113,42 @@ impl Vm {
         Some(call(&root.host, &root.shared))
     }
 
-    fn on_request_headers(&self, context: u32) -> Outcome {
+    fn on_request_headers(&self, context: u32) -> Action {
         self.serves.set(true);
         let mut state = RequestContext::default();
-        let outcome = self.with_shared(context, |host, shared| {
+        let action = self.with_shared(context, |host, shared| {
             #[cfg(feature = "fault")]
             if let Some(ready) = shared.ready() {
                 ready.config.fault.on_request(host);
             }
-            let outcome = state.on_headers(host, shared);
+            let action = state.on_headers(host, shared);
             if let Some(open) = state.take_open() {
                 shared.open_streams.add(context, open);
             }
-            outcome
+            action
         });
         if state.is_needed() {
             let Ok(mut streams) = self.streams.try_borrow_mut() else {
-                return Outcome::Stop;
+                return Action::Pause;
             };
             streams.entry(context).or_default().state = state;
         }
         // A request that belongs to no root must not reach the upstream; the guard refuses it as
         // well.
-        outcome.unwrap_or(Outcome::Stop)
+        action.unwrap_or(Action::Pause)
     }
 
     /// Cleans the trailers for all filters that share the VM: a name that none of them lets through
     /// as a header must not come in a trailer.
-    fn on_request_trailers(&self) -> Outcome {
+    fn on_request_trailers(&self) -> Action {
         let Ok(roots) = self.roots.try_borrow() else {
-            return Outcome::Stop;
+            return Action::Pause;
         };
-        let pass = |root: &Root| request::on_trailers(&root.host, &root.shared) == Outcome::Pass;
+        let pass = |root: &Root| request::on_trailers(&root.host, &root.shared) == Action::Continue;
         if roots.iter().all(pass) {
-            Outcome::Pass
+            Action::Continue
         } else {
-            Outcome::Stop
+            Action::Pause
         }
     }
 
@@ -237,10 +237,10 @@ fn bool_of(value: bool) -> u32 {
     if value { TRUE } else { FALSE }
 }
 
-fn action(outcome: Outcome) -> u32 {
-    match outcome {
-        Outcome::Pass => CONTINUE,
-        Outcome::Stop => PAUSE,
+fn number_of(action: Action) -> u32 {
+    match action {
+        Action::Continue => CONTINUE,
+        Action::Pause => PAUSE,
     }
 }
 
@@ -292,12 +292,12 @@ extern "C" fn proxy_on_done(context: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: u32, _headers: usize, _end_of_stream: u32) -> u32 {
-    VM.with(|vm| action(vm.on_request_headers(context)))
+    VM.with(|vm| number_of(vm.on_request_headers(context)))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(_context: u32, _trailers: usize) -> u32 {
-    VM.with(|vm| action(vm.on_request_trailers()))
+    VM.with(|vm| number_of(vm.on_request_trailers()))
 }
 
 #[unsafe(no_mangle)]

@@ -1,6 +1,6 @@
 //! The answer to a refused request.
 
-use super::Outcome;
+use super::Action;
 use super::prepare::VERDICT_STATE;
 use crate::headers::Grpc;
 use crate::host::{Host, Level, LocalResponse};
@@ -29,11 +29,11 @@ pub(super) fn refuse(
     quota: Option<&Quota>,
     told: &Told,
     client: Client,
-) -> Outcome {
+) -> Action {
     // If this fails, the guard still finds no verdict that it lets through.
     let _ = host.set_filter_state(VERDICT_STATE, code.as_str());
     let Some(refusal) = code.refusal(quota.and_then(|quota| quota.refused_by)) else {
-        return Outcome::Stop;
+        return Action::Pause;
     };
     let refusal = refusal.naming(client.word);
     let retry_after = refusal.retry_after.map(|seconds| seconds.to_string());
@@ -77,12 +77,12 @@ pub(super) fn refuse(
             "Envoy refused to send a response; the request stays paused",
         );
     }
-    Outcome::Stop
+    Action::Pause
 }
 
 /// Answers a request for which there is no configuration or no data to decide by.
 #[cold]
-pub(super) fn refuse_not_ready(host: &impl Host) -> Outcome {
+pub(super) fn refuse_not_ready(host: &impl Host) -> Action {
     refuse(
         host,
         Code::NotReady,

@@ -102,7 +102,7 @@ fn send(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) -> String {
         .cloned()
         .unwrap_or_default();
     let response = host.response.borrow().clone();
-    if outcome == Outcome::Pass {
+    if outcome == Action::Continue {
         assert_eq!((response, state.as_str()), (None, "allowed"));
         if let Some(shadowed) = host.filter_state.borrow().get("latchkey_shadow") {
             state.clone_from(shadowed);
@@ -425,7 +425,7 @@ fn a_request_that_cannot_be_stamped_does_not_pass() {
     host.stubborn.set("set_filter_state latchkey");
     assert_eq!(
         RequestContext::default().on_headers(&host, &worker.shared()),
-        Outcome::Stop
+        Action::Pause
     );
     assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
 }
@@ -598,7 +598,7 @@ fn trailers_carry_neither_keys_nor_identities() {
     host.trailers
         .borrow_mut()
         .insert("x-tier".into(), b"enterprise".to_vec());
-    assert_eq!(on_trailers(&host, &shared), Outcome::Pass);
+    assert_eq!(on_trailers(&host, &shared), Action::Continue);
     assert_eq!(
         host.trailers.borrow().keys().collect::<Vec<_>>(),
         ["grpc-status"]
@@ -608,7 +608,7 @@ fn trailers_carry_neither_keys_nor_identities() {
             .borrow_mut()
             .insert("x-tier".into(), b"enterprise".to_vec());
         host.stubborn.set(call);
-        assert_eq!(on_trailers(&host, &shared), Outcome::Stop);
+        assert_eq!(on_trailers(&host, &shared), Action::Pause);
     }
 }
 

@@ -21,7 +21,7 @@ fn probe(
     host.response.take();
     assert_eq!(
         RequestContext::default().on_headers(host, &worker.shared()),
-        Outcome::Stop
+        Action::Pause
     );
     let response = host.response.borrow().clone()?;
     assert!(

@@ -60,7 +60,7 @@ fn left_on_a_public_route(
     .into();
     assert_eq!(
         RequestContext::default().on_headers(host, &worker.shared()),
-        Outcome::Pass
+        Action::Continue
     );
     host.headers
         .borrow()
@@ -167,7 +167,7 @@ fn a_shadowed_request_without_a_key_hides_imported_keys_as_well() {
     .into();
     assert_eq!(
         RequestContext::default().on_headers(&host, &worker.shared()),
-        Outcome::Pass
+        Action::Continue
     );
     assert_eq!(host.headers.borrow()["x-api-key"], b"of-the-upstream");
 }
@@ -187,7 +187,7 @@ fn a_public_request_whose_candidates_cannot_be_looked_up_does_not_pass() {
     .into();
     assert_eq!(
         RequestContext::default().on_headers(&host, &worker.shared()),
-        Outcome::Stop
+        Action::Pause
     );
     assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);
 }

@@ -45,7 +45,7 @@ impl Streams {
         let mut context = RequestContext::default();
         assert_eq!(
             context.on_headers(&self.host, &shared),
-            Outcome::Pass,
+            Action::Continue,
             "{:?}",
             self.host.response.borrow()
         );

@@ -28,7 +28,7 @@ fn left(host: &FakeHost, worker: &Worker, path: &str, more: &[(&str, &str)]) -> 
     host.response.take();
     assert_eq!(
         RequestContext::default().on_headers(host, &worker.shared()),
-        Outcome::Pass,
+        Action::Continue,
         "{path} {more:?}"
     );
     let headers = host.headers.borrow();
@@ -81,7 +81,7 @@ fn other_spellings_of_owned_trailers_do_not_reach_the_upstream() {
             ("x-sum".into(), b"1".to_vec()),
         ]
         .into();
-        assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
+        assert_eq!(on_trailers(&host, &worker.shared()), Action::Continue);
         assert_eq!(
             host.trailers.borrow().keys().collect::<Vec<_>>(),
             ["x-sum"],
@@ -106,7 +106,7 @@ fn trailers_are_cleaned_without_a_snapshot() {
     *without_snapshot.trailers.borrow_mut() = forged();
     assert_eq!(
         on_trailers(&without_snapshot, &cold.shared()),
-        Outcome::Pass
+        Action::Continue
     );
     assert_eq!(
         without_snapshot
@@ -125,7 +125,7 @@ fn trailers_are_cleaned_without_a_snapshot() {
         .into_iter()
         .flatten()
         .collect();
-    assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
+    assert_eq!(on_trailers(&host, &worker.shared()), Action::Continue);
     assert_eq!(
         host.trailers.borrow().keys().collect::<Vec<_>>(),
         ["x-sum"],
@@ -174,7 +174,7 @@ fn a_header_that_cannot_be_removed_refuses_the_request() {
         host.stubborn.set(call);
         assert_eq!(
             RequestContext::default().on_headers(&host, &worker.shared()),
-            Outcome::Stop,
+            Action::Pause,
             "{name}"
         );
         assert_eq!(host.response.borrow().as_ref().unwrap().status, 503);

@@ -146,7 +146,7 @@ fn a_public_route_hides_keys_of_ours_and_leaves_what_is_for_the_upstream() {
         .into();
         assert_eq!(
             RequestContext::default().on_headers(&host, &worker.shared()),
-            Outcome::Pass
+            Action::Continue
         );
         assert_eq!(
             host.headers.borrow().contains_key("authorization"),
@@ -329,7 +329,7 @@ fn a_shadowed_request_without_a_key_keeps_what_is_for_the_upstream() {
     .into();
     assert_eq!(
         RequestContext::default().on_headers(&host, &worker.shared()),
-        Outcome::Pass
+        Action::Continue
     );
     assert_eq!(
         host.headers.borrow()["authorization"],
@@ -369,8 +369,8 @@ fn the_header_that_names_the_subaccount_is_not_in_the_trailers() {
         .insert("x-sub".into(), b"sub_2".to_vec());
     assert_eq!(
         RequestContext::default().on_headers(&host, &worker.shared()),
-        Outcome::Pass
+        Action::Continue
     );
-    assert_eq!(on_trailers(&host, &worker.shared()), Outcome::Pass);
+    assert_eq!(on_trailers(&host, &worker.shared()), Action::Continue);
     assert!(host.trailers.borrow().is_empty());
 }
