@@ -3,8 +3,8 @@
 use crate::config::Config;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Level, LocalResponse};
-use crate::memory::Memory;
 use crate::shared::{Ready, Shared};
+use crate::source::SnapshotSource;
 use latchkey_policy::snapshot::Unavailable;
 use latchkey_policy::verdict::Source as _;
 use serde_json::json;
@@ -71,6 +71,6 @@ fn row_2(
     let mut reader = worker.reader()?;
     let view = reader.view(host)?;
     let revision = view.revision();
-    let fresh = Memory::new(host, worker, ready, view).check_staleness();
+    let fresh = SnapshotSource::new(host, worker, ready, view).check_staleness();
     Ok((Some(revision), fresh.is_ok()))
 }

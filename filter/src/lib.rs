@@ -9,7 +9,7 @@
 //! | [`credentials`] | where a request may hold a key |
 //! | [`request`] | the life of a request, from top to bottom |
 //! | [`limit_headers`] | what a client is told of its limits |
-//! | [`memory`] | what requests are decided by |
+//! | [`source`] | the data that requests are decided by |
 //! | [`meters`] | counting requests |
 //! | [`client_address`] | where a request comes from, for IP lists |
 //! | [`health`] | the answer to readiness probes |
@@ -48,7 +48,6 @@ pub mod health;
 pub mod host;
 pub mod lease;
 pub mod limit_headers;
-pub mod memory;
 pub mod meters;
 pub mod metrics;
 pub mod open_streams;
@@ -56,6 +55,7 @@ pub mod owned;
 pub mod report;
 pub mod request;
 pub mod shared;
+pub mod source;
 pub mod stream_check;
 pub mod sync;
 pub mod worker;

@@ -8,10 +8,10 @@ use crate::credentials::{Credentials, Imported};
 use crate::health;
 use crate::host::Host;
 use crate::limit_headers::Told;
-use crate::memory::{Asked, Memory};
 use crate::open_streams::OpenStream;
 use crate::owned::OwnedNames;
 use crate::shared::{Ready, Shared};
+use crate::source::{Asked, SnapshotSource};
 use latchkey_policy::meter::Outcome;
 use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::Unavailable;
@@ -152,12 +152,12 @@ impl RequestContext {
         };
 
         for _ in 0..MAX_MOVES {
-            let memory = Memory::new(host, worker, ready, reader.view(host)?);
+            let source = SnapshotSource::new(host, worker, ready, reader.view(host)?);
             let decided =
-                verdict::decide(&memory, request, settings, &mut Silent).and_then(|verdict| {
+                verdict::decide(&source, request, settings, &mut Silent).and_then(|verdict| {
                     Ok((
-                        imported(&memory, credentials, &verdict)?,
-                        memory.settings()?,
+                        imported(&source, credentials, &verdict)?,
+                        source.settings()?,
                         verdict,
                     ))
                 });
@@ -165,7 +165,7 @@ impl RequestContext {
                 Err(Unavailable::Moved) => {}
                 Err(unavailable) => return Err(unavailable),
                 Ok((imported, snapshot, verdict)) => {
-                    self.account(ready, &memory, &verdict)?;
+                    self.account(ready, &source, &verdict)?;
                     return Ok(Judged {
                         verdict,
                         imported,
@@ -184,23 +184,23 @@ impl RequestContext {
     fn account<H: Host>(
         &mut self,
         ready: &Ready,
-        memory: &Memory<'_, H>,
+        source: &SnapshotSource<'_, H>,
         verdict: &Verdict,
     ) -> Result<(), Unavailable> {
         let Some(entry) = &verdict.entry else {
             return Ok(());
         };
         if let Some(outcome) = counted(verdict.code) {
-            memory.refuse(&entry.key(), outcome)?;
+            source.refuse(&entry.key(), outcome)?;
         }
 
-        let (limits, quota, meter) = (&entry.policy.limits, verdict.quota.as_ref(), memory.meter());
+        let (limits, quota, meter) = (&entry.policy.limits, verdict.quota.as_ref(), source.meter());
         self.told = Told::of(
             ready.config.rate_limit_headers,
             limits,
             quota,
             meter.as_ref(),
-            memory.now()?,
+            source.now()?,
         );
         Ok(())
     }
@@ -234,15 +234,15 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Action {
 /// Returns the imported keys among the candidates of a request that passes without a key: only a
 /// look-up shows that they are keys. While there are no such keys nothing is looked up.
 fn imported<'c, H: Host>(
-    memory: &Memory<'_, H>,
+    source: &SnapshotSource<'_, H>,
     credentials: Credentials<'c>,
     verdict: &Verdict,
 ) -> Result<Imported<'c>, Unavailable> {
-    if verdict.entry.is_some() || !verdict.code.passes() || !memory.settings()?.imported {
+    if verdict.entry.is_some() || !verdict.code.passes() || !source.settings()?.imported {
         return Ok(Imported::default());
     }
     Imported::among(credentials.candidates(), |digest| {
-        Ok(memory.find(digest)?.is_some())
+        Ok(source.find(digest)?.is_some())
     })
 }
 

@@ -4,9 +4,9 @@
 //! keys expire. The checks are rows 6 to 9 of the verdict. Each tick checks a part of the streams.
 
 use crate::host::{ContextId, Host, Nanos};
-use crate::memory::Memory;
 use crate::open_streams::OpenStream;
 use crate::shared::{Ready, Shared};
+use crate::source::SnapshotSource;
 use latchkey_policy::snapshot::Unavailable;
 use latchkey_policy::verdict::{self, Code, Settings};
 use std::cell::Cell;
@@ -83,7 +83,7 @@ fn check_all(
             return first;
         }
     };
-    let memory = Memory::new(host, worker, ready, view);
+    let source = SnapshotSource::new(host, worker, ready, view);
     for (context, stream) in streams {
         if host.enter(*context).is_err() {
             worker.open_streams.remove(*context);
@@ -114,7 +114,7 @@ fn check_all(
 /// Returns the code by which a new request like the stream's would be refused.
 fn refused_by_now<H: Host>(
     host: &H,
-    memory: &Memory<'_, H>,
+    source: &SnapshotSource<'_, H>,
     ready: &Ready,
     stream: &OpenStream,
 ) -> Result<Option<Code>, Unavailable> {
@@ -123,7 +123,7 @@ fn refused_by_now<H: Host>(
         shadow: &ready.config.shadow,
     };
     verdict::recheck(
-        memory,
+        source,
         &stream.digest,
         || stream.forwarded.client_address(host),
         settings,

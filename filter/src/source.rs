@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 /// The newest snapshot, and the meters.
-pub struct Memory<'m, H> {
+pub struct SnapshotSource<'m, H> {
     host: &'m H,
     worker: &'m Shared,
     ready: &'m Ready,
@@ -32,8 +32,8 @@ pub struct Memory<'m, H> {
     meter: Cell<Option<Meter>>,
 }
 
-impl<'m, H: Host> Memory<'m, H> {
-    /// Creates the view of the memory as of now.
+impl<'m, H: Host> SnapshotSource<'m, H> {
+    /// Creates the source as of now.
     pub fn new(host: &'m H, worker: &'m Shared, ready: &'m Ready, view: View<'m>) -> Self {
         Self {
             host,
@@ -62,7 +62,7 @@ impl<'m, H: Host> Memory<'m, H> {
     }
 }
 
-impl<H: Host> Source for Memory<'_, H> {
+impl<H: Host> Source for SnapshotSource<'_, H> {
     fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable> {
         Ok(self
             .view
