@@ -54,9 +54,9 @@ pub struct Left {
     pub is_last: bool,
 }
 
-/// One worker's part in the election.
+/// One worker's handle of the lease.
 #[derive(Debug)]
-pub struct Candidate {
+pub struct LeaseHandle {
     /// Its place in the order in which the workers were configured.
     order: u64,
     /// This worker's number; `None` before it has one.
@@ -65,7 +65,7 @@ pub struct Candidate {
     term: Option<u32>,
 }
 
-impl Default for Candidate {
+impl Default for LeaseHandle {
     fn default() -> Self {
         Self {
             order: u64::MAX,
@@ -77,25 +77,25 @@ impl Default for Candidate {
 
 /// The state of a worker after a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// Another has the lease, or it is too early to try again.
-    Idle,
+pub enum LeaseState {
+    /// This worker does not have the lease: another has it, or it is too early to try again.
+    Free,
     /// This worker has just got the lease.
-    Elected {
+    Acquired {
         /// The new term, higher than all before.
         term: u32,
         /// The instance of this Envoy process.
         instance: u64,
     },
     /// This worker still has the lease.
-    Holding,
+    Held,
     /// This worker still has the lease, and another is preferred.
     Wanted,
     /// This worker had the lease, and another has it now.
-    Deposed,
+    Lost,
 }
 
-impl Candidate {
+impl LeaseHandle {
     /// Takes the next place in the order of workers. A worker that gets none is the last.
     pub fn line_up(&mut self, cells: &impl Cells) {
         for _ in 0..LINE_UP_ATTEMPTS {
@@ -122,29 +122,31 @@ impl Candidate {
         cells: &impl Cells,
         now: Nanos,
         who: Role,
-    ) -> Result<Standing, CellError> {
+    ) -> Result<LeaseState, CellError> {
         let worker = match self.number(cells, now) {
             Ok(Some(worker)) => worker,
-            Ok(None) | Err(CellError::Conflict) => return Ok(Standing::Idle),
+            Ok(None) | Err(CellError::Conflict) => return Ok(LeaseState::Free),
             Err(error) => return Err(error),
         };
 
-        let stood = update(cells, now, |lease| self.stand(lease, worker, now, who));
-        match stood {
-            Ok(Some(standing)) => {
-                if let Standing::Elected { term, .. } = standing {
+        let ticked = update(cells, now, |lease| {
+            self.renew_or_take(lease, worker, now, who)
+        });
+        match ticked {
+            Ok(Some(state)) => {
+                if let LeaseState::Acquired { term, .. } = state {
                     self.term = Some(term);
                 }
-                Ok(standing)
+                Ok(state)
             }
             Ok(None) => Ok(if self.term.take().is_some() {
-                Standing::Deposed
+                LeaseState::Lost
             } else {
-                Standing::Idle
+                LeaseState::Free
             }),
             // Another worker has just written the cell: the next tick shows the result.
-            Err(CellError::Conflict) if self.term.is_some() => Ok(Standing::Holding),
-            Err(CellError::Conflict) => Ok(Standing::Idle),
+            Err(CellError::Conflict) if self.term.is_some() => Ok(LeaseState::Held),
+            Err(CellError::Conflict) => Ok(LeaseState::Free),
             Err(error) => Err(error),
         }
     }
@@ -163,14 +165,20 @@ impl Candidate {
 
     /// Renews or takes the lease, or records the presence of an idle worker. `None` if there is
     /// nothing to write.
-    fn stand(&self, lease: &mut Lease, worker: u64, now: Nanos, who: Role) -> Option<Standing> {
+    fn renew_or_take(
+        &self,
+        lease: &mut Lease,
+        worker: u64,
+        now: Nanos,
+        who: Role,
+    ) -> Option<LeaseState> {
         let (held, order) = (self.term, self.order);
         if held.is_some_and(|term| lease.holder == worker && lease.term == term) {
             lease.renewed_at = now;
             return Some(if lease.has_better(now, who, order) {
-                Standing::Wanted
+                LeaseState::Wanted
             } else {
-                Standing::Holding
+                LeaseState::Held
             });
         }
 
@@ -178,14 +186,14 @@ impl Candidate {
             let is_due = held.is_none() && who == Role::Idle && lease.is_idle_due(now, order);
             return is_due.then(|| {
                 (lease.idle_at, lease.idle_order) = (now, order);
-                Standing::Idle
+                LeaseState::Free
             });
         }
 
         lease.holder = worker;
         lease.term = lease.term.saturating_add(1);
         lease.renewed_at = now;
-        Some(Standing::Elected {
+        Some(LeaseState::Acquired {
             term: lease.term,
             instance: lease.instance,
         })

@@ -92,7 +92,7 @@ fn check_all(
         if !stream.is_to_be_checked(now) {
             continue;
         }
-        match refused_by_now(host, &memory, ready, stream) {
+        match refused_by_now(host, &source, ready, stream) {
             Ok(None) => {}
             Ok(Some(code)) => {
                 // This is only for the access log.

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, TokenSource, is_node_token};
 use crate::host::{Host, Level, NANOS_PER_SECOND, Nanos, StreamId};
-use crate::lease::{Candidate, Role, Standing};
+use crate::lease::{LeaseHandle, LeaseState, Role};
 use crate::metrics::Metrics;
 use crate::shared::{Ready, Shared};
 use crate::sync::{End, Health, Identity, Received, Session};
@@ -20,7 +20,7 @@ operator (latchkey node accept-epoch); this snapshot stays in force until its st
 #[derive(Default)]
 pub struct Worker {
     shared: Rc<Shared>,
-    candidate: Candidate,
+    lease: LeaseHandle,
     session: Option<Session>,
     /// Streams that are to be abandoned at the next tick. Not at once: Envoy may be in the middle
     /// of delivering more messages of the same stream, and would crash if it ended then.
@@ -52,7 +52,7 @@ impl Worker {
             Ok(config) => {
                 host.use_instance(&config.instance);
                 let (metrics, token) = (Metrics::define(host), node_token(host, &config));
-                self.candidate.line_up(host);
+                self.lease.line_up(host);
                 // A VM is configured once. If it were configured twice, requests would keep the
                 // first configuration.
                 self.shared.configure(Ready {
@@ -82,38 +82,38 @@ impl Worker {
         // The lease cannot be checked without the time; requests are refused until there is one.
         let Ok(now) = host.now() else { return };
         self.say_limit(host);
-        match self.candidate.tick(host, now, self.role(serves)) {
-            Ok(Standing::Elected { term, instance }) => {
+        match self.lease.tick(host, now, self.role(serves)) {
+            Ok(LeaseState::Acquired { term, instance }) => {
                 self.open(host, self.identity(term, instance), now);
             }
-            Ok(standing @ (Standing::Holding | Standing::Wanted)) => self.hold(host, now, standing),
-            Ok(Standing::Deposed) => {
+            Ok(state @ (LeaseState::Held | LeaseState::Wanted)) => self.hold(host, now, state),
+            Ok(LeaseState::Lost) => {
                 host.log(Level::Warn, "another worker has taken over the stream");
                 self.abandoned
                     .extend(self.session.take().map(|session| session.stream()));
             }
-            Ok(Standing::Idle) => {}
+            Ok(LeaseState::Free) => {}
             Err(error) => host.log(Level::Error, &format!("the stream's lease: {error}")),
         }
     }
 
     /// Handles a tick of the holder of the lease.
-    fn hold(&mut self, host: &impl Host, now: Nanos, standing: Standing) {
+    fn hold(&mut self, host: &impl Host, now: Nanos, state: LeaseState) {
         let is_current = self
             .session
             .as_ref()
             .is_some_and(|session| session.is_current_since(now));
         match self.session.as_mut().map(|session| session.tick(host, now)) {
-            Some(Ok(_)) if standing == Standing::Wanted && is_current => {
+            Some(Ok(_)) if state == LeaseState::Wanted && is_current => {
                 host.log(
                     Level::Info,
                     "leaving the stream to the worker that ends last",
                 );
                 self.abandoned
                     .extend(self.session.take().map(|session| session.stream()));
-                self.candidate.hand_over(host, now);
+                self.lease.hand_over(host, now);
             }
-            Some(Ok(Health::Proven)) => self.candidate.succeed(host, now),
+            Some(Ok(Health::Proven)) => self.lease.succeed(host, now),
             Some(Err(End::OtherLimit)) => self.reopen(host, now),
             Some(Err(end)) => self.end(host, end, now),
             Some(Ok(Health::Young)) | None => {}
@@ -124,7 +124,7 @@ impl Worker {
     /// the control plane.
     pub fn finish(&mut self, host: &impl Host) {
         self.shared.meters.settle(host);
-        let left = self.candidate.leave(host, host.now().unwrap_or_default());
+        let left = self.lease.leave(host, host.now().unwrap_or_default());
         if let Some(session) = self.session.take() {
             // The host resets the stream after it has sent these messages.
             session.finish(host, left.is_some_and(|left| left.is_last));
@@ -219,7 +219,7 @@ impl Worker {
             token: Some(token),
         }) = self.shared.ready()
         else {
-            self.candidate.release(host, now);
+            self.lease.release(host, now);
             return;
         };
         metrics.stream_opened(host);
@@ -263,7 +263,7 @@ impl Worker {
         let ended = self.session.take();
         let was_waiting = ended.as_ref().is_some_and(Session::is_waiting);
         self.abandoned.extend(ended.map(|session| session.stream()));
-        let was_ours = self.candidate.release(host, now);
+        let was_ours = self.lease.release(host, now);
         if was_ours && let Some(ready) = self.shared.ready() {
             ready.metrics.stream_connected(host, false);
             // A control plane that waits for its operator closes the stream now and then: only the

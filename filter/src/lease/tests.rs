@@ -6,9 +6,9 @@ use latchkey_policy::test_util::MemoryCells;
 
 const SECOND: Nanos = 1_000 * MILLISECOND;
 
-fn elected(candidate: &mut Candidate, cells: &MemoryCells, now: Nanos) -> Option<u32> {
-    match candidate.tick(cells, now, Role::Serving).unwrap() {
-        Standing::Elected { term, .. } => Some(term),
+fn elected(handle: &mut LeaseHandle, cells: &MemoryCells, now: Nanos) -> Option<u32> {
+    match handle.tick(cells, now, Role::Serving).unwrap() {
+        LeaseState::Acquired { term, .. } => Some(term),
         _ => None,
     }
 }
@@ -16,16 +16,16 @@ fn elected(candidate: &mut Candidate, cells: &MemoryCells, now: Nanos) -> Option
 #[test]
 fn the_first_to_come_holds_the_lease_for_as_long_as_it_renews() {
     let cells = MemoryCells::default();
-    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
     for tick in 1..100 {
         assert_eq!(
             first.tick(&cells, SECOND * tick, Role::Serving),
-            Ok(Standing::Holding)
+            Ok(LeaseState::Held)
         );
         assert_eq!(
             second.tick(&cells, SECOND * tick, Role::Serving),
-            Ok(Standing::Idle)
+            Ok(LeaseState::Free)
         );
     }
 }
@@ -33,32 +33,32 @@ fn the_first_to_come_holds_the_lease_for_as_long_as_it_renews() {
 #[test]
 fn a_dead_holder_is_replaced_after_the_expiry_with_a_higher_term() {
     let cells = MemoryCells::default();
-    let (mut dead, mut next) = (Candidate::default(), Candidate::default());
+    let (mut dead, mut next) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut dead, &cells, SECOND), Some(1));
     assert_eq!(
         next.tick(&cells, SECOND + EXPIRY, Role::Serving),
-        Ok(Standing::Idle)
+        Ok(LeaseState::Free)
     );
     assert_eq!(elected(&mut next, &cells, SECOND + EXPIRY + 1), Some(2));
     assert_eq!(
         dead.tick(&cells, SECOND + EXPIRY + 2, Role::Serving),
-        Ok(Standing::Deposed)
+        Ok(LeaseState::Lost)
     );
     assert_eq!(
         dead.tick(&cells, SECOND + EXPIRY + 3, Role::Serving),
-        Ok(Standing::Idle)
+        Ok(LeaseState::Free)
     );
 }
 
 #[test]
 fn a_lease_given_back_is_anybodys_after_the_back_off() {
     let cells = MemoryCells::default();
-    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
     assert!(first.release(&cells, SECOND));
     assert_eq!(
         second.tick(&cells, SECOND + FIRST_BACKOFF / 2 - 1, Role::Serving),
-        Ok(Standing::Idle)
+        Ok(LeaseState::Free)
     );
     assert_eq!(
         elected(&mut second, &cells, SECOND + FIRST_BACKOFF),
@@ -66,29 +66,29 @@ fn a_lease_given_back_is_anybodys_after_the_back_off() {
     );
     assert_eq!(
         first.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving),
-        Ok(Standing::Idle)
+        Ok(LeaseState::Free)
     );
     // A lease of another worker does not change.
     assert!(!first.release(&cells, SECOND + FIRST_BACKOFF));
     assert_eq!(
         second.tick(&cells, SECOND + FIRST_BACKOFF, Role::Serving),
-        Ok(Standing::Holding)
+        Ok(LeaseState::Held)
     );
 }
 
 #[test]
 fn the_back_off_doubles_up_to_its_bound_and_begins_anew_after_a_success() {
     let cells = MemoryCells::default();
-    let mut candidate = Candidate::default();
+    let mut handle = LeaseHandle::default();
     let mut now = SECOND;
     let mut waits = Vec::new();
     for _ in 0..8 {
         let failed_at = now;
-        while elected(&mut candidate, &cells, now).is_none() {
+        while elected(&mut handle, &cells, now).is_none() {
             now += MILLISECOND;
         }
         waits.push((now - failed_at) / MILLISECOND);
-        candidate.release(&cells, now);
+        handle.release(&cells, now);
     }
     for (attempt, wait) in waits.iter().enumerate().skip(1) {
         let full = (100 << (attempt - 1)).min(600);
@@ -98,22 +98,22 @@ fn the_back_off_doubles_up_to_its_bound_and_begins_anew_after_a_success() {
         );
     }
     now += SECOND;
-    assert!(elected(&mut candidate, &cells, now).is_some());
-    candidate.succeed(&cells, now);
-    candidate.release(&cells, now);
+    assert!(elected(&mut handle, &cells, now).is_some());
+    handle.succeed(&cells, now);
+    handle.release(&cells, now);
     now += FIRST_BACKOFF;
-    assert!(elected(&mut candidate, &cells, now).is_some());
+    assert!(elected(&mut handle, &cells, now).is_some());
 }
 
 #[test]
 fn a_clock_that_was_set_back_keeps_nobody_waiting() {
     let cells = MemoryCells::default();
-    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, 1000 * SECOND), Some(1));
     assert_eq!(elected(&mut second, &cells, SECOND), Some(2));
     assert_eq!(
         first.tick(&cells, SECOND, Role::Serving),
-        Ok(Standing::Deposed)
+        Ok(LeaseState::Lost)
     );
     second.release(&cells, 1000 * SECOND);
     assert!(elected(&mut first, &cells, SECOND).is_some());
@@ -122,13 +122,13 @@ fn a_clock_that_was_set_back_keeps_nobody_waiting() {
 #[test]
 fn all_workers_of_a_process_tell_one_instance() {
     let cells = MemoryCells::default();
-    let (mut first, mut second) = (Candidate::default(), Candidate::default());
-    let Ok(Standing::Elected { instance, .. }) = first.tick(&cells, 7 * SECOND, Role::Serving)
+    let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
+    let Ok(LeaseState::Acquired { instance, .. }) = first.tick(&cells, 7 * SECOND, Role::Serving)
     else {
         panic!()
     };
     first.release(&cells, 8 * SECOND);
-    let Ok(Standing::Elected {
+    let Ok(LeaseState::Acquired {
         instance: other, ..
     }) = second.tick(&cells, 9 * SECOND, Role::Serving)
     else {
@@ -158,59 +158,59 @@ fn a_lease_survives_the_round_trip() {
 #[test]
 fn worker_that_ends_in_order_hands_the_lease_over_at_once() {
     let cells = MemoryCells::default();
-    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
     assert_eq!(
         second.tick(&cells, SECOND, Role::Serving),
-        Ok(Standing::Idle)
+        Ok(LeaseState::Free)
     );
     assert_eq!(first.leave(&cells, SECOND), Some(Left { is_last: false }));
     assert_eq!(first.leave(&cells, SECOND), None, "it has left");
     assert_eq!(elected(&mut second, &cells, SECOND), Some(2));
     assert_eq!(second.leave(&cells, SECOND), Some(Left { is_last: true }));
-    let mut third = Candidate::default();
+    let mut third = LeaseHandle::default();
     assert_eq!(elected(&mut third, &cells, SECOND), Some(3));
 }
 
 #[test]
 fn worker_that_ends_without_the_lease_leaves_it_where_it_is() {
     let cells = MemoryCells::default();
-    let (mut first, mut second) = (Candidate::default(), Candidate::default());
+    let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
     assert_eq!(
         second.tick(&cells, SECOND, Role::Serving),
-        Ok(Standing::Idle)
+        Ok(LeaseState::Free)
     );
     assert_eq!(second.leave(&cells, SECOND), Some(Left { is_last: false }));
     assert_eq!(
         first.tick(&cells, SECOND, Role::Serving),
-        Ok(Standing::Holding)
+        Ok(LeaseState::Held)
     );
 }
 
 #[test]
 fn lease_goes_to_a_worker_that_serves_no_requests() {
     let cells = MemoryCells::default();
-    let (mut busy, mut main) = (Candidate::default(), Candidate::default());
+    let (mut busy, mut main) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut busy, &cells, SECOND), Some(1));
-    assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
+    assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(LeaseState::Free));
     assert_eq!(
         busy.tick(&cells, SECOND, Role::Idle),
-        Ok(Standing::Holding),
+        Ok(LeaseState::Held),
         "it has served none either"
     );
     assert_eq!(
         busy.tick(&cells, SECOND, Role::Serving),
-        Ok(Standing::Wanted)
+        Ok(LeaseState::Wanted)
     );
     busy.hand_over(&cells, SECOND);
     assert_eq!(
         busy.tick(&cells, SECOND + HEAD_START - 1, Role::Serving),
-        Ok(Standing::Idle)
+        Ok(LeaseState::Free)
     );
     let elected = main.tick(&cells, SECOND + HEAD_START - 1, Role::Idle);
     assert!(
-        matches!(elected, Ok(Standing::Elected { term: 2, .. })),
+        matches!(elected, Ok(LeaseState::Acquired { term: 2, .. })),
         "{elected:?}"
     );
     // Once the idle worker has left, a busy one gets the lease.
@@ -218,7 +218,7 @@ fn lease_goes_to_a_worker_that_serves_no_requests() {
     let later = SECOND + HEAD_START + IDLE_EXPIRY + 1;
     let elected = busy.tick(&cells, later, Role::Serving);
     assert!(
-        matches!(elected, Ok(Standing::Elected { term: 3, .. })),
+        matches!(elected, Ok(LeaseState::Acquired { term: 3, .. })),
         "{elected:?}"
     );
 }
@@ -228,34 +228,37 @@ fn lease_goes_to_a_worker_that_serves_no_requests() {
 fn lease_goes_to_the_idle_worker_that_was_configured_first() {
     let cells = MemoryCells::default();
     let [mut main, mut idle, mut late] = [(), (), ()].map(|()| {
-        let mut candidate = Candidate::default();
-        candidate.line_up(&cells);
-        candidate
+        let mut handle = LeaseHandle::default();
+        handle.line_up(&cells);
+        handle
     });
     let elected =
-        |standing: Result<Standing, CellError>| matches!(standing, Ok(Standing::Elected { .. }));
+        |state: Result<LeaseState, CellError>| matches!(state, Ok(LeaseState::Acquired { .. }));
     assert!(elected(late.tick(&cells, SECOND, Role::Idle)));
-    assert_eq!(idle.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
-    assert_eq!(late.tick(&cells, SECOND, Role::Idle), Ok(Standing::Wanted));
+    assert_eq!(idle.tick(&cells, SECOND, Role::Idle), Ok(LeaseState::Free));
+    assert_eq!(
+        late.tick(&cells, SECOND, Role::Idle),
+        Ok(LeaseState::Wanted)
+    );
     late.hand_over(&cells, SECOND);
     assert_eq!(
         main.tick(&cells, SECOND - 1, Role::Idle),
-        Ok(Standing::Idle),
+        Ok(LeaseState::Free),
         "it says that it is there"
     );
     assert_eq!(
         idle.tick(&cells, SECOND, Role::Idle),
-        Ok(Standing::Idle),
+        Ok(LeaseState::Free),
         "the first has a head start"
     );
-    assert_eq!(late.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
+    assert_eq!(late.tick(&cells, SECOND, Role::Idle), Ok(LeaseState::Free));
     assert!(elected(main.tick(&cells, SECOND, Role::Idle)));
     for tick in 1..100 {
         let now = SECOND + tick * 100 * MILLISECOND;
         for other in [&mut idle, &mut late] {
-            assert_eq!(other.tick(&cells, now, Role::Idle), Ok(Standing::Idle));
+            assert_eq!(other.tick(&cells, now, Role::Idle), Ok(LeaseState::Free));
         }
-        assert_eq!(main.tick(&cells, now, Role::Idle), Ok(Standing::Holding));
+        assert_eq!(main.tick(&cells, now, Role::Idle), Ok(LeaseState::Held));
     }
 }
 
@@ -265,27 +268,30 @@ fn lease_goes_to_the_idle_worker_that_was_configured_first() {
 fn idle_worker_that_leaves_has_no_head_start() {
     let cells = MemoryCells::default();
     let [mut old_main, mut old_idle, mut main] = [(), (), ()].map(|()| {
-        let mut candidate = Candidate::default();
-        candidate.line_up(&cells);
-        candidate
+        let mut handle = LeaseHandle::default();
+        handle.line_up(&cells);
+        handle
     });
-    for candidate in [&mut old_main, &mut old_idle, &mut main] {
-        candidate.tick(&cells, SECOND, Role::Idle).unwrap();
+    for handle in [&mut old_main, &mut old_idle, &mut main] {
+        handle.tick(&cells, SECOND, Role::Idle).unwrap();
     }
     old_main.leave(&cells, SECOND).unwrap();
-    assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(Standing::Idle));
+    assert_eq!(main.tick(&cells, SECOND, Role::Idle), Ok(LeaseState::Free));
     old_idle.leave(&cells, SECOND).unwrap();
     assert!(matches!(
         main.tick(&cells, SECOND, Role::Idle),
-        Ok(Standing::Elected { .. })
+        Ok(LeaseState::Acquired { .. })
     ));
 }
 
 #[test]
 fn worker_that_cannot_open_a_stream_is_only_counted() {
     let cells = MemoryCells::default();
-    let (mut unfit, mut last) = (Candidate::default(), Candidate::default());
-    assert_eq!(unfit.tick(&cells, SECOND, Role::Unfit), Ok(Standing::Idle));
+    let (mut unfit, mut last) = (LeaseHandle::default(), LeaseHandle::default());
+    assert_eq!(
+        unfit.tick(&cells, SECOND, Role::Unfit),
+        Ok(LeaseState::Free)
+    );
     assert_eq!(elected(&mut last, &cells, SECOND), Some(1));
     assert_eq!(last.leave(&cells, SECOND), Some(Left { is_last: false }));
 }
