@@ -40,7 +40,7 @@ use serde_json::Value;
 use std::fmt;
 
 pub use control_plane::{ControlPlane, TokenSource, is_node_token};
-pub use credentials::Places;
+pub use credentials::CredentialSources;
 pub use end_streams::EndStreams;
 
 /// Headers that never hold only a key, and that the filter must not set.
@@ -72,7 +72,7 @@ pub struct Config {
     /// The format of keys.
     pub keys: KeyFormat,
     /// The places in a request where keys are looked for.
-    pub credentials: Places,
+    pub credentials: CredentialSources,
     /// Headers for the upstream, in addition to the identity header.
     pub identity_headers: Vec<(String, Field)>,
     /// The names of these headers and of the identity header, which only the filter may set.
@@ -130,7 +130,7 @@ impl Config {
         let control_plane = control_plane.and_then(|object| ControlPlane::read(object, errors));
         let instance = control_plane::instance(&mut root, errors);
         let keys = key_format(&mut root, errors);
-        let credentials = Places::read(&mut root, errors);
+        let credentials = CredentialSources::read(&mut root, errors);
         let identity_headers = identity_headers::read(&mut root, errors);
         let rate_limit_headers = rate_limit_headers(&mut root, errors);
         let max_staleness =

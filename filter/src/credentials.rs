@@ -1,6 +1,6 @@
 //! The places of one request in which keys are looked for: reads keys from them and removes keys.
 
-use crate::config::Places;
+use crate::config::CredentialSources;
 use crate::headers::RequestHeaders;
 use crate::host::{Host, Refused};
 use latchkey_policy::credential::{
@@ -51,14 +51,14 @@ impl<'c> Imported<'c> {
 /// The values in the configured places of a request, as they were when it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Credentials<'c> {
-    places: &'c Places,
+    sources: &'c CredentialSources,
     headers: &'c RequestHeaders,
 }
 
 impl<'c> Credentials<'c> {
     /// Creates the view of a request with these headers.
-    pub fn new(places: &'c Places, headers: &'c RequestHeaders) -> Self {
-        Self { places, headers }
+    pub fn new(sources: &'c CredentialSources, headers: &'c RequestHeaders) -> Self {
+        Self { sources, headers }
     }
 
     /// Returns the key that the request presents.
@@ -68,21 +68,21 @@ impl<'c> Credentials<'c> {
 
     /// Returns all values in places where a key may be.
     pub fn candidates(&self) -> impl Iterator<Item = Cow<'c, [u8]>> {
-        let Self { places, headers } = *self;
-        let plain = places
+        let Self { sources, headers } = *self;
+        let plain = sources
             .headers
             .iter()
             .flat_map(move |name| headers.all(name))
             .flat_map(in_header);
-        let bearer = places
+        let bearer = sources
             .bearer
             .then(|| headers.all(AUTHORIZATION))
             .into_iter()
             .flatten()
             .flat_map(in_authorization);
-        let cookies = values(headers, COOKIE, places.cookie.as_deref());
+        let cookies = values(headers, COOKIE, sources.cookie.as_deref());
         let cookies = cookies.flat_map(|(value, name)| in_cookies(value, name));
-        let query = values(headers, PATH, places.query.as_deref());
+        let query = values(headers, PATH, sources.query.as_deref());
         let query = query.flat_map(|(path, name)| in_query(path, name));
         plain
             .chain(bearer)
@@ -101,7 +101,7 @@ impl<'c> Credentials<'c> {
         imported: &Imported<'_>,
         used: Option<&KeyDigest>,
     ) -> Result<(), Refused> {
-        if self.places.forward {
+        if self.sources.forward {
             return Ok(());
         }
         let is_used = |value: &[u8]| {
@@ -114,12 +114,16 @@ impl<'c> Credentials<'c> {
 
     /// Removes the values to `hide`, each from its place.
     fn hide_where(&self, host: &impl Host, hide: impl Fn(&[u8]) -> bool) -> Result<(), Refused> {
-        for name in &self.places.headers {
+        for name in &self.sources.headers {
             replace(host, name, without_elements(self.headers.all(name), &hide))?;
         }
-        if self.places.bearer {
+        if self.sources.bearer {
             // The operator may also have named it as a header that holds only keys.
-            let is_plain = self.places.headers.iter().any(|name| name == AUTHORIZATION);
+            let is_plain = self
+                .sources
+                .headers
+                .iter()
+                .any(|name| name == AUTHORIZATION);
             let is_hidden =
                 |value: &[u8]| bearer_token(value).is_some_and(&hide) || (is_plain && hide(value));
             replace(
@@ -128,12 +132,12 @@ impl<'c> Credentials<'c> {
                 without_elements(self.headers.all(AUTHORIZATION), is_hidden),
             )?;
         }
-        if let Some(name) = &self.places.cookie
+        if let Some(name) = &self.sources.cookie
             && let Some(value) = self.headers.get(COOKIE)
         {
             replace(host, COOKIE, without_cookie(&value, name, &hide))?;
         }
-        if let Some(name) = &self.places.query
+        if let Some(name) = &self.sources.query
             && let Some(path) = self.headers.get(PATH)
             && let Some(rest) = without_query(&path, name, &hide)
         {

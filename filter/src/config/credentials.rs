@@ -6,7 +6,7 @@ use latchkey_policy::token::is_token;
 
 /// The places of a request in which a key may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct CredentialSources {
     /// Headers, in lower case.
     pub headers: Vec<String>,
     /// `Authorization: Bearer`.
@@ -19,13 +19,13 @@ pub struct Places {
     pub forward: bool,
 }
 
-impl Places {
+impl CredentialSources {
     /// Reads the places from the configuration; the default ones if they are absent.
     pub(super) fn read(root: &mut Object, errors: &mut Vec<ConfigError>) -> Option<Self> {
         match root.fields.remove("credentials") {
             None => Some(Self::default()),
             Some(value) => Object::new("credentials".to_owned(), value, errors)
-                .map(|object| places(object, errors)),
+                .map(|object| sources(object, errors)),
         }
     }
 
@@ -41,7 +41,7 @@ impl Places {
     }
 }
 
-impl Default for Places {
+impl Default for CredentialSources {
     fn default() -> Self {
         Self {
             headers: vec!["x-api-key".to_owned()],
@@ -54,8 +54,8 @@ impl Default for Places {
 }
 
 /// Reads the object `credentials`.
-fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
-    let default = Places::default();
+fn sources(mut object: Object, errors: &mut Vec<ConfigError>) -> CredentialSources {
+    let default = CredentialSources::default();
     let headers = object.optional_strings("headers", errors).map(|names| {
         names
             .into_iter()
@@ -93,7 +93,7 @@ fn places(mut object: Object, errors: &mut Vec<ConfigError>) -> Places {
     }
 
     object.finish(errors);
-    Places {
+    CredentialSources {
         headers,
         bearer,
         query,

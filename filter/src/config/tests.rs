@@ -18,7 +18,7 @@ fn the_smallest_configuration_names_the_control_plane() {
     assert!(config.control_plane.token == TokenSource::Given("secret".to_owned()));
     assert_eq!(config.instance, "latchkey");
     assert_eq!(config.keys, KeyFormat::default());
-    assert_eq!(config.credentials, Places::default());
+    assert_eq!(config.credentials, CredentialSources::default());
     assert_eq!(config.credentials.headers, ["x-api-key"]);
     assert!(config.credentials.bearer && !config.credentials.forward);
     assert_eq!(
@@ -42,14 +42,14 @@ fn everything_can_be_set() {
         "identity_headers": {"X-Consumer-Id":"key","x-tier":"tier"}, "shadow": ["expired_key","ip_denied"],
         "client_address": {"xff_trusted_hops": 2}, "health_path": "/ready", "end_streams": "all"}"#;
     let config = Config::parse(json).ok().unwrap();
-    let places = Places {
+    let sources = CredentialSources {
         headers: vec!["x-key".into(), "apikey".into()],
         bearer: false,
         query: Some("key".into()),
         cookie: Some("k".into()),
         forward: true,
     };
-    assert_eq!(config.credentials, places);
+    assert_eq!(config.credentials, sources);
     let headers = [
         ("x-consumer-id".to_owned(), Field::Key),
         ("x-tier".to_owned(), Field::Tier),
