@@ -94,7 +94,7 @@ impl<'c> Credentials<'c> {
     /// Removes keys from the request, unless the upstream is configured to get them: values that
     /// begin like our keys, those in `imported`, and the `used` key. Any other value was not taken
     /// for a key, and stays as it is.
-    pub fn hide(
+    pub fn strip(
         &self,
         host: &impl Host,
         keys: &KeyFormat,
@@ -107,15 +107,15 @@ impl<'c> Credentials<'c> {
         let is_used = |value: &[u8]| {
             used.is_some_and(|used| may_be_imported(value) && KeyDigest::of(value) == *used)
         };
-        self.hide_where(host, |value| {
+        self.strip_where(host, |value| {
             is_ours(value, keys) || imported.have(value) || is_used(value)
         })
     }
 
-    /// Removes the values to `hide`, each from its place.
-    fn hide_where(&self, host: &impl Host, hide: impl Fn(&[u8]) -> bool) -> Result<(), Refused> {
+    /// Removes the values to `strip`, each from its place.
+    fn strip_where(&self, host: &impl Host, strip: impl Fn(&[u8]) -> bool) -> Result<(), Refused> {
         for name in &self.sources.headers {
-            replace(host, name, without_elements(self.headers.all(name), &hide))?;
+            replace(host, name, without_elements(self.headers.all(name), &strip))?;
         }
         if self.sources.bearer {
             // The operator may also have named it as a header that holds only keys.
@@ -124,22 +124,23 @@ impl<'c> Credentials<'c> {
                 .headers
                 .iter()
                 .any(|name| name == AUTHORIZATION);
-            let is_hidden =
-                |value: &[u8]| bearer_token(value).is_some_and(&hide) || (is_plain && hide(value));
+            let is_stripped = |value: &[u8]| {
+                bearer_token(value).is_some_and(&strip) || (is_plain && strip(value))
+            };
             replace(
                 host,
                 AUTHORIZATION,
-                without_elements(self.headers.all(AUTHORIZATION), is_hidden),
+                without_elements(self.headers.all(AUTHORIZATION), is_stripped),
             )?;
         }
         if let Some(name) = &self.sources.cookie
             && let Some(value) = self.headers.get(COOKIE)
         {
-            replace(host, COOKIE, without_cookie(&value, name, &hide))?;
+            replace(host, COOKIE, without_cookie(&value, name, &strip))?;
         }
         if let Some(name) = &self.sources.query
             && let Some(path) = self.headers.get(PATH)
-            && let Some(rest) = without_query(&path, name, &hide)
+            && let Some(rest) = without_query(&path, name, &strip)
         {
             host.set_request_header(PATH, &rest)?;
         }

@@ -219,7 +219,7 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Action {
         let trailers = host.request_trailers().ok()?;
         for name in config
             .credentials
-            .hidden_headers()
+            .stripped_headers()
             .filter(|name| trailers.has(name))
         {
             host.remove_request_trailer(name).ok()?;

@@ -30,7 +30,7 @@ impl CredentialSources {
     }
 
     /// Returns the headers in which the upstream must not get a key.
-    pub fn hidden_headers(&self) -> impl Iterator<Item = &str> {
+    pub fn stripped_headers(&self) -> impl Iterator<Item = &str> {
         let headers = self.headers.iter().map(String::as_str);
         let bearer = self.bearer.then_some("authorization");
         let cookie = self.cookie.as_ref().map(|_| "cookie");

@@ -47,7 +47,7 @@ pub(super) fn prepare(
     }
 
     let used = verdict.entry.as_ref().map(|entry| entry.digest());
-    credentials.hide(host, &config.keys, imported, used)?;
+    credentials.strip(host, &config.keys, imported, used)?;
     OwnedNames::new(&config.identity_names, &snapshot.routes, verdict.rule)
         .clean_headers(host, headers)?;
 
