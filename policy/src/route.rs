@@ -35,16 +35,16 @@
 //! | `fold` | paths without letter case, and dots and blanks at the end |
 //! | `overlap` | which rules meet others that differ only by that |
 //! | `index`, `trie` | finding a request's rule |
-//! | `place` | where a request names its subaccount |
+//! | `location` | where a request names its subaccount |
 //! | `codec` | the rules in the record of the settings |
 
 mod codec;
 mod fold;
 mod host;
 mod index;
+mod location;
 mod overlap;
 mod path;
-mod place;
 mod rule;
 mod segment;
 mod trie;
@@ -53,9 +53,9 @@ use std::collections::BTreeMap;
 
 pub use crate::percent::Text;
 pub use index::{Access, Match, Route, Routes};
+pub use location::{Named, SubaccountLocation};
 pub use overlap::Affected;
 pub use path::Ambiguity;
-pub use place::{Named, Place};
 pub use rule::{PathSpec, PlaceSpec, Rule, RuleSpec};
 
 /// The highest number of rules in one document.

@@ -16,7 +16,7 @@ mod trace;
 
 use crate::key::KeyFormat;
 use crate::meter::Quota;
-use crate::route::{Access, Match, Place, Route, Unmatched};
+use crate::route::{Access, Match, Route, SubaccountLocation, Unmatched};
 use crate::snapshot::{Entry, Unavailable};
 use asked::Asked;
 use checks::Checks;
@@ -148,14 +148,14 @@ pub fn decide(
         });
     }
 
-    let place = checks.place();
-    let header = match place {
-        Some(Place::Header(name)) => request.header(name)?,
+    let location = checks.subaccount_location();
+    let header = match location {
+        Some(SubaccountLocation::Header(name)) => request.header(name)?,
         _ => None,
     };
-    let named = place
+    let named = location
         .zip(asked)
-        .map(|(place, asked)| place.named(&asked.target(), header.as_deref()));
+        .map(|(location, asked)| location.named(&asked.target(), header.as_deref()));
 
     let (mut subaccount, mut quota) = (None, None);
     let code = match checks.subaccount(policy, named) {

@@ -4,8 +4,8 @@
 
 use latchkey_policy::record::{Damaged, FORMAT};
 use latchkey_policy::route::{
-    Access, Match, Named, PathCase, PathSpec, Place, PlaceSpec, RouteRecord, Routes, Rule,
-    RuleSpec, Target, Unmatched,
+    Access, Match, Named, PathCase, PathSpec, PlaceSpec, RouteRecord, Routes, Rule, RuleSpec,
+    SubaccountLocation, Target, Unmatched,
 };
 use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::test_util::{Random, fuzz};
@@ -472,9 +472,9 @@ fn assert_asks_for_what_was_written(routes: &Routes, access: &Access, written: &
         written.permission.as_deref()
     );
     let place = written.subaccount.as_ref().map(|place| match place {
-        PlaceSpec::Header(name) => Place::Header(name.as_str().into()),
-        PlaceSpec::Path(name) => Place::Path(parameter(written, name).unwrap()),
-        PlaceSpec::Query(name) => Place::Query(name.as_str().into()),
+        PlaceSpec::Header(name) => SubaccountLocation::Header(name.as_str().into()),
+        PlaceSpec::Path(name) => SubaccountLocation::Path(parameter(written, name).unwrap()),
+        PlaceSpec::Query(name) => SubaccountLocation::Query(name.as_str().into()),
     });
     assert_eq!(*subaccount, place);
 }
@@ -540,9 +540,9 @@ fn fuzz_routes() {
 }
 
 /// Returns the subaccount that a request names, by the definition; `None` if it is not clear.
-fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
+fn said(place: &SubaccountLocation, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
     match place {
-        Place::Header(_) => {
+        SubaccountLocation::Header(_) => {
             let Some(header) = header else {
                 return Some(Vec::new());
             };
@@ -551,10 +551,10 @@ fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
                 .all(|byte| matches!(byte, b'!'..=b'~') && *byte != b',');
             (visible && !header.is_empty()).then(|| header.to_vec())
         }
-        Place::Path(at) => segments(path)?
+        SubaccountLocation::Path(at) => segments(path)?
             .get(*at)
             .map(|segment| segment.clone().into_bytes()),
-        Place::Query(name) => {
+        SubaccountLocation::Query(name) => {
             let query = path
                 .iter()
                 .position(|byte| *byte == b'?')
@@ -598,9 +598,9 @@ fn said(place: &Place, path: &[u8], header: Option<&[u8]>) -> Option<Vec<u8>> {
 fn fuzz_subaccount_places() {
     fuzz(|random| {
         let places = [
-            Place::Header("x-sub".into()),
-            Place::Path(random.index(3)),
-            Place::Query("sub".into()),
+            SubaccountLocation::Header("x-sub".into()),
+            SubaccountLocation::Path(random.index(3)),
+            SubaccountLocation::Query("sub".into()),
         ];
         let path = requested(random, &RouteRecord::default());
         let header = some(random, |random| random.bytes(4, b"ab,% "));

@@ -3,8 +3,8 @@
 mod hosts;
 
 use super::fold::{self, Comparable, Fold};
+use super::location::SubaccountLocation;
 use super::path::Path;
-use super::place::Place;
 use super::rule::{PlaceSpec, Rule};
 use super::trie::Search;
 use super::{PathCase, RouteRecord, Target, Unmatched};
@@ -59,8 +59,8 @@ pub enum Access {
         service: Option<usize>,
         /// The permission that the key needs, as an index into [`Routes::permissions`].
         permission: Option<usize>,
-        /// The place in which the request names a subaccount.
-        subaccount: Option<Place>,
+        /// The location in which the request names a subaccount.
+        subaccount: Option<SubaccountLocation>,
     },
 }
 
@@ -140,7 +140,7 @@ struct Needs<'m> {
     public: bool,
     service: Option<usize>,
     permission: Option<usize>,
-    subaccount: Option<&'m Place>,
+    subaccount: Option<&'m SubaccountLocation>,
 }
 
 impl Routes {
@@ -200,10 +200,12 @@ impl Routes {
             return Access::Public;
         }
         let place = |place: &PlaceSpec| match place {
-            PlaceSpec::Header(name) => Place::Header(name.as_str().into()),
+            PlaceSpec::Header(name) => SubaccountLocation::Header(name.as_str().into()),
             // A valid rule has this parameter; a place that no path has is never read.
-            PlaceSpec::Path(name) => Place::Path(rule.position(name).unwrap_or(usize::MAX)),
-            PlaceSpec::Query(name) => Place::Query(name.as_str().into()),
+            PlaceSpec::Path(name) => {
+                SubaccountLocation::Path(rule.position(name).unwrap_or(usize::MAX))
+            }
+            PlaceSpec::Query(name) => SubaccountLocation::Query(name.as_str().into()),
         };
         Access::Key {
             service: spec
@@ -227,7 +229,7 @@ impl Routes {
     pub fn subaccount_header(&self, number: usize) -> Option<&str> {
         match &self.routes.get(number.checked_sub(1)?)?.access {
             Access::Key {
-                subaccount: Some(Place::Header(name)),
+                subaccount: Some(SubaccountLocation::Header(name)),
                 ..
             } => Some(name),
             _ => None,

@@ -10,7 +10,7 @@ use crate::meter::{Quota, Remaining};
 use crate::permission::Permission;
 use crate::policy::{Held, Policy};
 use crate::record::KeyRecord;
-use crate::route::{Access, Match, Named, Place, Route, Unmatched};
+use crate::route::{Access, Match, Named, Route, SubaccountLocation, Unmatched};
 use crate::settings::SnapshotSettings;
 use std::net::IpAddr;
 
@@ -117,8 +117,8 @@ impl<'c, T: Trace> Checks<'c, T> {
         }
     }
 
-    /// Returns the place where the rule looks for the request's subaccount.
-    pub(super) fn place(&self) -> Option<&'c Place> {
+    /// Returns where the rule looks for the request's subaccount.
+    pub(super) fn subaccount_location(&self) -> Option<&'c SubaccountLocation> {
         match self.matched {
             Match::Rule(Route {
                 access: Access::Key { subaccount, .. },

@@ -381,10 +381,19 @@ fn rules_refer_to_services_and_permissions_that_are_kept_once() {
     for (path, access) in [
         ("/a", key(Some(0), Some(0), None)),
         ("/c", key(Some(1), Some(0), None)),
-        ("/zones/1/2", key(Some(0), Some(0), Some(Place::Path(2)))),
-        ("/h", key(None, None, Some(Place::Header("x-sub".into())))),
+        (
+            "/zones/1/2",
+            key(Some(0), Some(0), Some(SubaccountLocation::Path(2))),
+        ),
+        (
+            "/h",
+            key(None, None, Some(SubaccountLocation::Header("x-sub".into()))),
+        ),
         ("/p", Access::Public),
-        ("/q", key(None, None, Some(Place::Query("sub".into())))),
+        (
+            "/q",
+            key(None, None, Some(SubaccountLocation::Query("sub".into()))),
+        ),
     ] {
         let Match::Rule(route) = routes.find(&target("h", "GET", path)) else {
             panic!("{path}")

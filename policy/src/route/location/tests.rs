@@ -13,7 +13,7 @@ fn clear(named: Named<'_>) -> Option<String> {
     }
 }
 
-fn at(place: &Place, path: &str, header: Option<&str>) -> Option<String> {
+fn at(place: &SubaccountLocation, path: &str, header: Option<&str>) -> Option<String> {
     let target = Target {
         host: b"h",
         method: b"GET",
@@ -24,7 +24,7 @@ fn at(place: &Place, path: &str, header: Option<&str>) -> Option<String> {
 
 #[test]
 fn a_header_has_one_visible_value() {
-    let place = Place::Header("x-sub".into());
+    let place = SubaccountLocation::Header("x-sub".into());
     for (value, said) in [
         (None, Some("")),
         (Some("sub_1"), Some("sub_1")),
@@ -61,12 +61,12 @@ fn a_segment_of_the_path_is_read_with_its_escapes_undone() {
         ("/zones/a%2fb", None),
     ] {
         assert_eq!(
-            at(&Place::Path(1), path, Some("other")).as_deref(),
+            at(&SubaccountLocation::Path(1), path, Some("other")).as_deref(),
             said,
             "{path}"
         );
     }
-    assert_eq!(at(&Place::Path(usize::MAX), "/a", None), None);
+    assert_eq!(at(&SubaccountLocation::Path(usize::MAX), "/a", None), None);
 }
 
 #[test]
@@ -92,7 +92,12 @@ fn a_parameter_of_the_query_is_there_once() {
         ("/a?sub=a%", None),
     ] {
         assert_eq!(
-            at(&Place::Query("sub".into()), path, Some("other")).as_deref(),
+            at(
+                &SubaccountLocation::Query("sub".into()),
+                path,
+                Some("other")
+            )
+            .as_deref(),
             said,
             "{path}"
         );
@@ -125,7 +130,7 @@ fn a_parameter_that_is_one_for_some_readers_only_is_unclear() {
         ("/a?x#sub=a", None),
     ] {
         assert_eq!(
-            at(&Place::Query("sub".into()), path, None).as_deref(),
+            at(&SubaccountLocation::Query("sub".into()), path, None).as_deref(),
             said,
             "{path}"
         );
@@ -142,13 +147,18 @@ fn some_read_dots_and_blanks_in_a_name_as_underscores() {
         ("/a?sub-id=a", Some("")),
     ] {
         assert_eq!(
-            at(&Place::Query("sub_id".into()), path, None).as_deref(),
+            at(&SubaccountLocation::Query("sub_id".into()), path, None).as_deref(),
             said,
             "{path}"
         );
     }
     assert_eq!(
-        at(&Place::Query("sub[id]".into()), "/a?sub[id]=a", None).as_deref(),
+        at(
+            &SubaccountLocation::Query("sub[id]".into()),
+            "/a?sub[id]=a",
+            None
+        )
+        .as_deref(),
         Some("a")
     );
 }

@@ -1,4 +1,4 @@
-//! The place where a request names its subaccount, and the subaccount that it names there.
+//! The location where a request names its subaccount, and the subaccount that it names there.
 
 use super::Target;
 use super::path::Path;
@@ -6,9 +6,9 @@ use crate::credential::split_query;
 use crate::percent::{Text, is_well_formed};
 use std::rc::Rc;
 
-/// The place where a request names its subaccount.
+/// The location where a request names its subaccount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum SubaccountLocation {
     /// The header of this name, in lower case.
     Header(Rc<str>),
     /// The segment of the path with this index, counted from 0.
@@ -17,7 +17,7 @@ pub enum Place {
     Query(Box<str>),
 }
 
-/// The value of a request at a place.
+/// The value of a request at a location.
 #[derive(Debug, Clone, Copy)]
 pub enum Named<'t> {
     /// No value.
@@ -28,8 +28,8 @@ pub enum Named<'t> {
     Unclear,
 }
 
-impl Place {
-    /// Returns the request's value at this place. If the place is a header, `header` is its value:
+impl SubaccountLocation {
+    /// Returns the request's value at this location. If the location is a header, `header` is its value:
     /// all of its values, joined by commas.
     pub fn named<'t>(&self, target: &Target<'t>, header: Option<&'t [u8]>) -> Named<'t> {
         match self {
