@@ -12,7 +12,7 @@ use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Meter, Outcome, Quota};
 use latchkey_policy::record::KeyRecord;
 use latchkey_policy::settings::SnapshotSettings;
-use latchkey_policy::snapshot::{Entry, Epoch, Unavailable, View};
+use latchkey_policy::snapshot::{CachedKey, Epoch, Unavailable, View};
 use latchkey_policy::verdict::{Credential, Request, Source};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -93,7 +93,7 @@ impl<H: Host> Source for SnapshotSource<'_, H> {
         }
     }
 
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<CachedKey>>, Unavailable> {
         self.view
             .try_borrow_mut()
             .map_err(|_| Unavailable::Host)?

@@ -8,7 +8,7 @@
 //! over at once.
 
 mod cache;
-mod entry;
+mod cached_key;
 mod head;
 mod limits;
 mod notes;
@@ -20,7 +20,7 @@ mod writer;
 use crate::cells::CellError;
 use crate::record::Damaged;
 
-pub use entry::Entry;
+pub use cached_key::CachedKey;
 pub use head::Head;
 pub use limits::{longest_limit, renew_limit};
 pub use notes::{clear_damage, is_damaged, last_contact, note_contact, report_damage};

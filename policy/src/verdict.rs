@@ -17,7 +17,7 @@ mod trace;
 use crate::key::KeyFormat;
 use crate::meter::Quota;
 use crate::route::{Access, Match, Route, SubaccountLocation, Unmatched};
-use crate::snapshot::{Entry, Unavailable};
+use crate::snapshot::{CachedKey, Unavailable};
 use asked::Asked;
 use checks::Checks;
 use describe::described;
@@ -49,7 +49,7 @@ pub struct Verdict {
     /// The number of the route rule that applies, from 1.
     pub rule: Option<usize>,
     /// The key, if the request names one that exists.
-    pub entry: Option<Rc<Entry>>,
+    pub entry: Option<Rc<CachedKey>>,
     /// The policy's subaccount that the request acts on, if it names one where a rule looks for it.
     pub subaccount: Option<usize>,
     /// The remaining part of the key's limits, if they were checked.

@@ -8,7 +8,7 @@ use latchkey_policy::meter::{Meter, Quota};
 use latchkey_policy::policy::Policy;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::settings::{SettingsRecord, SnapshotSettings};
-use latchkey_policy::snapshot::{Entry, Unavailable};
+use latchkey_policy::snapshot::{CachedKey, Unavailable};
 use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Source, Trace, Verdict};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -178,11 +178,11 @@ impl Source for Ledger<'_> {
         Ok(())
     }
 
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<CachedKey>>, Unavailable> {
         let Some((key, record)) = self.key(digest)? else {
             return Ok(None);
         };
-        Ok(Entry::from_live_record(
+        Ok(CachedKey::from_live_record(
             &record,
             Rc::new(Policy::compile(&key.policy, &self.snapshot)),
         )

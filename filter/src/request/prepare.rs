@@ -7,7 +7,7 @@ use crate::headers::RequestHeaders;
 use crate::host::{Host, Refused};
 use crate::owned::OwnedNames;
 use latchkey_policy::identity;
-use latchkey_policy::snapshot::Entry;
+use latchkey_policy::snapshot::CachedKey;
 use latchkey_policy::verdict::Verdict;
 use std::borrow::Cow;
 
@@ -73,7 +73,7 @@ pub(super) fn prepare(
 fn identify(
     host: &impl Host,
     config: &Config,
-    entry: &Entry,
+    entry: &CachedKey,
     verdict: &Verdict,
 ) -> Result<(), Refused> {
     let (key, shared) = (entry.key(), &entry.policy.identity);

@@ -12,7 +12,7 @@ use latchkey_policy::meter::{Owner, Quota};
 use latchkey_policy::record::{FORMAT, KeyRecord, PolicyRecord};
 use latchkey_policy::route::RouteRecord;
 use latchkey_policy::settings::{SettingsRecord, SnapshotSettings};
-use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, View, Writer};
+use latchkey_policy::snapshot::{Batch, CachedKey, Epoch, Reader, Unavailable, View, Writer};
 use latchkey_policy::test_util::{self, MemoryCells};
 use latchkey_policy::verdict::{
     self, Code, Credential, Request, Settings, Silent, Source, Verdict,
@@ -147,7 +147,7 @@ impl Source for Memory<'_> {
         Ok(())
     }
 
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<CachedKey>>, Unavailable> {
         self.view.borrow_mut().find(self.cells, digest)
     }
 

@@ -4,7 +4,7 @@
 //! and if all are taken it replaces one in turn. Digests are already spread evenly, nobody can
 //! choose them without knowing keys that exist, and unknown keys are not cached.
 
-use super::Entry;
+use super::CachedKey;
 use crate::key::KeyDigest;
 use std::rc::Rc;
 
@@ -23,13 +23,13 @@ pub(super) struct KeyCache {
 
 #[derive(Debug, Clone, Default)]
 struct Set {
-    entries: [Option<Rc<Entry>>; WAYS],
+    entries: [Option<Rc<CachedKey>>; WAYS],
     /// The place that is replaced next, modulo `WAYS`.
     next: u8,
 }
 
 impl KeyCache {
-    pub(super) fn get(&self, digest: &KeyDigest) -> Option<&Rc<Entry>> {
+    pub(super) fn get(&self, digest: &KeyDigest) -> Option<&Rc<CachedKey>> {
         let set = self.sets.get(index(digest))?;
         set.entries
             .iter()
@@ -37,7 +37,7 @@ impl KeyCache {
             .find(|entry| entry.digest() == digest)
     }
 
-    pub(super) fn put(&mut self, entry: Rc<Entry>) {
+    pub(super) fn put(&mut self, entry: Rc<CachedKey>) {
         if self.sets.is_empty() {
             self.sets.resize_with(SETS, Set::default);
         }
@@ -73,12 +73,14 @@ mod tests {
     #[cfg(target_arch = "wasm32")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    fn entry(digest: KeyDigest) -> Rc<Entry> {
+    fn entry(digest: KeyDigest) -> Rc<CachedKey> {
         let policy = Policy::compile(
             &test_util::policy(1),
             &crate::settings::SnapshotSettings::default(),
         );
-        Rc::new(Entry::from_live_record(&test_util::key(digest, 1, "CI"), Rc::new(policy)).unwrap())
+        Rc::new(
+            CachedKey::from_live_record(&test_util::key(digest, 1, "CI"), Rc::new(policy)).unwrap(),
+        )
     }
 
     /// Digests that are all in one set.

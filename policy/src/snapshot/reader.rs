@@ -3,7 +3,7 @@
 
 use super::cache::KeyCache;
 use super::head::{Head, versioned_head};
-use super::{Entry, Epoch, Unavailable};
+use super::{CachedKey, Epoch, Unavailable};
 use crate::cells::Cells;
 use crate::key::KeyDigest;
 use crate::policy::Policy;
@@ -137,7 +137,7 @@ impl View<'_> {
         &mut self,
         cells: &impl Cells,
         digest: &KeyDigest,
-    ) -> Result<Option<Rc<Entry>>, Unavailable> {
+    ) -> Result<Option<Rc<CachedKey>>, Unavailable> {
         if let Some(entry) = self.reader.keys.get(digest) {
             return Ok(Some(Rc::clone(entry)));
         }
@@ -156,13 +156,13 @@ impl View<'_> {
         &mut self,
         cells: &impl Cells,
         digest: &KeyDigest,
-    ) -> Result<Option<Rc<Entry>>, ReadError> {
+    ) -> Result<Option<Rc<CachedKey>>, ReadError> {
         let Some(record) = self.head.table(Kind::Key).find(cells, &digest.0)? else {
             return Ok(None);
         };
         let record = KeyRecord::decode(&record)?;
         let policy = self.policy(cells, record.policy)?;
-        let Some(entry) = Entry::from_live_record(&record, policy).map(Rc::new) else {
+        let Some(entry) = CachedKey::from_live_record(&record, policy).map(Rc::new) else {
             return Ok(None);
         };
         self.reader.keys.put(Rc::clone(&entry));

@@ -5,7 +5,7 @@ use crate::limit::Limits;
 use crate::meter::Quota;
 use crate::record::KeyRecord;
 use crate::settings::SnapshotSettings;
-use crate::snapshot::{Entry, Unavailable};
+use crate::snapshot::{CachedKey, Unavailable};
 use std::rc::Rc;
 
 /// The data that a verdict is decided by: Envoy's memory in the filter, the control plane's store.
@@ -18,7 +18,7 @@ pub trait Source {
 
     /// Returns the key, with its policy compiled for the rules of the [`settings`](Self::settings);
     /// `None` if the key does not exist or has been revoked.
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable>;
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<CachedKey>>, Unavailable>;
 
     /// Returns the Unix time in seconds.
     fn now(&self) -> Result<i64, Unavailable>;

@@ -174,7 +174,7 @@ impl Source for World {
         }
     }
 
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<CachedKey>>, Unavailable> {
         self.looked_up.set(self.looked_up.get() + 1);
         if *digest != KeyDigest::of(&self.secret) {
             return Ok(None);
@@ -185,7 +185,7 @@ impl Source for World {
             expires_at: self.expires_at,
             ..key
         };
-        Ok(Entry::from_live_record(
+        Ok(CachedKey::from_live_record(
             &key,
             Rc::new(Policy::compile(&self.policy, &*self.settings()?)),
         )

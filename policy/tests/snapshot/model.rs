@@ -7,7 +7,7 @@ use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{FORMAT, PolicyRecord};
 use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
 use latchkey_policy::settings::SettingsRecord;
-use latchkey_policy::snapshot::{Batch, Entry, Epoch, Reader, Unavailable, Writer};
+use latchkey_policy::snapshot::{Batch, CachedKey, Epoch, Reader, Unavailable, Writer};
 use latchkey_policy::test_util::{self, Random};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -84,7 +84,7 @@ pub(crate) fn find(
     reader: &mut Reader,
     cells: &impl Cells,
     number: u32,
-) -> Result<Option<Rc<Entry>>, Unavailable> {
+) -> Result<Option<Rc<CachedKey>>, Unavailable> {
     for _ in 0..4 {
         match reader.view(cells)?.find(cells, &digest(number)) {
             Err(Unavailable::Moved) => {}

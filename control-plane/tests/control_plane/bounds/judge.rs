@@ -7,7 +7,7 @@ use latchkey_policy::meter::{Meter, Owner, Quota};
 use latchkey_policy::policy::Policy;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::settings::SnapshotSettings;
-use latchkey_policy::snapshot::{Entry, Unavailable};
+use latchkey_policy::snapshot::{CachedKey, Unavailable};
 use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Silent, Source};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub(super) struct Asked {
 /// All keys of a snapshot.
 pub(super) struct Judge {
     settings: Rc<SnapshotSettings>,
-    entries: HashMap<KeyDigest, Rc<Entry>>,
+    entries: HashMap<KeyDigest, Rc<CachedKey>>,
     /// The digests and policies of the keys by their names.
     keys: HashMap<String, (KeyDigest, PolicyRecord)>,
 }
@@ -55,7 +55,7 @@ impl Judge {
             };
             Some((
                 *digest,
-                Rc::new(Entry::from_live_record(
+                Rc::new(CachedKey::from_live_record(
                     &record,
                     Rc::clone(&policies[&key.policy]),
                 )?),
@@ -142,7 +142,7 @@ impl Source for At<'_> {
         Ok(())
     }
 
-    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<Entry>>, Unavailable> {
+    fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<CachedKey>>, Unavailable> {
         Ok(self.judge.entries.get(digest).cloned())
     }
 

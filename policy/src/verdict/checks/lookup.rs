@@ -5,7 +5,7 @@ use crate::credential::{
     MAX_CANDIDATES, Presented, is_ours, may_be_imported, without_word, word_before_key,
 };
 use crate::key::KeyDigest;
-use crate::snapshot::{Entry, Unavailable};
+use crate::snapshot::{CachedKey, Unavailable};
 use crate::verdict::{Code, Credential, Source, Trace};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -146,8 +146,8 @@ impl<T: Trace> Checks<'_, T> {
     pub(in crate::verdict) fn existence(
         &mut self,
         sought: &Sought,
-        found: Option<Rc<Entry>>,
-    ) -> Result<Option<Rc<Entry>>, Code> {
+        found: Option<Rc<CachedKey>>,
+    ) -> Result<Option<Rc<CachedKey>>, Code> {
         let exists = found.is_some();
         if sought.foreign {
             let was = if exists { "it was" } else { "no such key was" };

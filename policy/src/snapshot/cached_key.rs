@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 /// A key that exists, with its policy.
 #[derive(Debug)]
-pub struct Entry {
+pub struct CachedKey {
     digest: KeyDigest,
     policy_id: u64,
     number: u64,
@@ -25,7 +25,7 @@ pub struct Entry {
     identity: OnceCell<Box<str>>,
 }
 
-impl Entry {
+impl CachedKey {
     /// Returns the key of a record, or `None` if its owner or account no longer exists: such a key
     /// is revoked, though its record is still there.
     pub fn from_live_record(record: &KeyRecord<'_>, policy: Rc<Policy>) -> Option<Self> {
