@@ -5,12 +5,12 @@
 //! decides by from a [`Source`] and the request's data from a [`Request`], each only as far as it
 //! matters, and allocates nothing itself.
 
-mod asked;
 mod checks;
 mod code;
 mod describe;
 mod recheck;
 mod request;
+mod route_target;
 mod source;
 mod trace;
 
@@ -18,9 +18,9 @@ use crate::key::KeyFormat;
 use crate::meter::Quota;
 use crate::route::{Access, Match, Route, SubaccountLocation, Unmatched};
 use crate::snapshot::{CachedKey, Unavailable};
-use asked::Asked;
 use checks::Checks;
 use describe::described;
+use route_target::RouteTarget;
 use std::rc::Rc;
 
 pub use code::{Challenge, Code, GrpcStatus, Refusal};
@@ -85,11 +85,11 @@ pub fn decide(
 ) -> Result<Verdict, Unavailable> {
     let snapshot = source.settings()?;
     let routes = &snapshot.routes;
-    let asked = Asked::new(request, routes)?;
-    let matched = asked
+    let target = RouteTarget::new(request, routes)?;
+    let matched = target
         .as_ref()
-        .map_or(Match::Unmatched(Unmatched::ValidKey), |asked| {
-            routes.find(&asked.target())
+        .map_or(Match::Unmatched(Unmatched::ValidKey), |target| {
+            routes.find(&target.as_target())
         });
 
     if let Match::Rule(Route {
@@ -105,18 +105,18 @@ pub fn decide(
             ..Verdict::new(Code::Public)
         });
     }
-    trace.step(Code::Public, false, || described(&matched, asked.as_ref()));
+    trace.step(Code::Public, false, || described(&matched, target.as_ref()));
 
     source.check_staleness()?;
     trace.step(Code::NotReady, true, || {
         "a snapshot is available".to_owned()
     });
 
-    let asked = asked.as_ref();
+    let target = target.as_ref();
     let mut checks = Checks {
         settings,
         snapshot: &snapshot,
-        asked,
+        target,
         matched,
         trace,
         shadowed: None,
@@ -154,8 +154,8 @@ pub fn decide(
         _ => None,
     };
     let named = location
-        .zip(asked)
-        .map(|(location, asked)| location.named(&asked.target(), header.as_deref()));
+        .zip(target)
+        .map(|(location, target)| location.named(&target.as_target(), header.as_deref()));
 
     let (mut subaccount, mut quota) = (None, None);
     let code = match checks.subaccount(policy, named) {

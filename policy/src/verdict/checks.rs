@@ -2,8 +2,8 @@
 
 mod lookup;
 
-use super::asked::Asked;
 use super::describe::{described, shown};
+use super::route_target::RouteTarget;
 use super::{Code, Settings, Trace, Verdict};
 use crate::address::AddressRule;
 use crate::meter::{Quota, Remaining};
@@ -20,7 +20,7 @@ pub(super) use lookup::Sought;
 pub(super) struct Checks<'c, T> {
     pub(super) settings: Settings<'c>,
     pub(super) snapshot: &'c SnapshotSettings,
-    pub(super) asked: Option<&'c Asked<'c>>,
+    pub(super) target: Option<&'c RouteTarget<'c>>,
     pub(super) matched: Match<'c>,
     pub(super) trace: &'c mut T,
     /// The first shadowed check that would have refused.
@@ -110,8 +110,8 @@ impl<'c, T: Trace> Checks<'c, T> {
     fn rule(&mut self) -> Result<(), Code> {
         match self.matched {
             Match::Ambiguous | Match::Disputed { .. } | Match::Unmatched(Unmatched::Deny) => {
-                let (matched, asked) = (self.matched, self.asked);
-                self.check(Code::OutOfScope, false, || described(&matched, asked))
+                let (matched, target) = (self.matched, self.target);
+                self.check(Code::OutOfScope, false, || described(&matched, target))
             }
             Match::Rule(_) | Match::Unmatched(Unmatched::ValidKey) => Ok(()),
         }

@@ -1,12 +1,12 @@
 //! The words in which a trace describes rules and addresses.
 
-use super::asked::Asked;
+use super::route_target::RouteTarget;
 use crate::route::{Match, Route, Unmatched};
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 /// Describes the search for a rule and its result.
-pub(super) fn described(matched: &Match<'_>, asked: Option<&Asked<'_>>) -> String {
+pub(super) fn described(matched: &Match<'_>, target: Option<&RouteTarget<'_>>) -> String {
     match matched {
         Match::Rule(Route { number, .. }) => format!("rule {number} applies"),
         Match::Unmatched(Unmatched::ValidKey) => {
@@ -27,7 +27,7 @@ pub(super) fn described(matched: &Match<'_>, asked: Option<&Asked<'_>>) -> Strin
                 rule(folded)
             )
         }
-        Match::Ambiguous => match asked.and_then(|asked| asked.target().ambiguity()) {
+        Match::Ambiguous => match target.and_then(|target| target.as_target().ambiguity()) {
             Some(ambiguity) => format!("the path {ambiguity}, so no rule applies"),
             None => {
                 "host or method can be read in more than one way, so no rule applies".to_owned()

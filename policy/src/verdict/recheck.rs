@@ -23,7 +23,7 @@ pub fn recheck(
     let mut checks = Checks {
         settings,
         snapshot: &snapshot,
-        asked: None,
+        target: None,
         matched,
         trace: &mut Silent,
         shadowed: None,

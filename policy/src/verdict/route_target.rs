@@ -6,13 +6,13 @@ use crate::snapshot::Unavailable;
 use std::borrow::Cow;
 
 /// The parts of the request that route rules are matched with.
-pub(super) struct Asked<'r> {
+pub(super) struct RouteTarget<'r> {
     host: Cow<'r, [u8]>,
     method: Cow<'r, [u8]>,
     path: Cow<'r, [u8]>,
 }
 
-impl<'r> Asked<'r> {
+impl<'r> RouteTarget<'r> {
     /// Reads the parts that the rules depend on; `None` if there are no rules.
     pub(super) fn new(
         request: &'r impl Request,
@@ -36,7 +36,7 @@ impl<'r> Asked<'r> {
     }
 
     /// Returns these parts as route rules are searched with them.
-    pub(super) fn target(&self) -> Target<'_> {
+    pub(super) fn as_target(&self) -> Target<'_> {
         Target {
             host: &self.host,
             method: &self.method,
