@@ -11,7 +11,7 @@ use crate::limit_headers::Told;
 use crate::open_streams::OpenStream;
 use crate::owned::OwnedNames;
 use crate::shared::{Ready, Shared};
-use crate::source::{Asked, SnapshotSource};
+use crate::source::{FilterRequest, SnapshotSource};
 use latchkey_policy::meter::Outcome;
 use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::Unavailable;
@@ -78,7 +78,7 @@ impl RequestContext {
 
         let credentials = Credentials::new(&ready.config.credentials, &headers);
         let forwarded = Forwarded::read(ready.config.trusted_hops, &headers);
-        let request = Asked::new(host, &headers, forwarded, credentials);
+        let request = FilterRequest::new(host, &headers, forwarded, credentials);
 
         let judged = self
             .judge(host, worker, ready, &request, credentials)
@@ -142,7 +142,7 @@ impl RequestContext {
         host: &H,
         worker: &Shared,
         ready: &Ready,
-        request: &Asked<'c, H>,
+        request: &FilterRequest<'c, H>,
         credentials: Credentials<'c>,
     ) -> Result<Judged<'c>, Unavailable> {
         let mut reader = worker.reader()?;

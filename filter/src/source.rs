@@ -137,14 +137,14 @@ impl<H: Host> Source for SnapshotSource<'_, H> {
 }
 
 /// The host's current request.
-pub struct Asked<'r, H> {
+pub struct FilterRequest<'r, H> {
     host: &'r H,
     headers: &'r RequestHeaders,
     credentials: Credentials<'r>,
     forwarded: Forwarded,
 }
 
-impl<'r, H: Host> Asked<'r, H> {
+impl<'r, H: Host> FilterRequest<'r, H> {
     /// Creates the view of a request from the headers that it came with, its client's address
     /// according to them, and the key that it was found to present.
     pub fn new(
@@ -162,7 +162,7 @@ impl<'r, H: Host> Asked<'r, H> {
     }
 }
 
-impl<H: Host> Request for Asked<'_, H> {
+impl<H: Host> Request for FilterRequest<'_, H> {
     fn credential(&self) -> Credential<'_> {
         Credential::Presented(self.credentials.presented())
     }
