@@ -8,7 +8,7 @@
 //! | [`config`] | the plugin's configuration |
 //! | [`credentials`] | where a request may hold a key |
 //! | [`request`] | the life of a request, from top to bottom |
-//! | [`limit_headers`] | what a client is told of its limits |
+//! | [`limit_headers`] | the headers that report a key's limits |
 //! | [`source`] | the data that requests are decided by |
 //! | [`meters`] | counting requests |
 //! | [`client_address`] | where a request comes from, for IP lists |
@@ -16,7 +16,7 @@
 //! | [`open_streams`] | streams that end when their secret does |
 //! | [`stream_check`] | checking these again, and ending them |
 //! | [`owned`] | header names that belong to the filter, and other spellings of them |
-//! | [`report`] | telling the control plane what was counted |
+//! | [`report`] | reports of usage to the control plane |
 //! | [`sync`] | one stream to the control plane |
 //! | [`lease`] | which worker holds that stream |
 //! | [`shared`] | what the requests of one worker share |

@@ -40,21 +40,22 @@ impl Default for Styles {
 /// The limits to report, kept until the response: the nearest limit as numbers, as most responses
 /// report only that one.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct LimitHeaders {
     nearest: Option<Remaining>,
     all: Option<All>,
 }
 
+/// The values of both headers that list all limits.
 #[derive(Debug)]
 struct All {
     policy: String,
     left: String,
 }
 
-impl Told {
-    /// Returns what remains of `limits` at `now`, in Unix seconds: as the limits answered the
+impl LimitHeaders {
+    /// Creates the headers for what remains of `limits` at `now`, in Unix seconds: as the limits answered the
     /// request, or else as the key's meter has it.
-    pub fn of(
+    pub fn new(
         styles: Styles,
         limits: &Limits,
         quota: Option<&Quota>,
@@ -62,6 +63,7 @@ impl Told {
         now: i64,
     ) -> Self {
         let nearest = || quota.map_or_else(|| meter?.nearest(limits, now), |quota| quota.nearest);
+
         let all = |meter: &Meter| {
             let each = |item: fn(Remaining, i64) -> String| {
                 meter
@@ -75,6 +77,7 @@ impl Told {
                 left: each(left),
             }
         };
+
         let ietf = styles.ietf && !limits.is_empty();
         Self {
             nearest: styles.x.then(nearest).flatten(),
@@ -87,8 +90,8 @@ impl Told {
         self.nearest.is_none() && self.all.is_none()
     }
 
-    /// Calls `tell` with the name and value of each header.
-    pub fn each(&self, mut tell: impl FnMut(&'static str, &str)) {
+    /// Calls `add` with the name and value of each header.
+    pub fn each(&self, mut add: impl FnMut(&'static str, &str)) {
         if let Some(Remaining {
             limit,
             remaining,
@@ -96,31 +99,33 @@ impl Told {
             ..
         }) = self.nearest
         {
-            tell("x-ratelimit-limit", Buffer::new().format(limit));
-            tell("x-ratelimit-remaining", Buffer::new().format(remaining));
-            tell("x-ratelimit-reset", Buffer::new().format(reset));
+            add("x-ratelimit-limit", Buffer::new().format(limit));
+            add("x-ratelimit-remaining", Buffer::new().format(remaining));
+            add("x-ratelimit-reset", Buffer::new().format(reset));
         }
         if let Some(All { policy, left }) = &self.all {
-            tell("ratelimit-policy", policy);
-            tell("ratelimit", left);
+            add("ratelimit-policy", policy);
+            add("ratelimit", left);
         }
     }
 }
 
-fn policy(of: Remaining, _now: i64) -> String {
+/// Returns one limit for `RateLimit-Policy`.
+fn policy(limit: Remaining, _now: i64) -> String {
     format!(
         "\"{}\";q={};w={}",
-        of.window.as_str(),
-        of.limit,
-        of.window.seconds(of.number)
+        limit.window.as_str(),
+        limit.limit,
+        limit.window.seconds(limit.number)
     )
 }
 
-fn left(of: Remaining, now: i64) -> String {
+/// Returns what remains of one limit, for `RateLimit`.
+fn left(limit: Remaining, now: i64) -> String {
     format!(
         "\"{}\";r={};t={}",
-        of.window.as_str(),
-        of.remaining,
-        of.reset.saturating_sub(now).max(0)
+        limit.window.as_str(),
+        limit.remaining,
+        limit.reset.saturating_sub(now).max(0)
     )
 }

@@ -7,7 +7,7 @@ use crate::client_address::Forwarded;
 use crate::credentials::{Credentials, Imported};
 use crate::health;
 use crate::host::Host;
-use crate::limit_headers::Told;
+use crate::limit_headers::LimitHeaders;
 use crate::open_streams::OpenStream;
 use crate::owned::OwnedNames;
 use crate::shared::{Ready, Shared};
@@ -45,7 +45,7 @@ struct Judged<'c> {
 #[derive(Debug, Default)]
 pub struct RequestContext {
     /// The key's limits, for the response's headers.
-    told: Told,
+    limit_headers: LimitHeaders,
     /// The record of the stream, kept for as long as it is open.
     open: Option<OpenStream>,
 }
@@ -53,7 +53,7 @@ pub struct RequestContext {
 impl RequestContext {
     /// Returns whether there is state to keep until the response.
     pub fn is_needed(&self) -> bool {
-        !self.told.is_empty()
+        !self.limit_headers.is_empty()
     }
 
     /// Takes the record of the stream that is kept for as long as it is open.
@@ -123,14 +123,14 @@ impl RequestContext {
             host,
             code,
             verdict.quota.as_ref(),
-            &std::mem::take(&mut self.told),
+            &std::mem::take(&mut self.limit_headers),
             client,
         )
     }
 
     /// Adds the headers with the key's limits to the response.
     pub fn on_response_headers(&self, host: &impl Host) {
-        self.told.each(|name, value| {
+        self.limit_headers.each(|name, value| {
             // If a header cannot be set, the response goes on without it.
             let _ = host.set_response_header(name, value);
         });
@@ -195,7 +195,7 @@ impl RequestContext {
         }
 
         let (limits, quota, meter) = (&entry.policy.limits, verdict.quota.as_ref(), source.meter());
-        self.told = Told::of(
+        self.limit_headers = LimitHeaders::new(
             ready.config.rate_limit_headers,
             limits,
             quota,

@@ -4,7 +4,7 @@ use super::Action;
 use super::prepare::VERDICT_STATE;
 use crate::headers::Grpc;
 use crate::host::{Host, Level, LocalResponse};
-use crate::limit_headers::Told;
+use crate::limit_headers::LimitHeaders;
 use latchkey_policy::meter::Quota;
 use latchkey_policy::verdict::Code;
 
@@ -27,7 +27,7 @@ pub(super) fn refuse(
     host: &impl Host,
     code: Code,
     quota: Option<&Quota>,
-    told: &Told,
+    limit_headers: &LimitHeaders,
     client: Client,
 ) -> Action {
     // If this fails, the guard still finds no verdict that it lets through.
@@ -61,7 +61,7 @@ pub(super) fn refuse(
             .map(|seconds| ("retry-after", seconds)),
     );
     let mut limits = Vec::new();
-    told.each(|name, value| limits.push((name, value.to_owned())));
+    limit_headers.each(|name, value| limits.push((name, value.to_owned())));
     headers.extend(limits.iter().map(|(name, value)| (*name, value.as_str())));
 
     let response = LocalResponse {
@@ -87,7 +87,7 @@ pub(super) fn refuse_not_ready(host: &impl Host) -> Action {
         host,
         Code::NotReady,
         None,
-        &Told::default(),
+        &LimitHeaders::default(),
         Client::default(),
     )
 }
