@@ -15,7 +15,7 @@ use crate::source::{FilterRequest, SnapshotSource};
 use latchkey_policy::meter::Outcome;
 use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::Unavailable;
-use latchkey_policy::verdict::{self, Code, Settings, Silent, Source as _, Verdict};
+use latchkey_policy::verdict::{self, Code, NoTrace, Settings, Source as _, Verdict};
 use prepare::prepare;
 use refusal::{Client, refuse, refuse_not_ready};
 use std::rc::Rc;
@@ -154,7 +154,7 @@ impl RequestContext {
         for _ in 0..MAX_MOVES {
             let source = SnapshotSource::new(host, worker, ready, reader.view(host)?);
             let decided =
-                verdict::decide(&source, request, settings, &mut Silent).and_then(|verdict| {
+                verdict::decide(&source, request, settings, &mut NoTrace).and_then(|verdict| {
                     Ok((
                         imported(&source, credentials, &verdict)?,
                         source.settings()?,

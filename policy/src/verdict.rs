@@ -27,7 +27,7 @@ pub use code::{Challenge, Code, GrpcStatus, Refusal};
 pub use recheck::recheck;
 pub use request::{Credential, Request};
 pub use source::Source;
-pub use trace::{Silent, Trace};
+pub use trace::{NoTrace, Trace};
 
 /// The settings of an operator.
 #[derive(Debug, Clone, Copy)]

@@ -15,7 +15,7 @@ use latchkey_policy::settings::{SettingsRecord, SnapshotSettings};
 use latchkey_policy::snapshot::{Batch, CachedKey, Epoch, Reader, Unavailable, View, Writer};
 use latchkey_policy::test_util::{self, MemoryCells};
 use latchkey_policy::verdict::{
-    self, Code, Credential, Request, Settings, Silent, Source, Verdict,
+    self, Code, Credential, NoTrace, Request, Settings, Source, Verdict,
 };
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -73,7 +73,7 @@ impl Scene {
             cells: &self.cells,
             view,
         };
-        let verdict = verdict::decide(&source, &self.request, settings, &mut Silent).unwrap();
+        let verdict = verdict::decide(&source, &self.request, settings, &mut NoTrace).unwrap();
         assert_eq!(verdict.code, Code::Allowed);
         verdict
     }

@@ -1,7 +1,7 @@
 //! The verdict on a secret that has been admitted before.
 
 use super::checks::{Checks, Sought};
-use super::{Code, Settings, Silent, Source};
+use super::{Code, NoTrace, Settings, Source};
 use crate::key::KeyDigest;
 use crate::route::{Match, Unmatched};
 use crate::snapshot::Unavailable;
@@ -25,7 +25,7 @@ pub fn recheck(
         snapshot: &snapshot,
         target: None,
         matched,
-        trace: &mut Silent,
+        trace: &mut NoTrace,
         shadowed: None,
         word: None,
     };

@@ -143,7 +143,7 @@ impl World {
             keys: &keys,
             shadow: &self.shadow,
         };
-        decide(self, request, settings, &mut Silent).unwrap_or(Verdict::NOT_READY)
+        decide(self, request, settings, &mut NoTrace).unwrap_or(Verdict::NOT_READY)
     }
 
     /// Returns a request without any fault.

@@ -10,8 +10,8 @@ pub trait Trace {
 
 /// A trace that records nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct Silent;
+pub struct NoTrace;
 
-impl Trace for Silent {
+impl Trace for NoTrace {
     fn step(&mut self, _: Code, _: bool, _: impl FnOnce() -> String) {}
 }

@@ -8,7 +8,7 @@ use latchkey_policy::policy::Policy;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
 use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::{CachedKey, Unavailable};
-use latchkey_policy::verdict::{self, Code, Credential, Request, Settings, Silent, Source};
+use latchkey_policy::verdict::{self, Code, Credential, NoTrace, Request, Settings, Source};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -95,7 +95,7 @@ impl Judge {
                 keys: &keys,
                 shadow: &[],
             },
-            &mut Silent,
+            &mut NoTrace,
         );
         verdict.unwrap().code == Code::Allowed
     }
