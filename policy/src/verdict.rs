@@ -123,14 +123,14 @@ pub fn decide(
         word: None,
     };
 
-    let sought = match checks.credential(&request.credential(), source)? {
-        Ok(Some(sought)) => sought,
+    let lookup = match checks.credential(&request.credential(), source)? {
+        Ok(Some(lookup)) => lookup,
         Ok(None) => return Ok(checks.without_key()),
         Err(code) => return Ok(checks.verdict(code)),
     };
 
-    let found = source.find(&sought.digest)?;
-    let entry = match checks.existence(&sought, found) {
+    let found = source.find(&lookup.digest)?;
+    let entry = match checks.existence(&lookup, found) {
         Ok(Some(entry)) => entry,
         Ok(None) => return Ok(checks.without_key()),
         Err(code) => return Ok(checks.verdict(code)),

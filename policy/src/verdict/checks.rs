@@ -14,7 +14,7 @@ use crate::route::{Access, Match, Named, Route, SubaccountLocation, Unmatched};
 use crate::settings::SnapshotSettings;
 use std::net::IpAddr;
 
-pub(super) use lookup::Sought;
+pub(super) use lookup::KeyLookup;
 
 /// The checks that refuse, each `Err` with its code unless it is shadowed.
 pub(super) struct Checks<'c, T> {

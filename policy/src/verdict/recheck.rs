@@ -1,6 +1,6 @@
 //! The verdict on a secret that has been admitted before.
 
-use super::checks::{Checks, Sought};
+use super::checks::{Checks, KeyLookup};
 use super::{Code, NoTrace, Settings, Source};
 use crate::key::KeyDigest;
 use crate::route::{Match, Unmatched};
@@ -30,7 +30,7 @@ pub fn recheck(
         word: None,
     };
     let entry = match checks.existence(
-        &Sought {
+        &KeyLookup {
             digest: *digest,
             foreign: false,
         },

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A key that is to be looked up.
-pub(in crate::verdict) struct Sought {
+pub(in crate::verdict) struct KeyLookup {
     pub(in crate::verdict) digest: KeyDigest,
     /// True if the value does not have the form of our keys: it is a key only if it was imported.
     pub(in crate::verdict) foreign: bool,
@@ -32,10 +32,10 @@ impl<T: Trace> Checks<'_, T> {
         &mut self,
         credential: &Credential<'_>,
         source: &impl Source,
-    ) -> Result<Result<Option<Sought>, Code>, Unavailable> {
+    ) -> Result<Result<Option<KeyLookup>, Code>, Unavailable> {
         let presented = match credential {
             Credential::Known(digest) => {
-                return Ok(Ok(Some(Sought {
+                return Ok(Ok(Some(KeyLookup {
                     digest: *digest,
                     foreign: false,
                 })));
@@ -84,7 +84,7 @@ impl<T: Trace> Checks<'_, T> {
         &mut self,
         presented: &Presented<'_>,
         counted: &Counted<'_>,
-    ) -> Result<Option<Sought>, Code> {
+    ) -> Result<Option<KeyLookup>, Code> {
         let some = *presented != Presented::None;
         self.check(Code::MissingKey, some, || {
             if some {
@@ -119,7 +119,7 @@ impl<T: Trace> Checks<'_, T> {
         };
         let form = self.settings.keys.check(candidate);
         if form.is_err() && self.snapshot.imported && may_be_imported(candidate) {
-            return Ok(Some(Sought {
+            return Ok(Some(KeyLookup {
                 digest: KeyDigest::of(candidate),
                 foreign: true,
             }));
@@ -135,7 +135,7 @@ impl<T: Trace> Checks<'_, T> {
             }
             (Err(error), None) => error.to_string(),
         })?;
-        Ok(form.is_ok().then(|| Sought {
+        Ok(form.is_ok().then(|| KeyLookup {
             digest: KeyDigest::of(candidate),
             foreign: false,
         }))
@@ -145,17 +145,17 @@ impl<T: Trace> Checks<'_, T> {
     /// key does not exist, and the request passes without it.
     pub(in crate::verdict) fn existence(
         &mut self,
-        sought: &Sought,
+        lookup: &KeyLookup,
         found: Option<Rc<CachedKey>>,
     ) -> Result<Option<Rc<CachedKey>>, Code> {
         let exists = found.is_some();
-        if sought.foreign {
+        if lookup.foreign {
             let was = if exists { "it was" } else { "no such key was" };
             self.check(Code::MalformedKey, exists, || {
                 format!("its format is not Latchkey's, and {was} imported")
             })?;
         }
-        if exists || !sought.foreign {
+        if exists || !lookup.foreign {
             let told = if exists {
                 "the key exists"
             } else {
