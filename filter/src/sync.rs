@@ -2,16 +2,15 @@
 //! and the time; output is changes of the snapshot in shared memory and acknowledgements.
 
 mod contact;
-mod elsewhere;
 mod end;
 mod hello;
 mod limit;
 mod receive;
+mod remote_usage;
 
 use crate::host::{Host, Nanos, StreamId};
 use crate::report::Reporter;
 use contact::Contact;
-use elsewhere::Held;
 pub use end::End;
 use latchkey_policy::ledger;
 use latchkey_policy::snapshot::{self, Epoch, Image, Writer};
@@ -20,6 +19,7 @@ use latchkey_protocol::{FromNode, from_node};
 use limit::is_longer;
 use prost::Message as _;
 pub use receive::Received;
+use remote_usage::PendingUsage;
 
 /// The time without any message after which a stream is given up. The control plane sends a
 /// heartbeat every second.
@@ -63,7 +63,7 @@ pub struct Session {
     epoch: Epoch,
     contact: Contact,
     reporter: Reporter,
-    held: Held,
+    pending: PendingUsage,
 }
 
 /// The health of a session that is open.
@@ -135,7 +135,7 @@ impl Session {
             epoch: Epoch::default(),
             contact: Contact::default(),
             reporter: Reporter::default(),
-            held: Held::default(),
+            pending: PendingUsage::default(),
         };
 
         let hello = session.hello(host, now)?;

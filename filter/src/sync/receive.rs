@@ -1,6 +1,6 @@
 //! The messages from the control plane.
 
-use super::{End, Session, State, elsewhere};
+use super::{End, Session, State, remote_usage};
 use crate::host::{Host, Level, Nanos};
 use crate::metrics::Metrics;
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
@@ -46,7 +46,7 @@ impl Session {
             Some(to_node::Message::Waiting(_)) => self.waiting(metrics, host),
             Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
             Some(to_node::Message::Heartbeat(heartbeat)) => self.heartbeat(host, &heartbeat),
-            Some(to_node::Message::Elsewhere(elsewhere)) => self.elsewhere(host, elsewhere),
+            Some(to_node::Message::Elsewhere(elsewhere)) => self.remote_usage(host, elsewhere),
             Some(to_node::Message::UsageAck(ack)) => {
                 self.reporter
                     .acknowledged(host, ack.sequence)
@@ -252,7 +252,7 @@ impl Session {
         }
 
         metrics.published(host, revision, self.writer.keys());
-        self.held.release(host, &self.epoch)?;
+        self.pending.release(host, &self.epoch)?;
         if !self.contact.echoes() {
             self.note_contact(host, 0)?;
         }
@@ -260,7 +260,7 @@ impl Session {
     }
 
     /// Takes over the counts of other nodes' requests.
-    fn elsewhere(&mut self, host: &impl Host, elsewhere: Elsewhere) -> Result<Received, End> {
+    fn remote_usage(&mut self, host: &impl Host, elsewhere: Elsewhere) -> Result<Received, End> {
         if matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("counts before the welcome"));
         }
@@ -272,9 +272,9 @@ impl Session {
             .position()
             .is_some_and(|(published, _)| published != self.epoch)
         {
-            self.held.hold(elsewhere.keys);
+            self.pending.hold(elsewhere.keys);
         } else {
-            elsewhere::count(host, &self.epoch, &elsewhere.keys)?;
+            remote_usage::count(host, &self.epoch, &elsewhere.keys)?;
         }
         Ok(Received::Other)
     }

@@ -9,22 +9,22 @@ use latchkey_policy::snapshot::{Epoch, Unavailable};
 use latchkey_policy::table::WriteError;
 use latchkey_protocol::KeyElsewhere;
 
-/// The highest number of keys whose counts are held until their history is in force. If there are
+/// The highest number of keys whose counts are pending until their history is in force. If there are
 /// more, some are sent again only when they are used elsewhere.
-const MAX_HELD: usize = 200_000;
+const MAX_PENDING: usize = 200_000;
 
 /// Counts from other nodes for a history that is not in force yet.
 #[derive(Debug, Default)]
-pub(super) struct Held(Vec<KeyElsewhere>);
+pub(super) struct PendingUsage(Vec<KeyElsewhere>);
 
-impl Held {
+impl PendingUsage {
     /// Keeps counts for later.
     pub(super) fn hold(&mut self, keys: Vec<KeyElsewhere>) {
-        let room = MAX_HELD.saturating_sub(self.0.len());
+        let room = MAX_PENDING.saturating_sub(self.0.len());
         self.0.extend(keys.into_iter().take(room));
     }
 
-    /// Counts the held requests, as their history is now in force.
+    /// Counts the pending requests, as their history is now in force.
     pub(super) fn release(&mut self, host: &impl Host, epoch: &Epoch) -> Result<(), End> {
         count(host, epoch, &std::mem::take(&mut self.0))
     }
@@ -37,14 +37,14 @@ pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> R
     }
     let now = host.unix_seconds().map_err(|_| End::Unreachable)?;
     for key in keys {
-        let told = ledger::change(host, key.slot, Owner::new(epoch, key.key), |meter| {
+        let changed = ledger::change(host, key.slot, Owner::new(epoch, key.key), |meter| {
             for count in &key.windows {
                 if let Some(window) = window_of(count) {
                     meter.elsewhere(window, count.number, count.count, now);
                 }
             }
         });
-        match told {
+        match changed {
             // A meter that could not be trusted has been reset; it gets the counts the next time.
             Ok(_) | Err(Unavailable::Counters) => {}
             Err(_) => return Err(End::Memory(WriteError::Host)),
