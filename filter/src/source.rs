@@ -72,12 +72,12 @@ impl<H: Host> Source for SnapshotSource<'_, H> {
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {
-        let told = self
+        let sent = self
             .view
             .try_borrow()
             .map_err(|_| Unavailable::Host)?
             .staleness();
-        let told = (told > 0).then(|| told.saturating_mul(NANOS_PER_SECOND));
+        let sent = (sent > 0).then(|| sent.saturating_mul(NANOS_PER_SECOND));
         // The smaller limit holds: the control plane counts this node for no longer than the limit
         // that it was sent.
         match self
@@ -85,7 +85,7 @@ impl<H: Host> Source for SnapshotSource<'_, H> {
             .config
             .max_staleness
             .into_iter()
-            .chain(told)
+            .chain(sent)
             .min()
         {
             Some(limit) => self.worker.check_staleness(self.host, limit),

@@ -20,8 +20,8 @@
 //! | [`line_break`] | the line break at the end of a secret's file |
 //! | [`record`] | the encoding of keys and policies, on the stream and in memory |
 //! | [`cells`], [`table`], [`snapshot`] | the snapshot in shared memory: reading it, and changing it under readers |
-//! | [`verdict`] | the decision, its codes and what a refused client is told |
-//! | [`identity`] | what the upstream is told about an admitted key |
+//! | [`verdict`] | the decision, its codes and the answers to refused clients |
+//! | [`identity`] | the headers that identify an admitted key to the upstream |
 #![cfg_attr(
     not(test),
     // The filter runs this code in Envoy's workers, where a panic takes the worker's filter down.

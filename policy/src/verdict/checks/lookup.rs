@@ -156,12 +156,12 @@ impl<T: Trace> Checks<'_, T> {
             })?;
         }
         if exists || !lookup.foreign {
-            let told = if exists {
+            let description = if exists {
                 "the key exists"
             } else {
                 "the key does not exist or has been revoked"
             };
-            self.check(Code::InvalidKey, exists, || told.to_owned())?;
+            self.check(Code::InvalidKey, exists, || description.to_owned())?;
         }
         Ok(found)
     }
