@@ -174,10 +174,12 @@ fn parsed(bytes: &[u8], errors: &mut Vec<ConfigError>) -> Option<Value> {
             reason,
         });
     };
+
     if bytes.iter().all(u8::is_ascii_whitespace) {
         error("is empty; it must be a JSON object".to_owned());
         return None;
     }
+
     match serde_json::from_slice(bytes) {
         Ok(value) => Some(value),
         Err(reason) => {

@@ -80,10 +80,12 @@ impl<'c> Credentials<'c> {
             .into_iter()
             .flatten()
             .flat_map(in_authorization);
+
         let cookies = values(headers, COOKIE, sources.cookie.as_deref());
         let cookies = cookies.flat_map(|(value, name)| in_cookies(value, name));
         let query = values(headers, PATH, sources.query.as_deref());
         let query = query.flat_map(|(path, name)| in_query(path, name));
+
         plain
             .chain(bearer)
             .chain(cookies)
@@ -117,6 +119,7 @@ impl<'c> Credentials<'c> {
         for name in &self.sources.headers {
             replace(host, name, without_elements(self.headers.all(name), &strip))?;
         }
+
         if self.sources.bearer {
             // The operator may also have named it as a header that holds only keys.
             let is_plain = self
@@ -133,6 +136,7 @@ impl<'c> Credentials<'c> {
                 without_elements(self.headers.all(AUTHORIZATION), is_stripped),
             )?;
         }
+
         if let Some(name) = &self.sources.cookie
             && let Some(value) = self.headers.get(COOKIE)
         {

@@ -29,12 +29,14 @@ fn configure(host: &Envoy, worker: &mut Worker) -> bool {
     if !worker.configure(host, &configuration) {
         return false;
     }
+
     #[cfg(feature = "fault")]
     if let Some(ready) = worker.shared().ready()
         && !ready.config.fault.on_configure(host)
     {
         return false;
     }
+
     // Without ticks this thread never holds the stream; it still decides by the memory that other
     // threads have written.
     let _ = abi::set_tick_period(FIRST_TICK_MILLIS);
@@ -238,6 +240,7 @@ impl Host for Envoy {
             }),
         };
         let authorization = format!("Bearer {token}");
+
         abi::open_grpc_stream(
             &service.encode_to_vec(),
             latchkey_protocol::SERVICE,

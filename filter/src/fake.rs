@@ -220,6 +220,7 @@ impl Host for FakeHost {
             headers,
             body,
         } = *response;
+
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -231,6 +232,7 @@ impl Host for FakeHost {
             headers,
             body: body.to_owned(),
         };
+
         assert_eq!(
             self.response.replace(Some(response)),
             None,

@@ -86,10 +86,12 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
             ..Batch::default()
         }),
     };
+
     let bytes = ToNode {
         message: Some(message),
     }
     .encode_to_vec();
+
     if random.below(3) == 0 {
         random.mutated(&bytes)
     } else {

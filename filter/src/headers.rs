@@ -31,6 +31,7 @@ impl RequestHeaders {
             bytes,
             content: content?,
         };
+
         // Every header has to be there: otherwise it is not known which are missing.
         (headers.iter().count() == count).then_some(headers)
     }

@@ -42,6 +42,7 @@ pub fn answer(host: &impl Host, worker: &Shared, ready: &Ready) {
         });
         (503, "latchkey_not_ready", body)
     };
+
     let headers = [
         ("content-type", "application/json"),
         ("cache-control", "no-store"),
@@ -53,6 +54,7 @@ pub fn answer(host: &impl Host, worker: &Shared, ready: &Ready) {
         headers: &headers,
         body: &body.to_string(),
     };
+
     if host.respond(&response).is_err() {
         host.log(
             Level::Error,

@@ -132,6 +132,7 @@ impl LeaseHandle {
         let ticked = update(cells, now, |lease| {
             self.renew_or_take(lease, worker, now, who)
         });
+
         match ticked {
             Ok(Some(state)) => {
                 if let LeaseState::Acquired { term, .. } = state {
@@ -193,6 +194,7 @@ impl LeaseHandle {
         lease.holder = worker;
         lease.term = lease.term.saturating_add(1);
         lease.renewed_at = now;
+
         Some(LeaseState::Acquired {
             term: lease.term,
             instance: lease.instance,
@@ -241,6 +243,7 @@ impl LeaseHandle {
     pub fn leave(&mut self, cells: &impl Cells, now: Nanos) -> Option<Left> {
         let worker = self.worker.take()?;
         let (term, order) = (self.term.take(), self.order);
+
         for _ in 0..LEAVE_ATTEMPTS {
             let left = update(cells, now, |lease| {
                 lease.alive = lease.alive.saturating_sub(1);
@@ -260,6 +263,7 @@ impl LeaseHandle {
                 Err(CellError::Host) => return None,
             }
         }
+
         None
     }
 

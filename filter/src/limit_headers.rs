@@ -103,6 +103,7 @@ impl LimitHeaders {
             add("x-ratelimit-remaining", Buffer::new().format(remaining));
             add("x-ratelimit-reset", Buffer::new().format(reset));
         }
+
         if let Some(All { policy, left }) = &self.all {
             add("ratelimit-policy", policy);
             add("ratelimit", left);

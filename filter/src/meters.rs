@@ -86,6 +86,7 @@ impl Meters {
             source,
             metered,
         } = request;
+
         let owner = Owner::new(epoch, key.number);
 
         let mut state = self.state.try_borrow_mut().map_err(|_| Unavailable::Host)?;
@@ -96,6 +97,7 @@ impl Meters {
         if here.owner != owner {
             *here = Recent::new(owner);
         }
+
         here.uses = here.uses.saturating_add(1);
 
         if *enforced
@@ -111,6 +113,7 @@ impl Meters {
         if here.allowance.is_some() && !had_allowance {
             *allowances = allowances.saturating_add(1);
         }
+
         Ok(admitted)
     }
 
@@ -156,11 +159,13 @@ impl Meters {
             here.settle(host, *slot, now);
             here.uses = 0;
         }
+
         mark(host, recent);
 
         recent.retain(|_, here| {
             here.allowance.is_some() || here.changed || here.often || here.uses > 0
         });
+
         *allowances = recent
             .values()
             .filter(|here| here.allowance.is_some())
@@ -221,6 +226,7 @@ impl Recent {
             source,
             metered,
         } = request;
+
         let settled = self.allowance.take();
         let grants = *enforced && may_grant && (self.often || self.uses >= OFTEN);
         let address = OnceCell::new();
@@ -255,7 +261,9 @@ impl Recent {
                 return Err(unavailable);
             }
         };
+
         self.changed = true;
+
         Ok(changed.map(|(quota, meter, granted)| {
             self.allowance = granted;
             (quota, meter)
@@ -283,6 +291,7 @@ impl Recent {
             Ok(Some(renewed)) => self.allowance = renewed,
             Ok(None) | Err(_) => self.allowance = None,
         }
+
         self.changed = true;
     }
 }

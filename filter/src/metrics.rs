@@ -32,6 +32,7 @@ impl Metrics {
     pub fn define(host: &impl Host) -> Self {
         let counter = |name: &str| host.define_metric(MetricKind::Counter, name);
         let gauge = |name: &str| host.define_metric(MetricKind::Gauge, name);
+
         Self {
             requests: Code::ALL
                 .map(|code| counter(&format!("latchkey_requests.{}", code.as_str()))),

@@ -45,6 +45,7 @@ impl<'o> OwnedNames<'o> {
                 host.remove_request_header(text(name)?)?;
             }
         }
+
         if connection
             && let Some(value) = headers.get(CONNECTION)
             && let Some(rest) = self.without_names(&value)
@@ -81,6 +82,7 @@ impl<'o> OwnedNames<'o> {
         if self.identity.has(name) {
             return false;
         }
+
         let other_than_read = || {
             self.read
                 .is_some_and(|read| read.as_bytes() != name && is_spelling(read, name))

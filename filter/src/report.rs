@@ -71,6 +71,7 @@ impl Reporter {
         let last = marked.last().filter(|_| marked.len() >= MAX_KEYS);
         self.from = last.map_or(0, |slot| slot.saturating_add(1));
         let (mut read, mut keys) = (Vec::with_capacity(marked.len()), Vec::new());
+
         for slot in marked {
             let (meter, version) = ledger::read(cells, slot)?;
             read.push((slot, version));
@@ -82,12 +83,15 @@ impl Reporter {
                 keys.push(usage(&meter));
             }
         }
+
         if keys.is_empty() {
             ledger::clear(cells, &read)?;
             return Ok(None);
         }
+
         self.sequence = self.sequence.saturating_add(1);
         self.unacknowledged = Some(read);
+
         Ok(Some(Usage {
             sequence: self.sequence,
             keys,

@@ -93,6 +93,7 @@ impl RequestContext {
 
         let prepared = prepare(host, &ready.config, credentials, &headers, &judged);
         let verdict = &judged.verdict;
+
         // A request that cannot be prepared as promised must not go on.
         let code = if verdict.code.passes() && prepared.is_err() {
             Code::NotReady
@@ -119,6 +120,7 @@ impl RequestContext {
             bearer: ready.config.credentials.bearer,
             word: verdict.word,
         };
+
         refuse(
             host,
             code,
@@ -228,6 +230,7 @@ pub fn on_trailers(host: &impl Host, worker: &Shared) -> Action {
             .clean_trailers(host, &trailers)
             .ok()
     };
+
     remove().map_or(Action::Pause, |()| Action::Continue)
 }
 

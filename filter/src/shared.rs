@@ -64,6 +64,7 @@ impl Shared {
         {
             return Ok(());
         }
+
         // It pays to look again only if the remembered time is too old.
         self.contact.set(snapshot::last_contact(host)?);
         if self

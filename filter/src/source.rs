@@ -78,6 +78,7 @@ impl<H: Host> Source for SnapshotSource<'_, H> {
             .map_err(|_| Unavailable::Host)?
             .staleness();
         let sent = (sent > 0).then(|| sent.saturating_mul(NANOS_PER_SECOND));
+
         // The smaller limit holds: the control plane counts this node for no longer than the limit
         // that it was sent.
         match self
@@ -125,10 +126,12 @@ impl<H: Host> Source for SnapshotSource<'_, H> {
             source: || Forwarded::Ignored.client_address(self.host),
             metered,
         };
+
         let admitted = self
             .worker
             .meters
             .admit(self.host, &self.epoch, key, &request)?;
+
         Ok(admitted.map(|(quota, meter)| {
             self.meter.set(meter);
             quota

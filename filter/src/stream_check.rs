@@ -38,6 +38,7 @@ impl StreamCheck {
             self.next.set(None);
             return;
         }
+
         let first = self
             .next
             .get()
@@ -47,6 +48,7 @@ impl StreamCheck {
             self.next.set(Some(first));
             return;
         };
+
         // If the snapshot cannot be read, the pass goes on at the next tick from the same stream.
         self.next
             .set(check_all(host, worker, ready, &streams, now).or(next));
@@ -83,6 +85,7 @@ fn check_all(
             return first;
         }
     };
+
     let source = SnapshotSource::new(host, worker, ready, view);
     for (context, stream) in streams {
         if host.enter(*context).is_err() {
@@ -108,6 +111,7 @@ fn check_all(
             }
         }
     }
+
     None
 }
 

@@ -114,6 +114,7 @@ impl Session {
         let limit_at = host.monotonic().map_err(|_| End::Host)?;
         let longest = snapshot::longest_limit(host, limit_at).map_err(WriteError::from)?;
         let staleness = longest.unwrap_or(who.staleness);
+
         // A shorter limit holds from now on, a longer one once the control plane has it.
         if is_longer(writer.staleness(), staleness) {
             writer.set_staleness(host, staleness)?;
@@ -173,6 +174,7 @@ impl Session {
     pub fn tick(&mut self, host: &impl Host, now: Nanos) -> Result<Health, End> {
         let is_loading =
             self.state == State::Loading || (self.state == State::Following && !self.current);
+
         // A clock that was set back counts as silence, too: it costs a reconnection.
         if now.abs_diff(self.heard_at) > if is_loading { LOADING_SILENCE } else { SILENCE } {
             return Err(End::Silent);
@@ -186,6 +188,7 @@ impl Session {
         if self.state != State::Following {
             return Ok(Health::Young);
         }
+
         if snapshot::is_damaged(host).unwrap_or(false) {
             return Err(End::Damaged);
         }

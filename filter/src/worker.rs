@@ -75,13 +75,16 @@ impl Worker {
         for stream in self.abandoned.drain(..) {
             host.abandon_stream(stream);
         }
+
         self.shared.meters.flush(host);
         if let Ok(mut reader) = self.shared.reader() {
             reader.look_again();
         }
+
         // The lease cannot be checked without the time; requests are refused until there is one.
         let Ok(now) = host.now() else { return };
         self.say_limit(host);
+
         match self.lease.tick(host, now, self.role(serves)) {
             Ok(LeaseState::Acquired { term, instance }) => {
                 self.open(host, self.identity(term, instance), now);
@@ -183,6 +186,7 @@ impl Worker {
         if session.stream() != stream {
             return;
         }
+
         match session.receive(host, &ready.metrics, size) {
             Ok(Received::Other) => {}
             Ok(Received::Welcome) => self.waiting = false,
@@ -230,6 +234,7 @@ impl Worker {
                 Session::open(host, stream, who, now, self.afresh)
                     .inspect_err(|_| self.abandoned.push(stream))
             });
+
         match opened {
             Ok(session) => self.session = Some(session),
             Err(end) => self.end(host, end, now),
@@ -243,6 +248,7 @@ impl Worker {
         };
         let who = session.identity();
         self.abandoned.push(session.stream());
+
         self.open(
             host,
             Identity {
@@ -258,12 +264,14 @@ impl Worker {
         if self.last_end != Some(end) {
             host.log(Level::Warn, &format!("{end}; retrying"));
         }
+
         self.last_end = Some(end);
         self.afresh |= end.needs_whole_snapshot();
         let ended = self.session.take();
         let was_waiting = ended.as_ref().is_some_and(Session::is_waiting);
         self.abandoned.extend(ended.map(|session| session.stream()));
         let was_ours = self.lease.release(host, now);
+
         if was_ours && let Some(ready) = self.shared.ready() {
             ready.metrics.stream_connected(host, false);
             // A control plane that waits for its operator closes the stream now and then: only the

@@ -76,6 +76,7 @@ impl<'a> Presented<'a> {
             return Self::None;
         };
         let (mut count, mut others) = (1_usize, Vec::new());
+
         for candidate in candidates {
             count = count.saturating_add(1);
             if count > MAX_CANDIDATES {
@@ -85,9 +86,11 @@ impl<'a> Presented<'a> {
                 others.push(candidate);
             }
         }
+
         if others.is_empty() {
             return Self::One(first);
         }
+
         others.insert(0, first);
         Self::Several(others)
     }
@@ -113,10 +116,12 @@ pub fn without_elements<'v>(
     if !found {
         return None;
     }
+
     // Empty elements mean nothing.
     if kept.iter().all(|element| trim(element).is_empty()) {
         return Some(Vec::new());
     }
+
     Some(trim(&kept.join(&b',')).to_vec())
 }
 
@@ -157,6 +162,7 @@ pub fn without_query(
     let (mut kept, query) = (split_query(path).0.to_vec(), split_query(path).1?);
     let mut delimiter = b'?';
     let mut found = false;
+
     for pair in query.split(|byte| *byte == b'&') {
         if value_of(pair, name).is_some_and(|value| is_removed(&value)) {
             found = true;
@@ -187,6 +193,7 @@ pub fn without_cookie(
     let mut found = false;
     let mut rest = value;
     let mut delimiter = &b""[..];
+
     loop {
         let end = rest
             .iter()

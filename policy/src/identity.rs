@@ -56,6 +56,7 @@ impl Field {
             Self::Tier => &shared.tier,
             Self::Env => shared.env,
         };
+
         let mut out = String::with_capacity(value.len());
         value.bytes().for_each(|byte| {
             push_encoded(&mut out, byte, matches!(byte, b' '..=b'$' | b'&'..=b'~'));
@@ -84,6 +85,7 @@ impl Shared {
         let (mut before, mut behind) = (String::new(), String::new());
         push_member(&mut before, "account", &policy.account);
         push_member(&mut before, "user", &policy.user);
+
         if !policy.roles.is_empty() {
             behind.push_str(", roles=(");
             for (at, role) in policy.roles.iter().enumerate() {
@@ -92,8 +94,10 @@ impl Shared {
             }
             behind.push(')');
         }
+
         push_member(&mut behind, "tier", &policy.tier);
         push_member(&mut behind, "env", policy.environment.as_str());
+
         Self {
             account: policy.account.clone(),
             user: policy.user.clone(),
@@ -114,6 +118,7 @@ pub fn render(key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) ->
         key.name,
         subaccount.unwrap_or_default(),
     ];
+
     let len = parts
         .iter()
         .fold(60usize, |sum, part| sum.saturating_add(part.len()));
@@ -126,6 +131,7 @@ pub fn render(key: &KeyRecord<'_>, shared: &Shared, subaccount: Option<&str>) ->
     if let Some(subaccount) = subaccount {
         push_member(&mut out, "subaccount", subaccount);
     }
+
     out.push_str(&shared.behind);
     out
 }
@@ -156,6 +162,7 @@ fn push_text(out: &mut String, text: &str) {
             );
         });
     }
+
     out.push('"');
 }
 

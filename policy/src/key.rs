@@ -137,6 +137,7 @@ impl KeyFormat {
         let plain = prefix
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+
         if letter_first && plain && prefix.len() <= MAX_PREFIX_LEN {
             Ok(Self {
                 prefix: prefix.to_owned(),
@@ -166,12 +167,15 @@ impl KeyFormat {
         } else {
             return Err(Malformed);
         };
+
         if secret.len() != SECRET_LEN {
             return Err(Malformed);
         }
+
         let (body, sum) = candidate
             .split_last_chunk::<CHECKSUM_LEN>()
             .ok_or(Malformed)?;
+
         // The checksum's own characters are compared to base62 ones; of the random part only the
         // alphabet is checked.
         if checksum(body) == *sum && secret.iter().all(u8::is_ascii_alphanumeric) {
@@ -191,6 +195,7 @@ impl KeyFormat {
         let mut key = format!("{}_{}_", self.prefix, environment.as_str());
         let body_len = key.len().saturating_add(RANDOM_LEN);
         let mut random = [0; RANDOM_LEN];
+
         while key.len() < body_len {
             fill(&mut random)?;
             // Each byte gives six bits; the two values that are no index into the alphabet are
@@ -204,6 +209,7 @@ impl KeyFormat {
                     .map(|&c| char::from(c)),
             );
         }
+
         key.extend(checksum(key.as_bytes()).map(char::from));
         Ok(PlainKey(key))
     }

@@ -106,6 +106,7 @@ pub fn marked(cells: &impl Cells, from: u32, limit: usize) -> Result<Vec<u32>, C
             break;
         }
     }
+
     slots.truncate(limit);
     Ok(slots)
 }

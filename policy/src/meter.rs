@@ -174,6 +174,7 @@ impl Meter {
                 refused_by: None,
             };
         };
+
         // The nearest limit is one that is used up, if any is, and of those the last to end.
         let Some(remaining) = nearest.remaining.checked_sub(1) else {
             let Remaining {
@@ -192,6 +193,7 @@ impl Meter {
                 }),
             };
         };
+
         Quota {
             nearest: Some(Remaining {
                 remaining,
@@ -294,6 +296,7 @@ impl Meter {
             .copied()
             .unwrap_or_default();
         let current = window.number(now);
+
         if (current..=newest(window, now)).contains(&kept.number) {
             kept
         } else {

@@ -118,6 +118,7 @@ impl Iterator for Chars<'_> {
             0xe0..0xf0 => (2, first & 0x0f),
             _ => (3, first & 0x07),
         };
+
         let mut code = u32::from(bits);
         for _ in 0..more {
             code = code << 6 | u32::from(self.0.next().unwrap_or_default() & 0x3f);

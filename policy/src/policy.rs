@@ -54,6 +54,7 @@ impl Policy {
                 .map(|service| scope.iter().any(|name| **name == **service))
                 .collect()
         });
+
         let gives = |patterns: &[Pattern], permission: &Permission| {
             patterns.iter().any(|p| p.matches(permission))
         };
@@ -67,6 +68,7 @@ impl Policy {
             .map(|id| id.as_str().into())
             .collect();
         subaccounts.sort_unstable();
+
         Self {
             ended: settings.is_ended(&record.user) || settings.is_ended(&record.account),
             owner_disabled: record.owner_disabled,

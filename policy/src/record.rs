@@ -144,6 +144,7 @@ impl<'a> KeyRecord<'a> {
         if self.id.len() != KEY_ID_LEN {
             return Err(TooLong { field: "key_id" });
         }
+
         let flags = if self.disabled { KEY_DISABLED } else { 0 };
         let policy = self.policy.to_le_bytes();
         let (number, slot, secret) = (
@@ -163,6 +164,7 @@ impl<'a> KeyRecord<'a> {
             id,
             name,
         ];
+
         encode(Kind::Key, &self.digest.0, &body, out).ok_or(TooLong { field: "name" })
     }
 
@@ -177,6 +179,7 @@ impl<'a> KeyRecord<'a> {
         let expires_at = i64::from_le_bytes(body.array()?);
         let flags = body.flags(KEY_DISABLED)?;
         let id = body.str(KEY_ID_LEN)?;
+
         Ok(Self {
             digest: KeyDigest(digest),
             policy,
@@ -240,6 +243,7 @@ impl PolicyRecord {
         ] {
             flags |= if set { flag } else { 0 };
         }
+
         let mut body = vec![flags];
         for (field, value) in [
             ("account", &self.account),
@@ -248,6 +252,7 @@ impl PolicyRecord {
         ] {
             put_text(field, value, &mut body)?;
         }
+
         for (field, list) in [
             ("allowed_ips", &self.addresses.allow),
             ("denied_ips", &self.addresses.deny),
@@ -259,6 +264,7 @@ impl PolicyRecord {
             );
             list.iter().for_each(|net| address::encode(net, &mut body));
         }
+
         put_texts("scope", self.services.iter().flatten(), &mut body)?;
         put_texts("roles", &self.roles, &mut body)?;
         put_texts(
@@ -275,6 +281,7 @@ impl PolicyRecord {
         for window in Window::ALL {
             body.extend_from_slice(&self.limits.get(window).unwrap_or(0).to_le_bytes());
         }
+
         encode(Kind::Policy, &self.id.to_le_bytes(), &[&body], out)
             .ok_or(TooLong { field: "policy" })
     }
@@ -297,6 +304,7 @@ impl PolicyRecord {
         if flags & SCOPE_LISTED == 0 && !services.is_empty() {
             return Err(Damaged);
         }
+
         let roles = body.texts()?;
         let (grants, owner_grants) = (body.patterns()?, body.patterns()?);
         let subaccounts = body.texts()?;
@@ -305,7 +313,9 @@ impl PolicyRecord {
             let limit = u32::from_le_bytes(body.array()?);
             limits = limits.with(window, (limit != 0).then_some(limit));
         }
+
         body.finish()?;
+
         Ok(Self {
             id: u64::from_le_bytes(id),
             account,

@@ -145,6 +145,7 @@ impl RouteRecord {
                 },
             ));
         }
+
         let at_path = |at, reason| {
             (
                 at,
@@ -154,6 +155,7 @@ impl RouteRecord {
                 },
             )
         };
+
         if let Some((earlier, at)) =
             first_repeated(rules.iter().map(|rule| rule.matched(rule.segments())))
         {
@@ -181,6 +183,7 @@ impl RouteRecord {
                 return Err(at_path(at, reason));
             }
         }
+
         Ok(Self {
             rules,
             unmatched,

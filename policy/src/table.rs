@@ -122,6 +122,7 @@ impl Table {
     pub fn find(&self, cells: &impl Cells, id: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let hash = self.kind.hash(id);
         let mut index = self.index_of(hash);
+
         // Each turn follows at least one split, and there are at most as many splits as levels.
         for _ in 0..=u64::BITS {
             let cell = cells
@@ -147,6 +148,7 @@ impl Table {
             }
             return Ok(None);
         }
+
         Err(ReadError::Damaged)
     }
 

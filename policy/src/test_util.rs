@@ -118,6 +118,7 @@ impl Cells for MemoryCells {
         if cells.get(name).map(|cell| cell.version) != expected {
             return Err(CellError::Conflict);
         }
+
         let version = self.version.get().wrapping_add(1);
         self.version.set(version);
         cells.insert(
@@ -231,5 +232,6 @@ pub fn fuzz(mut target: impl FnMut(&mut Random)) {
         seed.0 = seed.0.wrapping_add(1);
         cases += 1;
     }
+
     println!("{cases} cases");
 }

@@ -58,7 +58,9 @@ impl ControlPlane {
         } else {
             object.string("token", errors).map(TokenSource::Given)
         };
+
         object.finish(errors);
+
         Some(Self {
             cluster: cluster?,
             token: token?,

@@ -62,6 +62,7 @@ fn sources(mut object: Object, errors: &mut Vec<ConfigError>) -> CredentialSourc
             .enumerate()
             .map(|(at, name)| object.header_name(&format!("headers[{at}]"), &name, errors))
     });
+
     let headers = headers.map_or(default.headers, Iterator::collect);
 
     let mut place = |field: &str| {
@@ -93,6 +94,7 @@ fn sources(mut object: Object, errors: &mut Vec<ConfigError>) -> CredentialSourc
     }
 
     object.finish(errors);
+
     CredentialSources {
         headers,
         bearer,

@@ -60,6 +60,7 @@ impl Object {
             self.error(field, "is required", errors);
             return None;
         }
+
         let value = self.optional_string(field, errors)?;
         if !is_visible(&value) {
             self.error(

@@ -270,6 +270,7 @@ pub(super) fn send_local_response(response: &LocalResponse<'_>) -> Result<(), St
         headers,
         body,
     } = *response;
+
     let headers = pairs(headers)?;
     // SAFETY: the host reads all slices during the call.
     check(unsafe {
@@ -330,6 +331,7 @@ pub(super) fn open_grpc_stream(
 ) -> Result<u32, Status> {
     let metadata = pairs(metadata)?;
     let mut stream = 0;
+
     // SAFETY: the host reads all slices during the call and writes a number.
     check(unsafe {
         proxy_grpc_stream(

@@ -66,6 +66,7 @@ impl Vm {
         else {
             return;
         };
+
         if parent == 0 {
             let worker = Worker::default();
             let shared = worker.shared();
@@ -127,12 +128,14 @@ impl Vm {
             }
             action
         });
+
         if state.is_needed() {
             let Ok(mut streams) = self.streams.try_borrow_mut() else {
                 return Action::Pause;
             };
             streams.entry(context).or_default().state = state;
         }
+
         // A request that belongs to no root must not reach the upstream; the guard refuses it as
         // well.
         action.unwrap_or(Action::Pause)
@@ -216,6 +219,7 @@ impl Vm {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.remove(&context);
         }
+
         let Ok(mut roots) = self.roots.try_borrow_mut() else {
             return;
         };

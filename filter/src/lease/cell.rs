@@ -71,6 +71,7 @@ impl Lease {
         for (place, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *place = word.to_le_bytes();
         }
+
         out
     }
 
@@ -84,6 +85,7 @@ impl Lease {
 
         let holder = words.next()?;
         let [t0, t1, t2, t3, f0, f1, f2, f3] = words.next()?.to_le_bytes();
+
         Some(Self {
             holder,
             term: u32::from_le_bytes([t0, t1, t2, t3]),

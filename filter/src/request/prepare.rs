@@ -38,6 +38,7 @@ pub(super) fn prepare(
     if let Some(entry) = &verdict.entry {
         host.set_filter_state(KEY_STATE, entry.key_id())?;
     }
+
     if let Some(code) = verdict.shadowed {
         host.set_filter_state(SHADOW_STATE, code.as_str())?;
     }

@@ -50,6 +50,7 @@ pub(super) fn refuse(
     } else {
         vec![("content-type", "application/json")]
     };
+
     headers.extend(
         refusal
             .challenge
@@ -71,12 +72,14 @@ pub(super) fn refuse(
         headers: &headers,
         body: if by_hand { "" } else { &refusal.body },
     };
+
     if host.respond(&response).is_err() {
         host.log(
             Level::Error,
             "Envoy refused to send a response; the request stays paused",
         );
     }
+
     Action::Pause
 }
 

@@ -68,6 +68,7 @@ impl Contact {
         } else {
             now
         };
+
         if self.echoes || now.saturating_sub(self.noted_at) >= NOTE_PAUSE {
             self.noted_at = now;
             // If another worker was faster, it has heard from the control plane as well.

@@ -17,6 +17,7 @@ impl Session {
         let fresh = || host.random().map_err(|_| End::Host);
         let snapshot_secret = snapshot::secret(host, fresh()?).map_err(WriteError::from)?;
         let meter_secret = ledger::secret(host, fresh()?).map_err(WriteError::from)?;
+
         // The epoch is sent also for a snapshot that is to be replaced: a control plane that does
         // not know the epoch must not replace it.
         let epoch = self
@@ -28,6 +29,7 @@ impl Session {
             .offered
             .map(|(_, revision)| (revision, self.writer.tag()))
             .unwrap_or_default();
+
         Ok(Hello {
             node_id: host.node_id(),
             instance: self.who.instance,
@@ -61,6 +63,7 @@ impl Session {
             }
             let _ = ledger::stop_reporting(host, self.who.term);
         }
+
         // Goodbye is sent only after the snapshot is suspended. Should there be another worker
         // after all, it loads the snapshot again.
         if is_last && self.contact.echoes() && self.writer.suspend(host).is_ok() {

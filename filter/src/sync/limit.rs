@@ -16,6 +16,7 @@ impl Session {
         if monotonic.saturating_sub(self.limit_at) < LIMIT_PAUSE {
             return Ok(());
         }
+
         let Some(longest) = snapshot::longest_limit(host, monotonic).map_err(WriteError::from)?
         else {
             return Ok(());

@@ -107,11 +107,13 @@ impl Session {
         if !matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("a second welcome"));
         }
+
         if !(MIN_FORMAT..=FORMAT).contains(&welcome.format) {
             return Err(End::Protocol(
                 "a record format that this filter cannot read",
             ));
         }
+
         let epoch = Epoch::try_from(&*welcome.epoch)
             .map_err(|_| End::Protocol("an epoch that is not 16 bytes"))?;
 
@@ -156,6 +158,7 @@ impl Session {
             self.writer.begin(epoch, welcome.keys);
             return Ok(());
         };
+
         let image = Image::try_from(&*load.image)
             .map_err(|_| End::Protocol("an image that is not 16 bytes"))?;
         if load.batches == 0 {
@@ -184,6 +187,7 @@ impl Session {
         if matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("a batch before the welcome"));
         }
+
         if Some(batch.sequence) != self.sequence.checked_add(1) {
             return Err(End::Protocol("a batch out of sequence"));
         }
@@ -205,6 +209,7 @@ impl Session {
                 ApplyError::Invalid => End::Protocol("a damaged batch"),
                 ApplyError::Write(error) => End::Memory(error),
             })?;
+
         self.sequence = batch.sequence;
         if let Some(revision) = published {
             self.bring_into_force(host, metrics, revision)?;
@@ -226,6 +231,7 @@ impl Session {
                 revision,
             }),
         )?;
+
         Ok(if published.is_some() {
             Received::Newest
         } else {
@@ -256,6 +262,7 @@ impl Session {
         if !self.contact.echoes() {
             self.note_contact(host, 0)?;
         }
+
         Ok(())
     }
 

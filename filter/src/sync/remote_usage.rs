@@ -35,6 +35,7 @@ pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> R
     if keys.is_empty() {
         return Ok(());
     }
+
     let now = host.unix_seconds().map_err(|_| End::Unreachable)?;
     for key in keys {
         let changed = ledger::change(host, key.slot, Owner::new(epoch, key.key), |meter| {
@@ -50,5 +51,6 @@ pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> R
             Err(_) => return Err(End::Memory(WriteError::Host)),
         }
     }
+
     Ok(())
 }

@@ -26,6 +26,7 @@ impl AddressRule {
                 .ok()
                 .map(|address| IpAddr::V4(Ipv4Addr::from(address)))
         };
+
         let v6 = || {
             // No request has such an address, so whether `other` admits it does not matter.
             let mut covering = other.admitted_v6();
@@ -33,6 +34,7 @@ impl AddressRule {
             let first = first_outside(&self.admitted_v6(), &super::merged(covering))?;
             Some(IpAddr::V6(Ipv6Addr::from(first)))
         };
+
         let unknown = || (*self == Self::Any && *other != Self::Any).then_some(Origin::Unknown);
         v4().or_else(v6).map(Origin::Address).or_else(unknown)
     }
@@ -70,6 +72,7 @@ impl AddressRule {
 fn complement(ranges: &[(u128, u128)], highest: u128) -> Vec<(u128, u128)> {
     let mut left = Vec::with_capacity(ranges.len().saturating_add(1));
     let mut next = Some(0_u128);
+
     for (first, last) in ranges {
         if let Some(begin) = next
             && let Some(end) = first.checked_sub(1)
@@ -79,6 +82,7 @@ fn complement(ranges: &[(u128, u128)], highest: u128) -> Vec<(u128, u128)> {
         }
         next = last.checked_add(1);
     }
+
     if let Some(begin) = next.filter(|begin| *begin <= highest) {
         left.push((begin, highest));
     }

@@ -73,6 +73,7 @@ fn is_reporter_of(cells: &impl Cells, format: u32, term: u32, now: u64) -> Resul
             return Ok(false);
         }
     }
+
     match cells.set(
         ROLE,
         &Role {

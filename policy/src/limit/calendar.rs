@@ -18,6 +18,7 @@ const MONTHS_BEFORE_MARCH: i64 = 2;
 pub(super) fn month_of(day: i64) -> i64 {
     let day = day.saturating_add(DAYS_BEFORE_1970);
     let (era, day) = (day.div_euclid(DAYS_IN_ERA), day.rem_euclid(DAYS_IN_ERA));
+
     // Without the leap days before it: one in 4 years, but for one in 100, but for one in 400.
     let plain = day
         .saturating_sub(day / 1_460)

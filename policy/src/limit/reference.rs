@@ -36,6 +36,7 @@ impl Calendar {
                 _ => (year, month, of_month + 1),
             };
         }
+
         Self { days }
     }
 
@@ -54,6 +55,7 @@ impl Calendar {
                 end: (number + 1) * length,
             }
         };
+
         match window {
             Window::Minute => even(60),
             Window::Hour => even(60 * 60),

@@ -50,12 +50,14 @@ impl Allowance {
         if !current || self.admitted >= self.granted {
             return None;
         }
+
         self.admitted = self.admitted.saturating_add(1);
         self.last_uses.note(secret, now, from);
         let nearest = self.nearest.map(|nearest| Remaining {
             remaining: nearest.remaining.saturating_sub(self.admitted),
             ..nearest
         });
+
         Some(Quota {
             nearest,
             refused_by: None,
@@ -95,6 +97,7 @@ impl Meter {
             Some(Remaining { remaining, .. }) => (remaining / PART).min(MOST),
             None => MOST,
         };
+
         // The clock was set back: until it is in the newest window again, the counters are asked
         // about each request.
         if Window::ALL
@@ -108,8 +111,10 @@ impl Meter {
             tally.held = tally.held.saturating_add(granted);
             self.set_tally(window, tally);
         }
+
         let until = Window::Minute.end(Window::Minute.number(now));
         let last_uses = self.last_uses;
+
         Some(Allowance {
             meter: *self,
             limits: *limits,
@@ -130,15 +135,18 @@ impl Meter {
             last_uses,
             ..
         } = allowance;
+
         let tallies = self.tallies.iter_mut().zip(&meter.tallies);
         // In a later window the grant was not taken from anything.
         for (tally, _) in tallies.filter(|(tally, taken_from)| tally.number == taken_from.number) {
             tally.held = tally.held.saturating_sub(*granted);
             tally.here = tally.here.saturating_add(*admitted);
         }
+
         if let Some(requests) = self.requests.get_mut(Outcome::Allowed as usize) {
             *requests = requests.saturating_add((*admitted).into());
         }
+
         for used in last_uses.iter() {
             // Another worker may have recorded a later use.
             if self

@@ -35,17 +35,20 @@ impl Meter {
                 put_number(number.into(), &mut out);
             }
         }
+
         let counted = || {
             self.requests
                 .iter()
                 .enumerate()
                 .filter(|(_, requests)| **requests > 0)
         };
+
         out.push(counted().fold(0, |counted, (outcome, _)| counted | 1 << outcome));
         counted().for_each(|(_, requests)| put_number(*requests, &mut out));
         for used in &self.last_uses.0 {
             put_last_use(used.as_ref(), &mut out);
         }
+
         out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
         out
     }
@@ -59,6 +62,7 @@ impl Meter {
         if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
             return Err(Damaged);
         }
+
         let mut fields = Fields(content);
         let [FORMAT] = fields.array()? else {
             return Err(Damaged);
@@ -77,15 +81,18 @@ impl Meter {
                 *number = fields.number()?;
             }
         }
+
         let [counted] = fields.array()?;
         for (outcome, requests) in meter.requests.iter_mut().enumerate() {
             if counted & 1 << outcome != 0 {
                 *requests = fields.number()?;
             }
         }
+
         for used in &mut meter.last_uses.0 {
             *used = last_use(&mut fields)?;
         }
+
         fields.finish()?;
         Ok(meter)
     }
@@ -96,6 +103,7 @@ fn put_last_use(used: Option<&LastUse>, out: &mut Vec<u8>) {
         out.push(0);
         return;
     };
+
     out.push(match from {
         None => 1,
         Some(IpAddr::V4(_)) => 4,
@@ -103,6 +111,7 @@ fn put_last_use(used: Option<&LastUse>, out: &mut Vec<u8>) {
     });
     put_number((*secret).into(), out);
     put_number(at.cast_unsigned(), out);
+
     match from {
         None => {}
         Some(IpAddr::V4(address)) => out.extend_from_slice(&address.octets()),
@@ -115,6 +124,7 @@ fn last_use(fields: &mut Fields<'_>) -> Result<Option<LastUse>, Damaged> {
     if address == 0 {
         return Ok(None);
     }
+
     let (secret, at) = (fields.number()?, fields.number::<u64>()?.cast_signed());
     let from = match address {
         1 => None,

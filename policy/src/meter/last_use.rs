@@ -39,6 +39,7 @@ impl LastUses {
                 from: from().map(|address| address.to_canonical()),
             })
         };
+
         let [newest, other] = &mut self.0;
         match newest.map(|used| used.secret) {
             Some(known) if secret < known => *other = used(),

@@ -65,12 +65,14 @@ pub(crate) fn encode(kind: Kind, id: &[u8], body: &[&[u8]], out: &mut Vec<u8>) -
         .iter()
         .try_fold(0usize, |sum, part| sum.checked_add(part.len()))?;
     let length = id.len().checked_add(CRC_LEN)?.checked_add(body_len)?;
+
     match kind {
         Kind::Key => out.extend_from_slice(&u16::try_from(length).ok()?.to_le_bytes()),
         Kind::Policy | Kind::Routes => {
             out.extend_from_slice(&u32::try_from(length).ok()?.to_le_bytes());
         }
     }
+
     out.extend_from_slice(id);
     let mut crc = crc32fast::Hasher::new();
     crc.update(id);
@@ -124,12 +126,14 @@ pub(crate) fn verify<const ID: usize>(
     if length != rest.len() {
         return Err(Damaged);
     }
+
     let mut fields = Fields(rest);
     let id = fields.array()?;
     let expected = u32::from_le_bytes(fields.array()?);
     let mut crc = crc32fast::Hasher::new();
     crc.update(&id);
     crc.update(fields.0);
+
     if crc.finalize() == expected {
         Ok((id, fields.0))
     } else {

@@ -67,17 +67,20 @@ impl RouteRecord {
             (false, false) => PathCase::Distinct,
             (true, true) => return Err(Damaged),
         };
+
         let unmatched = if flags & DENY_UNMATCHED != 0 {
             Unmatched::Deny
         } else {
             Unmatched::ValidKey
         };
         let count = u32::from_le_bytes(body.array()?);
+
         // The capacity does not come from `count`, which counts only as far as there are rules.
         let mut rules = Vec::new();
         for _ in 0..count {
             rules.push(Rule::new(take_rule(body)?).map_err(|_| Damaged)?);
         }
+
         Self::with_path_case(path_case, rules, unmatched).map_err(|_| Damaged)
     }
 }
@@ -113,6 +116,7 @@ fn put_rule(rule: &RuleSpec, out: &mut Vec<u8>) -> Result<(), TooLong> {
         Some(PlaceSpec::Path(name)) => (IN_PATH, name),
         Some(PlaceSpec::Query(name)) => (IN_QUERY, name),
     };
+
     out.push(kind);
     put_text("subaccount", name, out)
 }
@@ -130,6 +134,7 @@ fn take_rule(body: &mut Fields<'_>) -> Result<RuleSpec, Damaged> {
         TEMPLATE => PathSpec::Template(path),
         _ => return Err(Damaged),
     };
+
     let service = some(body.short_str()?);
     let permission = some(body.short_str()?);
     let [kind] = body.array()?;
@@ -140,6 +145,7 @@ fn take_rule(body: &mut Fields<'_>) -> Result<RuleSpec, Damaged> {
         IN_QUERY => Some(PlaceSpec::Query(body.short_str()?.to_owned())),
         _ => return Err(Damaged),
     };
+
     Ok(RuleSpec {
         host,
         methods: (!methods.is_empty()).then_some(methods),

@@ -51,6 +51,7 @@ impl<'a> Folded<'a> {
                 .filter(|kept| !kept.is_empty())
                 .map(Self::Ascii);
         }
+
         let text = Text::of_path(raw);
         let kept = match fold {
             Fold::Case => text.chars().count(),

@@ -58,6 +58,7 @@ pub(super) fn read(host: &[u8]) -> Option<&[u8]> {
             .is_ok();
         return (is_address && is_port(port)).then_some(address);
     }
+
     let end = host
         .iter()
         .position(|byte| *byte == b':')

@@ -153,6 +153,7 @@ impl Routes {
                 .map(|rule| rule.segments().to_vec())
                 .collect::<Vec<_>>()
         };
+
         let folded = |fold| {
             rules
                 .iter()
@@ -191,6 +192,7 @@ impl Routes {
             let access = routes.access(rule);
             routes.routes.push(Route { number, access });
         }
+
         routes
     }
 
@@ -199,6 +201,7 @@ impl Routes {
         if spec.public {
             return Access::Public;
         }
+
         let place = |place: &PlaceSpec| match place {
             PlaceSpec::Header(name) => SubaccountLocation::Header(name.as_str().into()),
             // A valid rule has this parameter; a place that no path has is never read.
@@ -207,6 +210,7 @@ impl Routes {
             }
             PlaceSpec::Query(name) => SubaccountLocation::Query(name.as_str().into()),
         };
+
         Access::Key {
             service: spec
                 .service
@@ -266,9 +270,11 @@ impl Routes {
         if self.is_empty() {
             return Match::Unmatched(self.unmatched);
         }
+
         if self.by_method && !is_method(target.method) {
             return Match::Ambiguous;
         }
+
         let Ok(path) = Path::read(target.path) else {
             return Match::Ambiguous;
         };
@@ -282,6 +288,7 @@ impl Routes {
         if self.path_case == PathCase::Distinct || (path.is_folded() && self.folded.is_none()) {
             return written;
         }
+
         self.unless_disputed(written, target, path)
     }
 
@@ -306,6 +313,7 @@ impl Routes {
                 .number()
                 .and_then(|number| u16::try_from(number).ok()?.try_into().ok())
         };
+
         Match::Disputed {
             written: number(&written),
             folded: number(&folded),

@@ -62,6 +62,7 @@ fn in_query<'t>(path: &'t [u8], name: &str) -> Named<'t> {
     let query = split_query(path).1.unwrap_or_default();
     let has_fragment = query.contains(&b'#');
     let mut found = Named::None;
+
     for pair in query.split(|byte| *byte == b'&') {
         let parts = pair.split(|byte| matches!(byte, b';' | b'#'));
         let mut for_anybody = parts.filter(|part| is_named(part, name) || resembles(part, name));
@@ -74,6 +75,7 @@ fn in_query<'t>(path: &'t [u8], name: &str) -> Named<'t> {
             _ => return Named::Unclear,
         };
     }
+
     found
 }
 
@@ -97,10 +99,12 @@ fn resembles(pair: &[u8], name: &str) -> bool {
             byte.to_ascii_lowercase()
         }
     };
+
     let mut found = name_of(pair)
         .bytes()
         .skip_while(is_blank)
         .take_while(|byte| !matches!(byte, b'[' | 0));
+
     name.bytes().all(|expected| {
         found
             .next()

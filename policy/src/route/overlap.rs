@@ -32,12 +32,14 @@ impl RouteRecord {
         if self.path_case == PathCase::Distinct {
             return Vec::new();
         }
+
         let folded = |rule| Folded {
             rule,
             segments: fold_in_place(rule),
         };
         let rules: Vec<_> = self.rules.iter().map(folded).collect();
         let mut affected = Vec::new();
+
         for (at, rule) in rules.iter().enumerate() {
             let earlier = rules
                 .iter()
@@ -48,6 +50,7 @@ impl RouteRecord {
                 by: by.saturating_add(1),
             }));
         }
+
         affected
     }
 }
@@ -80,6 +83,7 @@ impl Folded<'_> {
         let folded = self.segments.iter().zip(&other.segments);
         let written = self.rule.segments().iter().zip(other.rule.segments());
         let mut differs = false;
+
         for ((one, two), (written, of_other)) in folded.zip(written) {
             let (Some(one), Some(two)) = (one.literal(), two.literal()) else {
                 continue;
@@ -89,6 +93,7 @@ impl Folded<'_> {
             }
             differs |= written != of_other;
         }
+
         differs
     }
 }
@@ -101,6 +106,7 @@ fn hosts_meet(one: &Rule, two: &Rule) -> bool {
         host.strip_suffix(name)
             .is_some_and(|rest| rest.ends_with('.'))
     };
+
     match (host::Pattern::from_host(one), host::Pattern::from_host(two)) {
         (host::Pattern::Exact(one), host::Pattern::Exact(two)) => one == two,
         (host::Pattern::Exact(host), host::Pattern::Below(name))

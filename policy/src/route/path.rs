@@ -58,6 +58,7 @@ impl<'a> Path<'a> {
             .strip_prefix(b"/")
             .ok_or(Ambiguity::Relative)?;
         let mut folded = true;
+
         if !segments.is_empty() {
             let segments = segments.strip_suffix(b"/").unwrap_or(segments);
             for segment in segments.split(is_slash) {
@@ -150,19 +151,23 @@ fn check_closely(segment: &[u8]) -> Result<(), Ambiguity> {
     if segment.contains(&b' ') {
         return Err(Ambiguity::Blank);
     }
+
     if !is_well_formed(segment) {
         return Err(Ambiguity::Escape);
     }
+
     let text = Text::of_path(segment);
     if text == *"." || text == *".." {
         return Err(Ambiguity::DotSegment);
     }
+
     // An upstream that ignores blanks, or takes other dots for full stops, reads it as a dot
     // segment.
     let is_run_of_dots = text.bytes().all(|byte| byte == b'.');
     if !is_run_of_dots && is_dots_and_blanks(text.chars()) {
         return Err(Ambiguity::DotSegment);
     }
+
     let mut before = [0; 2];
     for byte in text.bytes() {
         match (before, byte) {
@@ -177,6 +182,7 @@ fn check_closely(segment: &[u8]) -> Result<(), Ambiguity> {
         let [_, last] = before;
         before = [last, byte];
     }
+
     check_characters(text.bytes())
 }
 

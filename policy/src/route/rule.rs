@@ -106,6 +106,7 @@ impl Rule {
             errors.collect("permission", check_absence(spec.permission.is_some()));
             errors.collect("subaccount", check_absence(spec.subaccount.is_some()));
         }
+
         errors.collect(
             "service",
             spec.service.as_deref().map_or(Ok(()), check_service),
@@ -116,6 +117,7 @@ impl Rule {
             .map(Permission::parse)
             .transpose();
         let permission = errors.collect("permission", permission).flatten();
+
         match &mut spec.subaccount {
             None => {}
             Some(PlaceSpec::Header(name)) => {
@@ -132,6 +134,7 @@ impl Rule {
                 errors.collect("subaccount.query", check_query(name));
             }
         }
+
         match segments {
             Some(segments) if errors.0.is_empty() => Ok(Self {
                 spec,
@@ -221,6 +224,7 @@ fn check_methods(methods: Option<&[String]>) -> Result<(), String> {
     if methods.is_empty() {
         return Err("must name a method, or be absent: then it is any".to_owned());
     }
+
     let mut seen = std::collections::BTreeSet::new();
     for method in methods {
         if !is_method(method.as_bytes()) || method.len() > MAX_WORD_LEN {
@@ -233,6 +237,7 @@ fn check_methods(methods: Option<&[String]>) -> Result<(), String> {
             return Err(format!("has `{method}` twice"));
         }
     }
+
     Ok(())
 }
 
@@ -286,11 +291,14 @@ fn read_path(spec: &PathSpec) -> Result<Vec<Segment>, String> {
     if text.len() > MAX_PATH_LEN {
         return Err(format!("must have at most {MAX_PATH_LEN} bytes"));
     }
+
     if text.contains('?') {
         return Err("has a `?`: rules ignore queries".to_owned());
     }
+
     let path = Path::read(text.as_bytes()).map_err(|ambiguity: Ambiguity| ambiguity.to_string())?;
     let mut segments = Vec::new();
+
     for (raw, literal) in path.raw_segments().zip(path.segments()) {
         let parameter = raw
             .strip_prefix(b"{")
@@ -314,9 +322,11 @@ fn read_path(spec: &PathSpec) -> Result<Vec<Segment>, String> {
         }
         segments.push(segment);
     }
+
     if segments.len() > MAX_SEGMENTS {
         return Err(format!("must have at most {MAX_SEGMENTS} segments"));
     }
+
     Ok(segments)
 }
 

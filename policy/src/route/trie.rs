@@ -124,6 +124,7 @@ impl Node {
             ends: Vec::new(),
             prefixes: Vec::new(),
         };
+
         let (mut literals, mut parameter) = (BTreeMap::<&str, Vec<_>>::new(), Vec::new());
         for entry in entries {
             let Some((segment, segments)) = entry.segments.split_first() else {
@@ -141,6 +142,7 @@ impl Node {
             };
             below.push(Entry { segments, ..*entry });
         }
+
         let named =
             |(text, entries): (&str, Vec<_>)| Some((text.into(), Self::from_entries(&entries)?));
         node.literals = literals.into_iter().filter_map(named).collect();
@@ -159,11 +161,13 @@ impl Node {
         if !search.wants(self.first) {
             return;
         }
+
         search.consider(&self.prefixes);
         let Some(segment) = segments.next() else {
             search.consider(&self.ends);
             return;
         };
+
         let literal = self.literals.binary_search_by(|(literal, _)| {
             search.step();
             segment.compare(literal).reverse()
@@ -171,6 +175,7 @@ impl Node {
         if let Some((_, node)) = literal.ok().and_then(|at| self.literals.get(at)) {
             node.search(segments.clone(), search);
         }
+
         if let Some(node) = &self.parameter {
             node.search(segments, search);
         }

@@ -41,6 +41,7 @@ impl SettingsRecord {
         if id != Self::ID {
             return Err(Damaged);
         }
+
         let mut body = Fields(body);
         let flags = body.flags(RouteRecord::FLAGS | IMPORTED | ENDED_OWNERS)?;
         let routes = RouteRecord::take(flags & RouteRecord::FLAGS, &mut body)?;
@@ -53,7 +54,9 @@ impl SettingsRecord {
         if !ascends || (flags & ENDED_OWNERS != 0 && ended_owners.is_empty()) {
             return Err(Damaged);
         }
+
         body.finish()?;
+
         Ok(Self {
             routes,
             imported: flags & IMPORTED != 0,

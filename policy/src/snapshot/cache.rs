@@ -41,10 +41,12 @@ impl KeyCache {
         if self.sets.is_empty() {
             self.sets.resize_with(SETS, Set::default);
         }
+
         let Some(set) = self.sets.get_mut(index(entry.digest())) else {
             return;
         };
         let next = usize::from(set.next) % WAYS;
+
         if let Some(place) = set.entries.get_mut(next) {
             *place = Some(entry);
             set.next = set.next.wrapping_add(1);

@@ -44,8 +44,10 @@ impl CachedKey {
             name,
             ..
         } = *record;
+
         let (key_id, name) = (record.key_id().into(), name.into());
         let identity = OnceCell::new();
+
         Self {
             digest,
             policy_id,

@@ -66,6 +66,7 @@ impl Head {
             // The settings are one record.
             Kind::Routes => 1,
         };
+
         Table {
             kind,
             side: self.side,
@@ -77,6 +78,7 @@ impl Head {
     pub(super) fn encode(&self) -> Vec<u8> {
         let side = if self.side == Side::A { 0 } else { 1 };
         let mut out = vec![FORMAT, side, u8::from(self.suspended), 0];
+
         for number in [
             self.load,
             self.term,
@@ -86,9 +88,11 @@ impl Head {
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+
         for number in [self.keys, self.policies, self.revision, self.staleness] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+
         out.extend_from_slice(&self.epoch);
         out.extend_from_slice(&self.tag.0);
         out
@@ -116,6 +120,7 @@ impl Head {
             tag: Tag(fields.array()?),
             suspended,
         };
+
         fields.finish()?;
         Ok(head)
     }

@@ -41,6 +41,7 @@ pub fn renew_limit(cells: &impl Cells, seconds: u64, now: u64) -> Result<(), Cel
     if limits.iter().any(is_known) {
         return Ok(());
     }
+
     limits.retain(|limit| limit.seconds != seconds && limit.is_in_use(now));
     limits.truncate(MAX_LIMITS.saturating_sub(1));
     limits.push(Limit {
@@ -65,6 +66,7 @@ pub fn longest_limit(cells: &impl Cells, now: u64) -> Result<Option<u64>, CellEr
             .filter(|limit| limit.is_in_use(now))
             .map(|limit| limit.seconds)
     };
+
     Ok(if in_use().any(|seconds| seconds == 0) {
         Some(0)
     } else {

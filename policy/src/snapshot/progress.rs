@@ -101,6 +101,7 @@ pub(super) fn write(
     if is_later || is_other {
         return Err(WriteError::Superseded);
     }
+
     cells.set(
         CELL,
         &encode(term, progress),
@@ -135,6 +136,7 @@ fn encode(term: u32, progress: Option<&Progress>) -> Vec<u8> {
             out.extend_from_slice(unwritten);
         }
     }
+
     out.extend_from_slice(&crc32fast::hash(&out).to_le_bytes());
     out
 }
@@ -145,14 +147,17 @@ impl Content {
         if crc32fast::hash(content) != u32::from_le_bytes(*crc) {
             return Err(Damaged);
         }
+
         let mut fields = Fields(content);
         let term = u32::from_le_bytes(fields.array()?);
+
         if fields.0.is_empty() {
             return Ok(Self {
                 term,
                 progress: None,
             });
         }
+
         let (image, epoch) = (fields.array()?, fields.array()?);
         let batches = u64::from_le_bytes(fields.array()?);
         let [side] = fields.array()?;
@@ -175,8 +180,10 @@ impl Content {
                 unwritten: unwritten.to_vec(),
             })
         };
+
         let tables = [extent()?, extent()?, extent()?];
         fields.finish()?;
+
         Ok(Self {
             term,
             progress: Some(Progress {

@@ -50,6 +50,7 @@ impl Reader {
         }
         self.generation = None;
         let (mut head, mut version) = versioned_head(cells)?;
+
         for _ in 0..MAX_MOVES {
             match self.follow(cells, &head, version) {
                 Ok(()) => {
@@ -67,6 +68,7 @@ impl Reader {
                 }
             }
         }
+
         Err(Unavailable::Damaged)
     }
 
@@ -86,10 +88,12 @@ impl Reader {
         if self.head.is_some_and(|(_, known)| known == version) {
             return Ok(());
         }
+
         self.head = None;
         self.keys.clear();
         self.policies.clear();
         self.entries = 0;
+
         if self.settings_of != (head.load, head.routes) {
             // Every snapshot has this record, even if it only says that there are no rules.
             let record = head
@@ -99,6 +103,7 @@ impl Reader {
             self.settings = Rc::new(SnapshotSettings::compile(&SettingsRecord::decode(&record)?));
             self.settings_of = (head.load, head.routes);
         }
+
         self.head = Some((*head, version));
         Ok(())
     }
@@ -141,6 +146,7 @@ impl View<'_> {
         if let Some(entry) = self.reader.keys.get(digest) {
             return Ok(Some(Rc::clone(entry)));
         }
+
         self.read(cells, digest).map_err(|error| match error {
             ReadError::Host => Unavailable::Host,
             ReadError::Damaged => Unavailable::Damaged,
@@ -176,13 +182,16 @@ impl View<'_> {
             settings,
             ..
         } = &mut *self.reader;
+
         if let Some(policy) = policies.get(&id) {
             return Ok(Rc::clone(policy));
         }
+
         if policies.len() >= MAX_CACHED_POLICIES || *entries >= MAX_CACHED_ENTRIES {
             policies.clear();
             *entries = 0;
         }
+
         // Policies are written before the keys that name them, and removed only after a head
         // without those keys: if this one is not there, there is a newer head.
         let policy = self

@@ -46,6 +46,7 @@ impl Writer {
             sweep: None,
             left: None,
         };
+
         writer.set_head(cells, Head { term, ..published }, expect)?;
 
         let (side, load) = writer.next_place();
@@ -94,6 +95,7 @@ impl Writer {
         if !self.published.is_ready() {
             return Err(WriteError::Damaged);
         }
+
         // The part that was loaded is swept.
         self.left = None;
         progress::write(cells, self.term, None, None)?;
@@ -105,6 +107,7 @@ impl Writer {
             routes: rerouted,
             ..
         } = self.published;
+
         let resume = |kind, records| {
             TableWriter::resume(cells, self.published.table(kind), self.term, records)
         };
@@ -152,6 +155,7 @@ impl Writer {
                 expected,
             )
         };
+
         let (routes, policies, keys) = (
             create(Kind::Routes, 0),
             create(Kind::Policy, 0),
@@ -163,6 +167,7 @@ impl Writer {
             batches: 0,
             claimed: false,
         });
+
         self.target = Some(Target {
             epoch,
             routes,
@@ -280,6 +285,7 @@ impl Writer {
         if batch.revision.is_some() && target.routes.records() == 0 && batch.routes.is_empty() {
             return Err(ApplyError::Invalid);
         }
+
         target.claim(cells, self.term)?;
         target.write(cells, batch)?;
         let Some(revision) = batch.revision else {
@@ -300,6 +306,7 @@ impl Writer {
         if let Some(target) = &mut self.target {
             target.clean_up(cells, self.term)?;
         }
+
         Ok(Some(revision))
     }
 
@@ -320,6 +327,7 @@ impl Writer {
         expect: Expect,
     ) -> Result<(), WriteError> {
         cells.set(head::CELL, &head.encode(), expect)?;
+
         // The host does not return the version of what it wrote.
         let cell = cells.get(head::CELL)?.ok_or(WriteError::Host)?;
         if Head::decode(&cell.bytes) != Ok(head) {
@@ -328,6 +336,7 @@ impl Writer {
 
         self.published = head;
         self.head_version = cell.version;
+
         // Readers that have a head read no other until this call.
         cells.advance_generation();
         Ok(())

@@ -51,6 +51,7 @@ impl Sweep {
                 cells.set(&name, &[], Expect::Version(cell.version))?;
             }
         }
+
         Ok(self.left.is_empty())
     }
 }

@@ -131,6 +131,7 @@ impl TableWriter {
             .unwrap_or(u32::MAX)
             .min(MAX_FIRST_PAGES);
         let unwritten = vec![true; usize::try_from(pages).unwrap_or_default()];
+
         Self {
             table: Table { pages, ..table },
             term,
@@ -211,6 +212,7 @@ impl TableWriter {
             self.flush(cells)?;
             self.open = Some(self.read(cells, index, level_of(index, self.table.pages))?);
         }
+
         let Some(open) = &mut self.open else {
             return Err(WriteError::Damaged);
         };
@@ -233,6 +235,7 @@ impl TableWriter {
                 records: Vec::new(),
             });
         }
+
         let cell = cells
             .get(&name(self.table.side, self.table.kind, index))?
             .ok_or(WriteError::Damaged)?;
@@ -240,6 +243,7 @@ impl TableWriter {
         if page.level != level {
             return Err(WriteError::Superseded);
         }
+
         Ok(OpenPage {
             index,
             level: page.level,
@@ -264,6 +268,7 @@ impl TableWriter {
         let Split { old, new, level } = Split::for_pages(self.table.pages);
         let page = self.read(cells, old, level.saturating_sub(1))?;
         let (mut stay, mut go) = (Vec::new(), Vec::new());
+
         for record in Records::new(self.table.kind, &page.records) {
             let (id, record) = record?;
             let index = index_at_level(self.table.kind.hash(id), level);
@@ -274,6 +279,7 @@ impl TableWriter {
             }
             .extend_from_slice(record);
         }
+
         self.replace(cells, new, level, &go)?;
         self.open = Some(OpenPage {
             level,
@@ -364,6 +370,7 @@ impl Split {
 fn take(kind: Kind, records: &mut Vec<u8>, id: &[u8]) -> Result<bool, Damaged> {
     let mut offset = 0usize;
     let mut found = None;
+
     for record in Records::new(kind, records) {
         let (candidate, record) = record?;
         let end = offset.saturating_add(record.len());
@@ -372,6 +379,7 @@ fn take(kind: Kind, records: &mut Vec<u8>, id: &[u8]) -> Result<bool, Damaged> {
         }
         offset = end;
     }
+
     match found {
         Some(range) => {
             records.drain(range);

@@ -88,6 +88,7 @@ impl<'c, T: Trace> Checks<'c, T> {
                 None => "it never expires".to_owned(),
             },
         )?;
+
         self.check(
             Code::IpDenied,
             policy.addresses.admits(&source),
@@ -143,6 +144,7 @@ impl<'c, T: Trace> Checks<'c, T> {
             }) => (*service, *permission),
             _ => (None, None),
         };
+
         if let Some(service) = service {
             self.check(Code::OutOfScope, policy.is_in_scope(service), || {
                 let name = self
@@ -154,6 +156,7 @@ impl<'c, T: Trace> Checks<'c, T> {
                 format!("the key's scope against the service {name}")
             })?;
         }
+
         if let Some(permission) = permission {
             let Held { by_key, by_owner } = policy.held(permission);
             self.check(Code::MissingPermission, by_key && by_owner, || {
@@ -171,6 +174,7 @@ impl<'c, T: Trace> Checks<'c, T> {
                 )
             })?;
         }
+
         Ok(())
     }
 

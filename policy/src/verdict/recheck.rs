@@ -29,6 +29,7 @@ pub fn recheck(
         shadowed: None,
         word: None,
     };
+
     let entry = match checks.existence(
         &KeyLookup {
             digest: *digest,
@@ -40,6 +41,7 @@ pub fn recheck(
         Ok(None) => return Ok(None),
         Err(code) => return Ok(Some(code)),
     };
+
     Ok(checks
         .key(&entry.key(), &entry.policy, address, source.now()?)
         .err())

@@ -21,6 +21,7 @@ impl<'r> RouteTarget<'r> {
         if routes.is_empty() {
             return Ok(None);
         }
+
         let header = |wanted: bool, name| {
             if wanted {
                 request.header(name)
@@ -28,6 +29,7 @@ impl<'r> RouteTarget<'r> {
                 Ok(None)
             }
         };
+
         Ok(Some(Self {
             host: header(routes.reads_host(), ":authority")?.unwrap_or_default(),
             method: header(routes.reads_method(), ":method")?.unwrap_or_default(),

@@ -20,6 +20,7 @@ impl Hosts {
     pub(super) fn new(rules: &[Rule], segments: &[Vec<Segment>]) -> Self {
         let (mut exact, mut below) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
         let mut any = Vec::new();
+
         for (index, (rule, segments)) in rules.iter().zip(segments).enumerate() {
             let entries = match rule.spec().host.as_deref().map(host::Pattern::from_host) {
                 Some(host::Pattern::Exact(name)) => exact.entry(name).or_default(),
@@ -58,6 +59,7 @@ impl Hosts {
         if let Some(node) = &self.any {
             node.search(segments.clone(), search);
         }
+
         if !self.are_named() {
             // In this case `reads_host` is false.
             return Some(());
@@ -67,11 +69,13 @@ impl Hosts {
         if let Some(node) = tree(&self.exact, name) {
             node.search(segments.clone(), search);
         }
+
         if !self.below.is_empty() {
             for node in host::parents(name).filter_map(|parent| tree(&self.below, parent)) {
                 node.search(segments.clone(), search);
             }
         }
+
         Some(())
     }
 }

@@ -34,14 +34,18 @@ impl Batch<'_> {
         for record in Records::new(Kind::Routes, self.routes) {
             SettingsRecord::decode(record?.1)?;
         }
+
         for record in Records::new(Kind::Policy, self.policies) {
             PolicyRecord::decode(record?.1)?;
         }
+
         for record in Records::new(Kind::Key, self.keys) {
             KeyRecord::decode(record?.1)?;
         }
+
         let keys = self.removed_keys.as_chunks::<{ KeyDigest::LEN }>().1;
         let policies = self.removed_policies.as_chunks::<POLICY_ID_LEN>().1;
+
         if keys.is_empty() && policies.is_empty() {
             Ok(())
         } else {

@@ -59,15 +59,18 @@ impl Target {
             let (id, record) = record?;
             self.policies.upsert(cells, id, record)?;
         }
+
         self.policies.flush(cells)?;
 
         for record in Records::new(Kind::Key, batch.keys) {
             let (id, record) = record?;
             self.keys.upsert(cells, id, record)?;
         }
+
         for digest in batch.removed_keys.as_chunks::<{ KeyDigest::LEN }>().0 {
             self.keys.remove(cells, digest)?;
         }
+
         self.keys.flush(cells)?;
 
         // This comes after removed keys: a worker that has no rules yet reads them at once, and an
@@ -77,6 +80,7 @@ impl Target {
             self.routes.upsert(cells, id, record)?;
             self.rerouted = self.rerouted.wrapping_add(1);
         }
+
         self.routes.flush(cells)?;
 
         self.unused
@@ -153,6 +157,7 @@ impl Target {
                 Extent::from_writer(&self.keys),
             ],
         };
+
         progress::write(cells, term, Some(&progress), None)
     }
 }

@@ -42,6 +42,7 @@ impl<T: Trace> Checks<'_, T> {
             }
             Credential::Presented(presented) => presented,
         };
+
         let counted = match presented {
             Presented::None | Presented::One(_) | Presented::TooMany => Counted::All,
             Presented::Several(candidates) => self.counted(candidates, source)?,
@@ -70,6 +71,7 @@ impl<T: Trace> Checks<'_, T> {
                 };
             }
         }
+
         Ok(counted)
     }
 
@@ -113,20 +115,24 @@ impl<T: Trace> Checks<'_, T> {
                 format!("the request has more than {MAX_CANDIDATES} values"),
             ),
         };
+
         self.check(Code::AmbiguousKey, candidate.is_some(), || compared)?;
         let Some(candidate) = candidate else {
             return Ok(None);
         };
         let form = self.settings.keys.check(candidate);
+
         if form.is_err() && self.snapshot.imported && may_be_imported(candidate) {
             return Ok(Some(KeyLookup {
                 digest: KeyDigest::of(candidate),
                 foreign: true,
             }));
         }
+
         if form.is_err() {
             self.word = word_before_key(candidate, self.settings.keys);
         }
+
         let word = self.word;
         self.check(Code::MalformedKey, form.is_ok(), || match (form, word) {
             (Ok(_), _) => "its format and checksum are valid".to_owned(),
@@ -135,6 +141,7 @@ impl<T: Trace> Checks<'_, T> {
             }
             (Err(error), None) => error.to_string(),
         })?;
+
         Ok(form.is_ok().then(|| KeyLookup {
             digest: KeyDigest::of(candidate),
             foreign: false,
@@ -155,6 +162,7 @@ impl<T: Trace> Checks<'_, T> {
                 format!("its format is not Latchkey's, and {was} imported")
             })?;
         }
+
         if exists || !lookup.foreign {
             let description = if exists {
                 "the key exists"
@@ -163,6 +171,7 @@ impl<T: Trace> Checks<'_, T> {
             };
             self.check(Code::InvalidKey, exists, || description.to_owned())?;
         }
+
         Ok(found)
     }
 }
