@@ -53,8 +53,8 @@ struct All {
 }
 
 impl LimitHeaders {
-    /// Creates the headers for what remains of `limits` at `now`, in Unix seconds: as the limits answered the
-    /// request, or else as the key's meter has it.
+    /// Creates the headers for what remains of `limits` at `now`, in Unix seconds: as the
+    /// limits answered the request, or else as the key's meter has it.
     pub fn new(
         styles: Styles,
         limits: &Limits,

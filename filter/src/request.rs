@@ -5,6 +5,7 @@ mod refusal;
 
 use crate::client_address::Forwarded;
 use crate::credentials::{Credentials, Imported};
+use crate::headers::RequestHeaders;
 use crate::health;
 use crate::host::Host;
 use crate::limit_headers::LimitHeaders;
@@ -113,14 +114,24 @@ impl RequestContext {
             return Action::Continue;
         }
 
-        // The limits are taken: the answer has their headers, which must not be set once more when
-        // it passes by as a response.
+        self.refuse(host, ready, &headers, verdict, code)
+    }
+
+    /// Answers a refused request. The limits are taken: the answer has their headers, which must
+    /// not be set once more when it passes by as a response.
+    fn refuse(
+        &mut self,
+        host: &impl Host,
+        ready: &Ready,
+        headers: &RequestHeaders,
+        verdict: &Verdict,
+        code: Code,
+    ) -> Action {
         let client = Client {
             grpc: headers.grpc(),
             bearer: ready.config.credentials.bearer,
             word: verdict.word,
         };
-
         refuse(
             host,
             code,

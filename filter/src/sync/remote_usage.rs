@@ -9,8 +9,8 @@ use latchkey_policy::snapshot::{Epoch, Unavailable};
 use latchkey_policy::table::WriteError;
 use latchkey_protocol::KeyElsewhere;
 
-/// The highest number of keys whose counts are pending until their history is in force. If there are
-/// more, some are sent again only when they are used elsewhere.
+/// The highest number of keys whose counts are pending until their history is in force. If there
+/// are more, some are sent again only when they are used elsewhere.
 const MAX_PENDING: usize = 200_000;
 
 /// Counts from other nodes for a history that is not in force yet.

@@ -29,8 +29,8 @@ pub enum Named<'t> {
 }
 
 impl SubaccountLocation {
-    /// Returns the request's value at this location. If the location is a header, `header` is its value:
-    /// all of its values, joined by commas.
+    /// Returns the request's value at this location. If the location is a header, `header` is its
+    /// value: all of its values, joined by commas.
     pub fn named<'t>(&self, target: &Target<'t>, header: Option<&'t [u8]>) -> Named<'t> {
         match self {
             Self::Header(_) => header.map_or(Named::None, in_header),

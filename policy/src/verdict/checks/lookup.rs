@@ -81,7 +81,7 @@ impl<T: Trace> Checks<'_, T> {
         (bare == other_bare).then_some(if bare.len() == one.len() { one } else { other })
     }
 
-    /// Checks that the request presents exactly one key, and that key's form.
+    /// Checks that the request presents exactly one key, and the key's form.
     fn candidate(
         &mut self,
         presented: &Presented<'_>,
@@ -96,6 +96,7 @@ impl<T: Trace> Checks<'_, T> {
             }
             .to_owned()
         })?;
+
         let (candidate, compared) = match (presented, counted) {
             (Presented::None, _) => return Ok(None),
             (Presented::One(candidate), _) => {
@@ -117,11 +118,15 @@ impl<T: Trace> Checks<'_, T> {
         };
 
         self.check(Code::AmbiguousKey, candidate.is_some(), || compared)?;
-        let Some(candidate) = candidate else {
-            return Ok(None);
-        };
-        let form = self.settings.keys.check(candidate);
+        match candidate {
+            Some(candidate) => self.form(candidate),
+            None => Ok(None),
+        }
+    }
 
+    /// Checks the form of the one key that the request presents.
+    fn form(&mut self, candidate: &[u8]) -> Result<Option<KeyLookup>, Code> {
+        let form = self.settings.keys.check(candidate);
         if form.is_err() && self.snapshot.imported && may_be_imported(candidate) {
             return Ok(Some(KeyLookup {
                 digest: KeyDigest::of(candidate),
@@ -132,7 +137,6 @@ impl<T: Trace> Checks<'_, T> {
         if form.is_err() {
             self.word = word_before_key(candidate, self.settings.keys);
         }
-
         let word = self.word;
         self.check(Code::MalformedKey, form.is_ok(), || match (form, word) {
             (Ok(_), _) => "its format and checksum are valid".to_owned(),
