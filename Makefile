@@ -94,7 +94,7 @@ test-api: ## Test the API against its OpenAPI description with generated request
 
 .PHONY: fuzz
 fuzz: need-cargo need-cc ## Fuzz each parser and the stream for FUZZ_SECONDS (600) each; `make test` does so for half a second
-	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --release --package latchkey-policy --package latchkey-filter \
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),600) cargo test --release --package latchkey-policy --package latchkey-filter-core \
 		fuzz -- --nocapture
 
 .PHONY: bench
@@ -122,7 +122,7 @@ lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check formattin
 	python3 -B -m unittest discover --start-directory tests/metrics
 	tests/metrics/circles
 	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
-	cargo clippy --locked --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
+	cargo clippy --locked --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter-core --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 
 .PHONY: metrics
 metrics: need-python3 ## Measure the source's size, shape and language against their bounds
@@ -140,7 +140,7 @@ clean: ## Remove build output and installed tools; keep .run/, which holds the k
 # Checks of overflow are on here.
 .PHONY: test-units
 test-units: need-cargo need-cc
-	cargo test --release --config .cargo/checked.toml --package latchkey-policy --package latchkey-filter
+	cargo test --release --config .cargo/checked.toml --package latchkey-policy --package latchkey-filter-core
 
 # What both sides must agree on, once more as the filter runs it.
 .PHONY: test-wasm

@@ -55,6 +55,7 @@ struct All {
 impl LimitHeaders {
     /// Creates the headers for what remains of `limits` at `now`, in Unix seconds: as the
     /// limits answered the request, or else as the key's meter has it.
+    #[inline]
     pub fn new(
         styles: Styles,
         limits: &Limits,
@@ -86,6 +87,7 @@ impl LimitHeaders {
     }
 
     /// Returns whether there is nothing to report.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.nearest.is_none() && self.all.is_none()
     }

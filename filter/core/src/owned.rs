@@ -23,6 +23,7 @@ pub struct OwnedNames<'o> {
 
 impl<'o> OwnedNames<'o> {
     /// Creates the names of a request to which the route rule with the number `rule` applies.
+    #[inline]
     pub fn new(identity: &'o HeaderNames, routes: &'o Routes, rule: Option<usize>) -> Self {
         let read = rule.and_then(|number| routes.subaccount_header(number));
         Self {
@@ -78,6 +79,7 @@ impl<'o> OwnedNames<'o> {
 
     /// Returns whether `name` is not one of the names but can be taken for one. A header that
     /// another rule reads is another spelling of the one that this request's rule reads.
+    #[inline]
     fn is_other_spelling(&self, name: &[u8]) -> bool {
         if self.identity.has(name) {
             return false;
@@ -110,6 +112,7 @@ impl<'o> OwnedNames<'o> {
 }
 
 /// Converts a name to text. Names are ASCII, as the host has checked.
+#[inline]
 fn text(name: &[u8]) -> Result<&str, Refused> {
     std::str::from_utf8(name).map_err(|_| Refused)
 }

@@ -10,10 +10,10 @@
 #![allow(unsafe_code)]
 
 use super::{Envoy, abi};
-use crate::request::{self, Action, RequestContext};
-use crate::shared::Shared;
-use crate::stream_check::StreamCheck;
-use crate::worker::{TICK_MILLIS, Worker};
+use latchkey_filter_core::request::{self, Action, RequestContext};
+use latchkey_filter_core::shared::Shared;
+use latchkey_filter_core::stream_check::StreamCheck;
+use latchkey_filter_core::worker::{TICK_MILLIS, Worker};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;

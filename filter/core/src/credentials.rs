@@ -43,6 +43,7 @@ impl<'c> Imported<'c> {
         Ok(found)
     }
 
+    #[inline]
     fn have(&self, candidate: &[u8]) -> bool {
         self.all || self.keys.iter().any(|key| **key == *candidate)
     }
@@ -57,16 +58,19 @@ pub struct Credentials<'c> {
 
 impl<'c> Credentials<'c> {
     /// Creates the view of a request with these headers.
+    #[inline]
     pub fn new(sources: &'c CredentialSources, headers: &'c RequestHeaders) -> Self {
         Self { sources, headers }
     }
 
     /// Returns the key that the request presents.
+    #[inline]
     pub fn presented(&self) -> Presented<'c> {
         Presented::from_candidates(self.candidates())
     }
 
     /// Returns all values in places where a key may be.
+    #[inline]
     pub fn candidates(&self) -> impl Iterator<Item = Cow<'c, [u8]>> {
         let Self { sources, headers } = *self;
         let plain = sources
@@ -162,6 +166,7 @@ fn replace(host: &impl Host, name: &str, rest: Option<Vec<u8>>) -> Result<(), Re
 }
 
 /// Returns the values of a header in which `name` is looked for; none if `name` is not configured.
+#[inline]
 fn values<'c>(
     headers: &'c RequestHeaders,
     header: &'c str,

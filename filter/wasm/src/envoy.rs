@@ -7,12 +7,12 @@
 mod abi;
 mod entry;
 
-use crate::headers::RequestHeaders;
-use crate::host::{
+use abi::{BufferType, LogLevel, MapType, MetricType, StreamType};
+use latchkey_filter_core::headers::RequestHeaders;
+use latchkey_filter_core::host::{
     ContextId, Host, Level, LocalResponse, MetricId, MetricKind, Nanos, Refused, StreamId,
 };
-use crate::worker::Worker;
-use abi::{BufferType, LogLevel, MapType, MetricType, StreamType};
+use latchkey_filter_core::worker::Worker;
 use latchkey_policy::cells::{Cell as SharedCell, CellError, Cells, Expect};
 use prost::Message as _;
 use std::cell::{Cell, OnceCell, RefCell};

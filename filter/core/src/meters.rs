@@ -200,6 +200,7 @@ fn mark(host: &impl Host, recent: &mut BTreeMap<u32, Recent>) {
 
 impl Recent {
     /// Creates the record of a key that has not been used.
+    #[inline]
     fn new(owner: Owner) -> Self {
         Self {
             owner,

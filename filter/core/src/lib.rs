@@ -1,10 +1,12 @@
 //! Latchkey's filter: decides each request of an Envoy worker from memory that all workers share.
 //!
+//! The logic is generic over the host. A crate beside this one implements the host for Envoy's
+//! Wasm modules.
+//!
 //! | module | owns |
 //! |---|---|
 //! | [`host`] | what the filter asks of Envoy, as one trait |
 //! | [`headers`] | the headers of a request |
-//! | `envoy` | that trait on the proxy-wasm ABI, and Envoy's way in; on wasm only |
 //! | [`config`] | the plugin's configuration |
 //! | [`credentials`] | where a request may hold a key |
 //! | [`request`] | the life of a request, from top to bottom |
@@ -39,8 +41,6 @@
 pub mod client_address;
 pub mod config;
 pub mod credentials;
-#[cfg(target_arch = "wasm32")]
-mod envoy;
 #[cfg(feature = "fault")]
 pub mod fault;
 pub mod headers;

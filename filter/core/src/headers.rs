@@ -18,6 +18,7 @@ pub struct RequestHeaders {
 
 impl RequestHeaders {
     /// Reads a header map; `None` if it does not have the ABI's form.
+    #[inline]
     pub fn read(bytes: Vec<u8>) -> Option<Self> {
         let count = if bytes.is_empty() {
             0
@@ -51,6 +52,7 @@ impl RequestHeaders {
     }
 
     /// Returns names and values, in the order in which they came.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (lengths, content) = self
             .bytes
@@ -61,6 +63,7 @@ impl RequestHeaders {
     }
 
     /// Returns the values of the headers of this name.
+    #[inline]
     pub fn all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
         self.iter()
             .filter(move |(other, _)| *other == name.as_bytes())
@@ -68,12 +71,14 @@ impl RequestHeaders {
     }
 
     /// Returns whether there is a header of this name.
+    #[inline]
     pub fn has(&self, name: &str) -> bool {
         self.all(name).next().is_some()
     }
 
     /// Returns how the request says that it is gRPC, if it is (`application/grpc`, with a subtype
     /// or parameters; not gRPC-Web).
+    #[inline]
     pub fn grpc(&self) -> Option<Grpc> {
         let rest = self
             .all("content-type")
@@ -88,6 +93,7 @@ impl RequestHeaders {
 
     /// Returns the value of a header. If the header was sent more than once, its values are joined
     /// by commas (RFC 9110, section 5.3).
+    #[inline]
     pub fn get(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let mut values = self.all(name);
         let first = values.next()?;
@@ -116,6 +122,7 @@ struct Iter<'h> {
 impl<'h> Iterator for Iter<'h> {
     type Item = (&'h [u8], &'h [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (lengths, rest) = self.lengths.split_first_chunk::<{ 2 * NUMBER_LEN }>()?;
         self.lengths = rest;
@@ -132,6 +139,7 @@ impl<'h> Iterator for Iter<'h> {
     }
 }
 
+#[inline]
 fn number(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }

@@ -27,6 +27,7 @@ impl Forwarded {
     /// When filters run, the header has that many entries after the trusted one: with
     /// `use_remote_address`, Envoy has appended the connection's address and counts from there;
     /// without it, Envoy counts from the last entry received.
+    #[inline]
     pub fn read(trusted_hops: Option<usize>, headers: &RequestHeaders) -> Self {
         let Some(hops) = trusted_hops else {
             return Self::Ignored;

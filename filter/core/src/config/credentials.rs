@@ -30,6 +30,7 @@ impl CredentialSources {
     }
 
     /// Returns the headers in which the upstream must not get a key.
+    #[inline]
     pub fn stripped_headers(&self) -> impl Iterator<Item = &str> {
         let headers = self.headers.iter().map(String::as_str);
         let bearer = self.bearer.then_some("authorization");

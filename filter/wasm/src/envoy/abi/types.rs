@@ -1,6 +1,6 @@
 //! The ABI's numbers, and its form of headers.
 
-use crate::headers::RequestHeaders;
+use latchkey_filter_core::headers::RequestHeaders;
 
 /// The severity of a log line.
 #[repr(u32)]

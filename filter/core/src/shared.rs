@@ -39,6 +39,7 @@ pub struct Ready {
 
 impl Shared {
     /// Returns the state; `None` before a valid configuration.
+    #[inline]
     pub fn ready(&self) -> Option<&Ready> {
         self.ready.get()
     }
@@ -49,6 +50,7 @@ impl Shared {
     }
 
     /// Returns the worker's reader of the snapshot.
+    #[inline]
     pub fn reader(&self) -> Result<RefMut<'_, Reader>, Unavailable> {
         self.reader.try_borrow_mut().map_err(|_| Unavailable::Host)
     }

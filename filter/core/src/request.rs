@@ -53,11 +53,13 @@ pub struct RequestContext {
 
 impl RequestContext {
     /// Returns whether there is state to keep until the response.
+    #[inline]
     pub fn is_needed(&self) -> bool {
         !self.limit_headers.is_empty()
     }
 
     /// Takes the record of the stream that is kept for as long as it is open.
+    #[inline]
     pub fn take_open(&mut self) -> Option<OpenStream> {
         self.open.take()
     }
@@ -262,6 +264,7 @@ fn imported<'c, H: Host>(
 
 /// Returns the outcome that a refusal is counted as in the key's meter. Admissions and refusals by
 /// limits are counted where they are decided.
+#[inline]
 fn counted(code: Code) -> Option<Outcome> {
     code.outcome()
         .filter(|outcome| !matches!(outcome, Outcome::Allowed | Outcome::RateLimited))

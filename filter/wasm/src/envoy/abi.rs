@@ -4,7 +4,7 @@
 #[deny(unsafe_code)]
 mod types;
 
-use crate::host::LocalResponse;
+use latchkey_filter_core::host::LocalResponse;
 use std::ptr::null_mut;
 pub(super) use types::{
     BufferType, CAS_MISMATCH, LogLevel, MapType, MetricType, NOT_FOUND, StreamType,

@@ -66,6 +66,7 @@ impl OpenStream {
 }
 
 /// Returns whether it is an upgrade, CONNECT (over HTTP/2 as well) or gRPC of any kind.
+#[inline]
 fn outlives_its_request(headers: &RequestHeaders) -> bool {
     headers.iter().any(|(name, value)| match name {
         b":method" => value == b"CONNECT",
@@ -86,6 +87,7 @@ pub struct OpenStreams {
 
 impl OpenStreams {
     /// Keeps a stream until it ends.
+    #[inline]
     pub fn add(&self, context: ContextId, stream: OpenStream) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.insert(context, stream);
@@ -93,6 +95,7 @@ impl OpenStreams {
     }
 
     /// Drops a stream as soon as it has ended: a stream that has ended must not be reset.
+    #[inline]
     pub fn remove(&self, context: ContextId) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
             streams.remove(&context);
@@ -100,11 +103,13 @@ impl OpenStreams {
     }
 
     /// Returns the number of streams.
+    #[inline]
     pub fn len(&self) -> usize {
         self.streams.try_borrow().map_or(0, |streams| streams.len())
     }
 
     /// Returns whether there are no streams.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -12,6 +12,7 @@ use serde_json::json;
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
 
 /// Returns whether the request is a probe: GET or HEAD of the configured path, with any query.
+#[inline]
 pub fn is_probe(config: &Config, headers: &RequestHeaders) -> bool {
     let Some(health_path) = &config.health_path else {
         return false;
