@@ -113,7 +113,7 @@ screenshots: build-tools ## Take pictures of every page of the console, and writ
 
 .PHONY: instructions
 instructions: need-cargo need-cc ## Check that a verdict takes no more instructions than before (part of test)
-	cargo build --release --package latchkey-policy --package latchkey-filter --example verdicts
+	cargo build --release --package latchkey-policy --package latchkey-filter-core --example verdicts
 	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
