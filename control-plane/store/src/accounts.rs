@@ -7,7 +7,6 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::audit::{self, Event, Origin};
 use super::page::{BY_CREATION, List, PageQuery, Paged};
-use super::removals::live_keys;
 use super::users::{self, NewUser};
 use super::{Actor, Store, StoreError, expired};
 
@@ -41,22 +40,10 @@ pub struct Account {
     pub users: i64,
 }
 
-/// The columns that an [`Account`] is read from.
-macro_rules! columns {
-    () => {
-        concat!(
-            "id, name, tier, max_keys, disabled, operator, created_at, closed_at, ",
-            live_keys!(),
-            " AS keys, (SELECT COUNT(*) FROM users \
-             WHERE account_id = accounts.id AND deleted_at IS NULL AND closed_at IS NULL) AS users"
-        )
-    };
-}
-
 const ACCOUNTS: List = List {
-    columns: columns!(),
-    table: "accounts",
-    joins: "",
+    columns: "*",
+    table: "account_details",
+    number: "seq",
     searched: &["name", "id"],
 };
 
@@ -183,7 +170,7 @@ impl Account {
 }
 
 async fn find(from: &mut SqliteConnection, id: &str, now: i64) -> Result<Account, StoreError> {
-    const QUERY: &str = concat!("SELECT ", columns!(), " FROM accounts WHERE id = ?");
+    const QUERY: &str = "SELECT * FROM account_details WHERE id = ?";
     let account = sqlx::query_as(QUERY)
         .bind(id)
         .fetch_optional(&mut *from)

@@ -9,7 +9,6 @@ use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashSet;
 
 use super::change::{Change, to_its_end};
-use super::removals::{live_keys, not_ended};
 use super::slots::{self, Leaving};
 use super::{Key, Store, StoreError, policies, to_json, usage};
 
@@ -20,21 +19,14 @@ const KEPT: i64 = 24 * 60 * 60;
 /// The maximum number of keys that leave or return in one change.
 const STEP: u32 = 1_000;
 
-const TAKEN_NAMES: &str = concat!(
-    "SELECT value FROM json_each(?1) WHERE EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
-     AND revoked_at IS NULL AND expires_at IS NULL AND id IS NOT ?3 AND ",
-    not_ended!(),
-    ") OR EXISTS (SELECT 1 FROM keys WHERE account_id = ?2 AND name = value \
-     AND revoked_at IS NULL AND expires_at > ?4 AND id IS NOT ?3 AND ",
-    not_ended!(),
-    ")"
-);
+const TAKEN_NAMES: &str = "SELECT value FROM json_each(?1) \
+     WHERE EXISTS (SELECT 1 FROM owned_keys WHERE account_id = ?2 AND name = value \
+         AND revoked_at IS NULL AND expires_at IS NULL AND id IS NOT ?3) \
+     OR EXISTS (SELECT 1 FROM owned_keys WHERE account_id = ?2 AND name = value \
+         AND revoked_at IS NULL AND expires_at > ?4 AND id IS NOT ?3)";
 
-const EXPIRED: &str = concat!(
-    "SELECT COUNT(*) FROM keys WHERE account_id = ? AND expires_at <= ? AND expires_at IS NOT NULL \
-     AND slot IS NOT NULL AND ",
-    not_ended!()
-);
+const EXPIRED: &str = "SELECT COUNT(*) FROM owned_keys WHERE account_id = ? AND expires_at <= ? \
+     AND expires_at IS NOT NULL AND slot IS NOT NULL";
 
 impl Key {
     /// Returns whether the key is past its expiry.
@@ -94,11 +86,7 @@ impl KeyNumbers {
         account_id: &str,
         now: i64,
     ) -> Result<Self, StoreError> {
-        const QUERY: &str = concat!(
-            "SELECT max_keys, ",
-            live_keys!(),
-            " FROM accounts WHERE id = ?"
-        );
+        const QUERY: &str = "SELECT max_keys, keys FROM account_details WHERE id = ?";
         let numbers = sqlx::query_as(QUERY)
             .bind(account_id)
             .fetch_optional(change.connection())

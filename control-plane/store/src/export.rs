@@ -1,6 +1,7 @@
 //! The data that the stream sends: the snapshot page by page, and the changes since a revision.
 
 mod policies;
+mod whole;
 
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
@@ -35,33 +36,7 @@ pub struct Changes {
     pub ended_since: Option<u64>,
 }
 
-/// Selects keys by their current secrets, with `$rest` as the condition.
-macro_rules! current {
-    ($rest:literal) => {
-        concat!(
-            "SELECT seq, slot, id, policy_id, digest, sealed, secret, name, expires_at, disabled, \
-             slot IS NULL AS removed FROM keys WHERE ",
-            $rest
-        )
-    };
-}
-
-/// Selects keys by their old secrets: `o` is the secret, and `k` its key.
-macro_rules! old {
-    ($rest:literal) => {
-        concat!(
-            "SELECT k.seq, k.slot, k.id, k.policy_id, o.digest, o.sealed, o.secret, k.name, \
-             MIN(o.ends_at, COALESCE(k.expires_at, o.ends_at)) AS expires_at, k.disabled, o.removed \
-             FROM old_secrets o CROSS JOIN keys k ON k.seq = o.key_seq WHERE ",
-            $rest
-        )
-    };
-}
-
-// The module uses the macros.
-mod whole;
-
-/// A key with one of its secrets.
+/// A key with one of its secrets: a row of `current_secrets` or of `replaced_secrets`.
 #[derive(FromRow)]
 struct KeyRow {
     seq: i64,
@@ -125,11 +100,8 @@ impl Store {
     /// Returns all changes after `revision`, as of one moment. Fails with [`StoreError::Pruned`] if
     /// the removals after it are no longer kept.
     pub async fn changes_since(&self, revision: u64) -> Result<Changes, StoreError> {
-        const QUERY: &str = concat!(
-            current!("revision > ?1"),
-            " UNION ALL ",
-            old!("o.revision > ?1")
-        );
+        const QUERY: &str = "SELECT * FROM current_secrets WHERE revision > ?1 \
+             UNION ALL SELECT * FROM replaced_secrets WHERE revision > ?1";
         let mut transaction = self.0.readers.begin().await?;
         if history::is_pruned(&mut *transaction, revision.cast_signed()).await? {
             return Err(StoreError::Pruned);
@@ -187,11 +159,8 @@ pub(super) async fn live_key(
     account_id: &str,
     digest: &KeyDigest,
 ) -> Result<Option<LiveKey>, StoreError> {
-    const QUERY: &str = concat!(
-        current!("digest IN (?1, ?2) AND account_id = ?3 AND slot IS NOT NULL"),
-        " UNION ALL ",
-        old!("o.digest IN (?1, ?2) AND k.account_id = ?3 AND NOT o.removed")
-    );
+    const QUERY: &str = "SELECT * FROM current_secrets WHERE digest IN (?1, ?2) AND account_id = ?3 AND NOT removed \
+         UNION ALL SELECT * FROM replaced_secrets WHERE digest IN (?1, ?2) AND account_id = ?3 AND NOT removed";
     let [plain, keyed] = at_rest.forms(digest);
     let query = sqlx::query_as(QUERY)
         .bind(&plain[..])

@@ -1,5 +1,7 @@
 //! Keys as the API shows them.
 
+mod row;
+
 use latchkey_model::authority::Authority;
 use latchkey_model::ceilings::Ceilings;
 use latchkey_model::ip_list::IpList;
@@ -9,13 +11,13 @@ use latchkey_model::selection::Selection;
 use latchkey_policy::address::{AddressLists, AddressRule};
 use latchkey_policy::key::{Environment, KeyDigest};
 use latchkey_policy::limit::{Limits, Window};
-use std::collections::{BTreeMap, HashMap};
-
-use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
+use sqlx::{SqliteConnection, SqliteExecutor};
+use std::collections::HashMap;
 
 use super::at_rest::AtRest;
 use super::users::Whose;
-use super::{Secret, Store, StoreError, authority, from_json, selection, to_json};
+use super::{Secret, Store, StoreError, to_json};
+use row::{KeyRow, KeySummaryRow};
 
 /// The attributes of a key that a caller sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,63 +127,6 @@ impl Key {
     }
 }
 
-/// The columns that a [`Row`] is read from. A key is revoked as soon as its owner is deleted, even
-/// before its row says so ([`removals`](super::removals)). The tier of a revoked key, or of a
-/// closed account, may no longer exist.
-macro_rules! columns {
-    ($ip_lists:literal) => {
-        concat!("id, user_id, masked, secret_created_at, secret_used_at, secret_used_ip, old_masked, old_created_at, \
-         old_ends_at, old_used_at, old_used_ip, keys.name, description, environment, tier, scope, roles, permissions, subaccounts, \
-         keys.limits, COALESCE(tiers.limits, '{}') AS tier_limits, COALESCE((SELECT bound.limits FROM accounts \
-         JOIN tiers AS bound ON bound.name = accounts.tier WHERE accounts.id = keys.account_id \
-         AND NOT accounts.operator), '{}') AS account_limits, ceilings, ", $crate::tiers::ceiling_limits!("ceilings"),
-         " AS ceiling_limits, expires_at, issues, issued, disabled, created_at, updated_at, \
-         last_used_at, last_used_ip, \
-         COALESCE(revoked_at, (SELECT deleted_at FROM users WHERE users.id = keys.user_id)) AS revoked_at, ", $ip_lists)
-    };
-    () => {
-        columns!("allowed_ips, denied_ips")
-    };
-}
-macro_rules! joins {
-    () => {
-        "LEFT JOIN tiers ON tiers.name = tier \
-         LEFT JOIN (SELECT key_seq, masked AS old_masked, created_at AS old_created_at, ends_at AS old_ends_at, \
-         last_used_at AS old_used_at, last_used_ip AS old_used_ip FROM old_secrets WHERE NOT removed) ON key_seq = seq"
-    };
-}
-/// The columns that a [`ListedRow`] is read from.
-macro_rules! numbered {
-    ($ip_lists:literal) => {
-        concat!(
-            "SELECT keys.seq, json_array_length(allowed_ips) AS allowed_ips_count, \
-             json_array_length(denied_ips) AS denied_ips_count, ",
-            columns!($ip_lists),
-            " FROM keys ",
-            joins!(),
-            " WHERE keys.seq IN (SELECT value FROM json_each(?))"
-        )
-    };
-}
-
-/// The queries for keys by their numbers: complete, and without the entries of their IP lists.
-const NUMBERED: &str = numbered!("allowed_ips, denied_ips");
-const SUMMARIES: &str = numbered!("'[]' AS allowed_ips, '[]' AS denied_ips");
-
-/// Selects keys of the account, with `$rest` as the condition.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM keys ",
-            joins!(),
-            " WHERE account_id = ? ",
-            $rest
-        )
-    };
-}
-
 impl Store {
     /// Returns one of the account's keys, revoked or not.
     pub async fn key(&self, account_id: &str, id: &str) -> Result<Key, StoreError> {
@@ -195,8 +140,8 @@ pub(super) async fn find(
     account_id: &str,
     id: &str,
 ) -> Result<Key, StoreError> {
-    const QUERY: &str = select!("AND id = ?");
-    let row: Option<Row> = sqlx::query_as(QUERY)
+    const QUERY: &str = "SELECT * FROM key_details WHERE account_id = ? AND id = ?";
+    let row: Option<KeyRow> = sqlx::query_as(QUERY)
         .bind(account_id)
         .bind(id)
         .fetch_optional(from)
@@ -210,20 +155,20 @@ pub(super) async fn some_of(
     whose: Whose<'_>,
     limit: u32,
 ) -> Result<Vec<Key>, StoreError> {
-    let mut query = QueryBuilder::<Sqlite>::new(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM keys ",
-        joins!(),
-        " WHERE "
-    ));
-    query.push("revoked_at IS NULL AND ");
-    match whose {
-        Whose::Account(id) => query.push("account_id = ").push_bind(id),
-        Whose::User(id) => query.push("user_id = ").push_bind(id),
+    // Rows say when they were revoked; the view says it also of those whose owner is deleted.
+    const OF_ACCOUNT: &str = "SELECT * FROM key_details WHERE seq IN \
+         (SELECT seq FROM keys WHERE revoked_at IS NULL AND account_id = ? LIMIT ?)";
+    const OF_USER: &str = "SELECT * FROM key_details WHERE seq IN \
+         (SELECT seq FROM keys WHERE revoked_at IS NULL AND user_id = ? LIMIT ?)";
+    let (query, id) = match whose {
+        Whose::Account(id) => (OF_ACCOUNT, id),
+        Whose::User(id) => (OF_USER, id),
     };
-    query.push(" LIMIT ").push_bind(limit);
-    let rows: Vec<Row> = query.build_query_as().fetch_all(from).await?;
+    let rows: Vec<KeyRow> = sqlx::query_as(query)
+        .bind(id)
+        .bind(limit)
+        .fetch_all(from)
+        .await?;
     rows.into_iter().map(Key::try_from).collect()
 }
 
@@ -244,38 +189,55 @@ pub struct ListedKey {
 /// exceeds it is the last one.
 const PAGE_BYTES: i64 = 1_000_000;
 
+impl ListedKey {
+    fn complete(row: KeyRow) -> Result<(i64, Self), StoreError> {
+        let (seq, key) = (row.seq, Key::try_from(row)?);
+        let listed = Self {
+            allowed_ips: key.settings.allowed_ips.len(),
+            denied_ips: key.settings.denied_ips.len(),
+            with_ip_lists: true,
+            key,
+        };
+        Ok((seq, listed))
+    }
+
+    fn summary(row: KeySummaryRow) -> Result<(i64, Self), StoreError> {
+        let seq = row.key.seq;
+        let listed = Self {
+            allowed_ips: row.allowed_ips_count.cast_unsigned(),
+            denied_ips: row.denied_ips_count.cast_unsigned(),
+            with_ip_lists: false,
+            key: row.key.try_into()?,
+        };
+        Ok((seq, listed))
+    }
+}
+
 /// Returns the keys of these numbers, in this order: all of them, or as many as fit into a page.
 pub(super) async fn numbered(
     from: &mut SqliteConnection,
     seqs: &[i64],
     with_ip_lists: bool,
 ) -> Result<Vec<ListedKey>, StoreError> {
-    let query = if with_ip_lists { NUMBERED } else { SUMMARIES };
+    const COMPLETE: &str =
+        "SELECT * FROM key_details WHERE seq IN (SELECT value FROM json_each(?))";
+    const SUMMARIES: &str =
+        "SELECT * FROM key_summaries WHERE seq IN (SELECT value FROM json_each(?))";
     let fitting = seqs
         .get(..fitting(from, seqs, with_ip_lists).await?)
         .unwrap_or(seqs);
-    let rows: Vec<ListedRow> = sqlx::query_as(query)
-        .bind(to_json(&fitting)?)
-        .fetch_all(from)
-        .await?;
-    let mut rows: HashMap<_, _> = rows.into_iter().map(|row| (row.seq, row)).collect();
-    let listed = |row: ListedRow| {
-        let (allowed_ips, denied_ips) = (
-            row.allowed_ips_count.cast_unsigned(),
-            row.denied_ips_count.cast_unsigned(),
-        );
-        Ok(ListedKey {
-            key: row.key.try_into()?,
-            allowed_ips,
-            denied_ips,
-            with_ip_lists,
-        })
+    let numbers = to_json(&fitting)?;
+
+    let mut keys: HashMap<i64, ListedKey> = if with_ip_lists {
+        let rows = sqlx::query_as(COMPLETE).bind(numbers).fetch_all(from);
+        let rows = rows.await?.into_iter().map(ListedKey::complete);
+        rows.collect::<Result<_, _>>()?
+    } else {
+        let rows = sqlx::query_as(SUMMARIES).bind(numbers).fetch_all(from);
+        let rows = rows.await?.into_iter().map(ListedKey::summary);
+        rows.collect::<Result<_, _>>()?
     };
-    fitting
-        .iter()
-        .filter_map(|seq| rows.remove(seq))
-        .map(listed)
-        .collect()
+    Ok(fitting.iter().filter_map(|seq| keys.remove(seq)).collect())
 }
 
 /// Returns how many of these keys fit into a page.
@@ -339,123 +301,4 @@ pub(super) async fn by_digest(
         key,
         expires_at,
     }))
-}
-
-/// A key in a list, as it is stored.
-#[derive(FromRow)]
-struct ListedRow {
-    seq: i64,
-    allowed_ips_count: i64,
-    denied_ips_count: i64,
-    #[sqlx(flatten)]
-    key: Row,
-}
-
-/// A key as it is stored.
-#[derive(FromRow)]
-pub(super) struct Row {
-    id: String,
-    user_id: String,
-    masked: String,
-    secret_created_at: i64,
-    secret_used_at: Option<i64>,
-    secret_used_ip: Option<String>,
-    old_masked: Option<String>,
-    old_created_at: Option<i64>,
-    old_ends_at: Option<i64>,
-    old_used_at: Option<i64>,
-    old_used_ip: Option<String>,
-    name: String,
-    description: Option<String>,
-    environment: String,
-    tier: String,
-    scope: Option<String>,
-    roles: String,
-    permissions: String,
-    subaccounts: Option<String>,
-    limits: String,
-    tier_limits: String,
-    account_limits: String,
-    ceilings: String,
-    ceiling_limits: String,
-    expires_at: Option<i64>,
-    allowed_ips: String,
-    denied_ips: String,
-    issues: Option<String>,
-    issued: bool,
-    disabled: bool,
-    created_at: i64,
-    updated_at: i64,
-    last_used_at: Option<i64>,
-    last_used_ip: Option<String>,
-    revoked_at: Option<i64>,
-}
-
-impl TryFrom<Row> for Key {
-    type Error = StoreError;
-
-    fn try_from(row: Row) -> Result<Self, StoreError> {
-        let limits: DeclaredLimits = from_json(&row.limits, "a key's limits")?;
-        let tier_limits: DeclaredLimits = from_json(&row.tier_limits, "a tier's limits")?;
-        let account_limits: DeclaredLimits = from_json(&row.account_limits, "a tier's limits")?;
-        let ceilings: Ceilings = from_json(&row.ceilings, "a key's ceilings")?;
-        let ceiling_limits: BTreeMap<String, DeclaredLimits> =
-            from_json(&row.ceiling_limits, "tiers' limits")?;
-        let of_tier = |name: &str| ceiling_limits.get(name).copied().unwrap_or_default().0;
-        let bounded = ceilings.bound(limits.over(tier_limits.0), of_tier);
-        let secret = Secret {
-            masked: row.masked,
-            created_at: row.secret_created_at,
-            ends_at: None,
-            last_used_at: row.secret_used_at,
-            last_used_ip: row.secret_used_ip,
-        };
-        let old_secret = row
-            .old_masked
-            .zip(row.old_created_at)
-            .map(|(masked, created_at)| Secret {
-                masked,
-                created_at,
-                // The old secret never outlasts the key.
-                ends_at: row
-                    .old_ends_at
-                    .map(|end| row.expires_at.map_or(end, |expiry| expiry.min(end))),
-                last_used_at: row.old_used_at,
-                last_used_ip: row.old_used_ip,
-            });
-        Ok(Self {
-            id: row.id,
-            user_id: row.user_id,
-            secret,
-            old_secret,
-            settings: KeySettings {
-                name: row.name,
-                description: row.description,
-                environment: Environment::parse(&row.environment)
-                    .ok_or(StoreError::Damaged("an environment"))?,
-                tier: row.tier,
-                scope: selection(row.scope.as_deref())?,
-                authority: authority(&row.roles, &row.permissions)?,
-                subaccounts: selection(row.subaccounts.as_deref())?,
-                limits,
-                expires_at: row.expires_at,
-                allowed_ips: from_json(&row.allowed_ips, "an IP list")?,
-                denied_ips: from_json(&row.denied_ips, "an IP list")?,
-                issues: row
-                    .issues
-                    .as_deref()
-                    .map(|issues| from_json(issues, "a key's `issues`"))
-                    .transpose()?,
-                ceilings,
-                issued: row.issued,
-            },
-            limits: account_limits.bound(bounded),
-            disabled: row.disabled,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            last_used_at: row.last_used_at,
-            last_used_ip: row.last_used_ip,
-            revoked_at: row.revoked_at,
-        })
-    }
 }

@@ -12,7 +12,6 @@ use sqlx::SqliteConnection;
 
 use super::keys::{self, ListedKey};
 use super::page::{Found, PageQuery, Paged, Total};
-use super::removals::live_keys;
 use super::walk::{Effort, Gathering, Walk};
 use super::{Store, StoreError};
 use filters::Filters;
@@ -128,7 +127,7 @@ impl Store {
 /// Returns the number of the account's live keys that have not expired. The counter for it is
 /// updated with every change.
 async fn counted(on: &mut SqliteConnection, account_id: &str) -> Result<u64, StoreError> {
-    const COUNTED: &str = concat!("SELECT ", live_keys!(), " FROM accounts WHERE id = ?");
+    const COUNTED: &str = "SELECT keys FROM account_details WHERE id = ?";
     let count: i64 = sqlx::query_scalar(COUNTED)
         .bind(account_id)
         .fetch_one(on)

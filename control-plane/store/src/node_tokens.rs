@@ -46,20 +46,10 @@ pub struct NewNodeToken {
 /// with one end.
 pub type RevokedNodeTokens = watch::Receiver<HashSet<i64>>;
 
-/// Selects tokens, with `$rest` as the condition.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, name, pattern, created_at, last_used_at, revoked_at FROM node_tokens ",
-            $rest
-        )
-    };
-}
-
 impl Store {
     /// Returns all node tokens, the oldest first, including revoked ones.
     pub async fn node_tokens(&self) -> Result<Vec<NodeTokenDetails>, StoreError> {
-        const QUERY: &str = select!("ORDER BY id");
+        const QUERY: &str = "SELECT * FROM node_tokens ORDER BY id";
         Ok(sqlx::query_as(QUERY).fetch_all(&self.0.readers).await?)
     }
 
@@ -68,7 +58,7 @@ impl Store {
         &self,
         hash: &TokenHash,
     ) -> Result<Option<NodeTokenDetails>, StoreError> {
-        const QUERY: &str = select!("WHERE hash = ? AND revoked_at IS NULL");
+        const QUERY: &str = "SELECT * FROM node_tokens WHERE hash = ? AND revoked_at IS NULL";
         Ok(sqlx::query_as(QUERY)
             .bind(hash.as_bytes())
             .fetch_optional(&self.0.readers)
@@ -162,7 +152,7 @@ impl Acting {
 
 /// Returns the valid token with that name.
 async fn find(from: &mut SqliteConnection, name: &str) -> Result<NodeTokenDetails, StoreError> {
-    const QUERY: &str = select!("WHERE name = ? AND revoked_at IS NULL");
+    const QUERY: &str = "SELECT * FROM node_tokens WHERE name = ? AND revoked_at IS NULL";
     sqlx::query_as(QUERY)
         .bind(name)
         .fetch_optional(from)

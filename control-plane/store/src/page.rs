@@ -157,10 +157,10 @@ impl<T> Paged<T> {
 pub(super) struct List {
     /// The columns that rows are read from.
     pub(super) columns: &'static str,
-    /// The table. Its `rowid` is a row's number.
+    /// The table or the view.
     pub(super) table: &'static str,
-    /// The joins after the table.
-    pub(super) joins: &'static str,
+    /// The column with a row's number.
+    pub(super) number: &'static str,
     /// The columns that are searched.
     pub(super) searched: &'static [&'static str],
 }
@@ -208,7 +208,7 @@ impl List {
         let Self {
             columns,
             table,
-            joins,
+            number,
             ..
         } = self;
         let Order { by, descending } = order;
@@ -221,9 +221,9 @@ impl List {
             .push(" LIMIT ")
             .push_bind(TOTAL_LIMIT.saturating_add(1))
             .push(")");
-        let position = format!("json_array({by}, {table}.rowid)");
+        let position = format!("json_array({by}, {number})");
         let mut select = QueryBuilder::new(format!(
-            "SELECT {columns}, {position} AS position FROM {table} {joins} WHERE "
+            "SELECT {columns}, {position} AS position FROM {table} WHERE "
         ));
         filter(&mut select);
         self.search(&mut select, page);
@@ -232,17 +232,17 @@ impl List {
         } else {
             ("ASC", '>')
         };
-        if let Some(Position(value, number)) = &page.after {
+        if let Some(Position(value, seq)) = &page.after {
             // SQLite uses an index for a row value only if its members are plain columns, but for a
             // single value with any indexed expression.
             select.push(format_args!(" AND {by} {behind}= "));
             value.push(&mut select);
-            select.push(format_args!(" AND ({by}, {table}.rowid) {behind} ("));
+            select.push(format_args!(" AND ({by}, {number}) {behind} ("));
             value.push(&mut select);
-            select.push(", ").push_bind(*number).push(")");
+            select.push(", ").push_bind(*seq).push(")");
         }
         select.push(format_args!(
-            " ORDER BY {by} {direction}, {table}.rowid {direction} LIMIT "
+            " ORDER BY {by} {direction}, {number} {direction} LIMIT "
         ));
         // One more row shows whether there is a next page.
         select.push_bind(page.limit.saturating_add(1));

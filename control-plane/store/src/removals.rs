@@ -8,7 +8,8 @@
 //! continues where another one stopped. A deletion takes its first step itself: with few keys
 //! nothing remains to be done.
 //!
-//! Until then a key's row says that it is live, so queries have to use [`NOT_ENDED`].
+//! Until then a key's row says that it is live, so queries have to use the view `owned_keys`, or
+//! [`NOT_ENDED`].
 
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use std::time::{Duration, Instant};
@@ -24,22 +25,7 @@ const AT_ONCE: u32 = 200;
 
 /// The condition on rows of `keys` that the owner still exists. Keys of a closed account are never
 /// shown.
-macro_rules! not_ended {
-    () => {
-        "keys.user_id NOT IN (SELECT subject FROM removals)"
-    };
-}
-pub(super) use not_ended;
-
-pub(super) const NOT_ENDED: &str = not_ended!();
-
-/// The number of an account's live keys whose owners still exist.
-macro_rules! live_keys {
-    () => {
-        "live_keys - (SELECT COALESCE(SUM(keys_left), 0) FROM removals WHERE account_id = accounts.id)"
-    };
-}
-pub(super) use live_keys;
+pub(super) const NOT_ENDED: &str = "keys.user_id NOT IN (SELECT subject FROM removals)";
 
 /// A user or an account whose keys are being removed.
 #[derive(FromRow)]
@@ -151,7 +137,7 @@ impl Deed<Change> {
     ) -> Result<u64, StoreError> {
         const OF_USER: &str =
             "SELECT COUNT(*), COUNT(slot) FROM keys WHERE user_id = ? AND revoked_at IS NULL";
-        const OF_ACCOUNT: &str = concat!("SELECT 0, ", live_keys!(), " FROM accounts WHERE id = ?");
+        const OF_ACCOUNT: &str = "SELECT 0, keys FROM account_details WHERE id = ?";
         const INSERT: &str = "INSERT INTO removals (account_id, subject, removed_at, revision, keys_left, \
              author_account_id, actor_kind, actor_id, actor_name, source_address, request_id) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";

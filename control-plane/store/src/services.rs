@@ -14,7 +14,7 @@ pub const MAX_SERVICES: i64 = 1_000;
 const SERVICES: List = List {
     columns: "name, description, created_at",
     table: "services",
-    joins: "",
+    number: "rowid",
     searched: &["name", "description"],
 };
 

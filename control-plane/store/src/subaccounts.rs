@@ -16,7 +16,7 @@ pub const MAX_SUBACCOUNTS: i64 = 1_000;
 const SUBACCOUNTS: List = List {
     columns: "id, name, created_at",
     table: "subaccounts",
-    joins: "",
+    number: "rowid",
     searched: &["name", "id"],
 };
 

@@ -9,20 +9,6 @@ use super::change::{Change, to_its_end};
 use super::policies::{self, Of};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
-/// Selects the limits of all tiers, including retired ones, as a JSON object by name. It is
-/// evaluated only for keys that have ceilings.
-macro_rules! ceiling_limits {
-    ($ceilings:literal) => {
-        concat!(
-            "CASE WHEN ",
-            $ceilings,
-            " = '{}' THEN '{}' ELSE (SELECT json_group_object(name, json(limits)) FROM (SELECT name, limits FROM tiers \
-             UNION ALL SELECT name, limits FROM retired_tiers)) END"
-        )
-    };
-}
-pub(super) use ceiling_limits;
-
 impl Store {
     /// Returns all tiers.
     pub async fn tiers(&self) -> Result<Vec<Tier>, StoreError> {

@@ -85,30 +85,10 @@ impl NewUser {
     }
 }
 
-/// The columns that a [`Row`] is read from.
-macro_rules! columns {
-    () => {
-        "id, email, roles, permissions, subaccounts, disabled, created_at"
-    };
-}
-use columns;
-
-/// Selects users of the account that are not deleted, with `$rest` as the condition.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM users WHERE account_id = ? AND deleted_at IS NULL ",
-            $rest
-        )
-    };
-}
-
 const USERS: List = List {
-    columns: columns!(),
-    table: "users",
-    joins: "",
+    columns: "*",
+    table: "user_details",
+    number: "seq",
     searched: &["email", "id"],
 };
 
@@ -126,7 +106,7 @@ impl Store {
     ) -> Result<Paged<User>, StoreError> {
         let of_account = |select: &mut QueryBuilder<Sqlite>| {
             select
-                .push("deleted_at IS NULL AND account_id = ")
+                .push("account_id = ")
                 .push_bind(account_id.to_owned());
         };
         let found = USERS
@@ -314,7 +294,8 @@ pub(super) async fn have_administrator(
     from: &mut SqliteConnection,
     account_id: &str,
 ) -> Result<bool, StoreError> {
-    const QUERY: &str = select!("AND NOT disabled AND subaccounts IS NULL");
+    const QUERY: &str = "SELECT * FROM user_details \
+         WHERE account_id = ? AND NOT disabled AND subaccounts IS NULL";
     let rows: Vec<Row> = sqlx::query_as(QUERY)
         .bind(account_id)
         .fetch_all(from)
@@ -332,7 +313,7 @@ pub(super) async fn find(
     account_id: &str,
     id: &str,
 ) -> Result<User, StoreError> {
-    const QUERY: &str = select!("AND id = ?");
+    const QUERY: &str = "SELECT * FROM user_details WHERE account_id = ? AND id = ?";
     let row: Option<Row> = sqlx::query_as(QUERY)
         .bind(account_id)
         .bind(id)

@@ -93,21 +93,10 @@ impl WebhookChange {
     }
 }
 
-/// Selects webhooks of the account, with `$rest` as the condition.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, url, events, expiring_days, active, created_at, updated_at, secret_created_at, \
-             old_secret_ends_at, last_error, last_error_at FROM webhooks WHERE account_id = ? ",
-            $rest
-        )
-    };
-}
-
 impl Store {
     /// Returns the account's webhooks, the oldest first.
     pub async fn webhooks(&self, account_id: &str) -> Result<Vec<Webhook>, StoreError> {
-        const QUERY: &str = select!("ORDER BY rowid");
+        const QUERY: &str = "SELECT * FROM webhook_details WHERE account_id = ? ORDER BY seq";
         let rows: Vec<Row> = sqlx::query_as(QUERY)
             .bind(account_id)
             .fetch_all(&self.0.readers)
@@ -236,7 +225,7 @@ async fn find(
     account_id: &str,
     id: &str,
 ) -> Result<Webhook, StoreError> {
-    const QUERY: &str = select!("AND id = ?");
+    const QUERY: &str = "SELECT * FROM webhook_details WHERE account_id = ? AND id = ?";
     let row: Option<Row> = sqlx::query_as(QUERY)
         .bind(account_id)
         .bind(id)

@@ -12,38 +12,6 @@ use tokio_stream::StreamExt as _;
 
 use crate::{Chunks, StoreError, authority, from_json, selection};
 
-/// Selects policies. The subaccounts are existing ones from the policy's list and from its owner's.
-/// A tier is found while a live key or its account has it. The account's tier bounds its keys,
-/// except for the operator's account.
-macro_rules! select {
-    ($rest:literal) => {
-        select!("", "policies p", $rest)
-    };
-    ($with:literal, $from:literal, $rest:literal) => {
-        concat!(
-            $with,
-            "SELECT p.id, p.account_id, p.user_id, p.tier, p.environment, p.allowed_ips, p.denied_ips, p.scope, \
-     p.roles, p.permissions, p.limits, p.ceilings, ",
-            $crate::tiers::ceiling_limits!("p.ceilings"),
-            " AS ceiling_limits, \
-     t.limits AS tier_limits, \
-     CASE WHEN a.operator THEN '{}' ELSE bound.limits END AS account_limits, \
-     u.roles AS owner_roles, u.permissions AS owner_permissions, \
-     u.disabled AS owner_disabled, a.disabled AS account_disabled, \
-     p.subaccounts IS NOT NULL OR u.subaccounts IS NOT NULL AS confined, \
-     (SELECT json_group_array(s.id ORDER BY s.id) FROM subaccounts s WHERE s.account_id = p.account_id \
-      AND (p.subaccounts IS NULL OR s.id IN (SELECT value FROM json_each(p.subaccounts))) \
-      AND (u.subaccounts IS NULL OR s.id IN (SELECT value FROM json_each(u.subaccounts)))) AS subaccounts, \
-     EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND slot IS NOT NULL) AS used \
-     FROM ",
-            $from,
-            " JOIN users u ON u.id = p.user_id JOIN accounts a ON a.id = p.account_id \
-     LEFT JOIN tiers t ON t.name = p.tier LEFT JOIN tiers bound ON bound.name = a.tier ",
-            $rest
-        )
-    };
-}
-
 #[derive(FromRow)]
 struct Row {
     id: i64,
@@ -73,15 +41,12 @@ struct Row {
 /// Returns every policy that a live key has. No other one is read: one look-up in the index of live
 /// keys leads to the next.
 pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunks, StoreError> {
-    const QUERY: &str = select!(
-        "WITH RECURSIVE live (id) AS ( \
+    const QUERY: &str = "WITH RECURSIVE live (id) AS ( \
          SELECT MIN(policy_id) FROM keys WHERE slot IS NOT NULL \
          UNION ALL \
          SELECT (SELECT MIN(policy_id) FROM keys WHERE slot IS NOT NULL AND policy_id > live.id) FROM live \
-         WHERE live.id IS NOT NULL) ",
-        "live CROSS JOIN policies p ON p.id = live.id",
-        ""
-    );
+         WHERE live.id IS NOT NULL) \
+         SELECT policy_details.* FROM live CROSS JOIN policy_details WHERE policy_details.id = live.id";
     let mut rows = sqlx::query_as(QUERY).fetch(from);
     let mut policies = Chunks::default();
     while let Some(row) = rows.try_next().await? {
@@ -98,7 +63,7 @@ pub(super) async fn changed_policies(
     from: impl SqliteExecutor<'_>,
     revision: i64,
 ) -> Result<(Chunks, Chunks), StoreError> {
-    const QUERY: &str = select!("WHERE p.revision > ? ORDER BY p.id");
+    const QUERY: &str = "SELECT * FROM policy_details WHERE revision > ? ORDER BY id";
     let mut rows = sqlx::query_as(QUERY).bind(revision).fetch(from);
     let (mut policies, mut unused) = (Chunks::default(), Chunks::default());
     while let Some(row) = rows.try_next().await? {
@@ -121,7 +86,7 @@ pub(super) async fn policy(
     from: impl SqliteExecutor<'_>,
     id: i64,
 ) -> Result<PolicyRecord, StoreError> {
-    const QUERY: &str = select!("WHERE p.id = ?");
+    const QUERY: &str = "SELECT * FROM policy_details WHERE id = ?";
     let row: Option<Row> = sqlx::query_as(QUERY).bind(id).fetch_optional(from).await?;
     row.ok_or(StoreError::Damaged("a key's policy"))?.try_into()
 }
@@ -130,6 +95,8 @@ impl TryFrom<Row> for PolicyRecord {
     type Error = StoreError;
 
     fn try_from(row: Row) -> Result<Self, StoreError> {
+        let mut subaccounts: Vec<String> = from_json(&row.subaccounts, "a list of subaccounts")?;
+        subaccounts.sort_unstable();
         let granted = authority(&row.roles, &row.permissions)?;
         let limits: DeclaredLimits = from_json(&row.limits, "a policy's limits")?;
         let tier_limits = row
@@ -170,7 +137,7 @@ impl TryFrom<Row> for PolicyRecord {
                 .collect(),
             grants: granted.patterns(),
             owner_grants: authority(&row.owner_roles, &row.owner_permissions)?.patterns(),
-            subaccounts: from_json(&row.subaccounts, "a list of subaccounts")?,
+            subaccounts,
             confined: row.confined,
             limits: account_limits.bound(bounded),
         })

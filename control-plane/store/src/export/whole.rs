@@ -150,8 +150,8 @@ impl Store {
         limit: u32,
         visit: &mut impl FnMut(&KeyRow) -> Result<(), StoreError>,
     ) -> Result<Option<Place>, StoreError> {
-        const QUERY: &str =
-            old!("o.digest > ?1 AND NOT o.removed AND o.revision <= ?2 ORDER BY o.digest LIMIT ?3");
+        const QUERY: &str = "SELECT * FROM replaced_secrets \
+             WHERE digest > ?1 AND NOT removed AND revision <= ?2 ORDER BY digest LIMIT ?3";
         let query = sqlx::query_as(QUERY)
             .bind(after)
             .bind(revision.cast_signed())

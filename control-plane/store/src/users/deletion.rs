@@ -3,7 +3,7 @@
 
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Row, User, columns, find, have_administrator};
+use super::{Row, User, find, have_administrator};
 use crate::audit::Event;
 use crate::change::to_its_end;
 use crate::{Acting, Caller, StoreError, to_json};
@@ -96,11 +96,7 @@ async fn find_deleted(
         user: Row,
         deleted_keys: i64,
     }
-    const QUERY: &str = concat!(
-        "SELECT ",
-        columns!(),
-        ", deleted_keys FROM users WHERE account_id = ? AND id = ? AND deleted_at IS NOT NULL"
-    );
+    const QUERY: &str = "SELECT * FROM deleted_users WHERE account_id = ? AND id = ?";
     let row: Option<DeletedRow> = sqlx::query_as(QUERY)
         .bind(account_id)
         .bind(id)

@@ -7,7 +7,7 @@
 
 use sqlx::{FromRow, SqliteExecutor};
 
-use super::outbox::{select_facts, write};
+use super::outbox::write;
 use crate::change::to_its_end;
 use crate::webhooks::event::{Event, EventType, KeyFacts};
 use crate::{Store, StoreError, from_json};
@@ -19,13 +19,10 @@ const KEYS: u32 = 500;
 
 /// Selects keys of an account that expire in a given period, and have not been announced to a
 /// webhook for a given number of days.
-const UNANNOUNCED: &str = select_facts!(
-    "",
-    "keys k WHERE k.account_id = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2 AND k.expires_at <= ?3 \
+const UNANNOUNCED: &str = "SELECT * FROM key_facts k WHERE k.account_id = ?1 AND k.revoked_at IS NULL AND k.expires_at > ?2 AND k.expires_at <= ?3 \
          AND NOT EXISTS (SELECT 1 FROM webhook_expiries e WHERE e.webhook_id = ?4 AND e.key_seq = k.seq \
          AND e.expires_at = k.expires_at AND e.days = ?5) \
-         AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = ?4 AND w.active) ORDER BY k.expires_at LIMIT ?6"
-);
+         AND EXISTS (SELECT 1 FROM webhooks w WHERE w.id = ?4 AND w.active) ORDER BY k.expires_at LIMIT ?6";
 
 /// A webhook, and the keys that expire after `from` and not after `to`, which are to be announced
 /// for the number `days`.
@@ -169,8 +166,7 @@ mod tests {
             .await
             .unwrap();
         let steps: Vec<_> = steps.iter().map(|(.., step)| step.as_str()).collect();
-        let keys =
-            "SEARCH k USING INDEX keys_by_expiry (account_id=? AND expires_at>? AND expires_at<?)";
+        let keys = "SEARCH keys USING INDEX keys_by_expiry (account_id=? AND expires_at>? AND expires_at<?)";
         assert_eq!(steps.first(), Some(&keys));
         assert!(
             !steps

@@ -1,6 +1,6 @@
 //! The list of deliveries with their results, which are kept for some days.
 
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder};
 
 use crate::{Store, StoreError};
 
@@ -71,18 +71,6 @@ impl Delivery {
     }
 }
 
-/// Selects the newest deliveries of a webhook, with `$rest` as the condition.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT id, event, created_at, redelivered_at, attempts, next_at, done_at, delivered, last_status, \
-             last_error FROM webhook_deliveries WHERE webhook_id = ? ",
-            $rest,
-            " ORDER BY seq DESC LIMIT ?"
-        )
-    };
-}
-
 impl Store {
     /// Returns the newest deliveries to one of the account's webhooks: of `state`, or of any. Fails
     /// with [`StoreError::WebhookNotFound`].
@@ -92,19 +80,18 @@ impl Store {
         webhook_id: &str,
         state: Option<DeliveryState>,
     ) -> Result<Vec<Delivery>, StoreError> {
-        let query = match state {
-            None => select!(""),
-            Some(DeliveryState::Pending) => select!("AND done_at IS NULL"),
-            Some(DeliveryState::Delivered) => select!("AND delivered"),
-            Some(DeliveryState::Failed) => select!("AND done_at IS NOT NULL AND NOT delivered"),
+        let condition = match state {
+            None => "",
+            Some(DeliveryState::Pending) => " AND done_at IS NULL",
+            Some(DeliveryState::Delivered) => " AND delivered",
+            Some(DeliveryState::Failed) => " AND done_at IS NOT NULL AND NOT delivered",
         };
+        let mut query = QueryBuilder::new("SELECT * FROM delivery_details WHERE webhook_id = ");
+        query.push_bind(webhook_id).push(condition);
+        query.push(" ORDER BY seq DESC LIMIT ").push_bind(SHOWN);
         let mut transaction = self.0.lists.begin().await?;
         super::find(&mut *transaction, account_id, webhook_id).await?;
-        Ok(sqlx::query_as(query)
-            .bind(webhook_id)
-            .bind(SHOWN)
-            .fetch_all(&mut *transaction)
-            .await?)
+        Ok(query.build_query_as().fetch_all(&mut *transaction).await?)
     }
 
     /// Deletes deliveries that were done long ago, and the records of announced expiries that are

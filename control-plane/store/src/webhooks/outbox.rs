@@ -19,20 +19,6 @@ const ROWS: usize = 500;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// Selects the [`KeyFacts`] of `keys k`, with `$rest` as the rest of the query.
-macro_rules! select_facts {
-    ($more:literal, $rest:literal) => {
-        concat!(
-            "SELECT ",
-            $more,
-            "k.seq, k.account_id, k.id, k.name, k.masked, k.user_id, k.environment, k.tier, k.created_at, \
-             k.expires_at, k.revoked_at FROM ",
-            $rest
-        )
-    };
-}
-pub(super) use select_facts;
-
 /// Adds events for the keys that `change` has created, for the webhooks of `accounts`.
 pub(crate) async fn created<'a>(
     change: &mut Change,
@@ -79,10 +65,8 @@ async fn tell_of_changed(
 ) -> Result<(), StoreError> {
     const WANTING: &str = "SELECT id FROM webhooks WHERE account_id = ? AND active \
          AND EXISTS (SELECT 1 FROM json_each(events) WHERE value = ?)";
-    const CHANGED: &str = select_facts!(
-        "",
-        "keys k WHERE k.revision = ? AND k.account_id = ? AND (k.revoked_at IS NOT NULL) = ? ORDER BY k.seq"
-    );
+    const CHANGED: &str = "SELECT * FROM key_facts \
+         WHERE revision = ? AND account_id = ? AND (revoked_at IS NOT NULL) = ? ORDER BY seq";
     let query = sqlx::query_scalar(WANTING)
         .bind(account_id)
         .bind(kind.as_str());
@@ -114,13 +98,11 @@ pub(crate) async fn limits_reached(
     added: &BTreeMap<(i64, &'static str), u64>,
     now: i64,
 ) -> Result<(), StoreError> {
-    const FIRST: &str = select_facts!(
-        "w.id AS webhook_id, ",
-        "json_each(?1) limited CROSS JOIN keys k ON k.seq = limited.value AND k.revoked_at IS NULL \
+    const FIRST: &str = "SELECT w.id AS webhook_id, k.* FROM json_each(?1) limited \
+         CROSS JOIN key_facts k ON k.seq = limited.value AND k.revoked_at IS NULL \
          CROSS JOIN webhooks w ON w.account_id = k.account_id AND w.active \
          AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
-         WHERE NOT EXISTS (SELECT 1 FROM usage_buckets WHERE key_seq = k.seq AND hour = ?3 AND code = ?4)"
-    );
+         WHERE NOT EXISTS (SELECT 1 FROM usage_buckets WHERE key_seq = k.seq AND hour = ?3 AND code = ?4)";
     let refused = Code::RateLimited.as_str();
     let limited: Vec<_> = added
         .keys()
@@ -157,15 +139,13 @@ pub(crate) async fn old_secrets_used(
     now: i64,
 ) -> Result<(), StoreError> {
     // The current secret was created at the time of the replacement.
-    const USED: &str = select_facts!(
-        "w.id AS webhook_id, o.masked AS old_masked, o.last_used_at AS old_used_at, o.last_used_ip AS old_used_ip, \
-         o.ends_at AS old_ends_at, ",
-        "json_each(?1) used CROSS JOIN old_secrets o ON o.key_seq = used.value AND NOT o.removed \
-         CROSS JOIN keys k ON k.seq = o.key_seq AND k.revoked_at IS NULL AND o.last_used_at >= k.secret_created_at \
+    const USED: &str = "SELECT w.id AS webhook_id, o.masked AS old_masked, \
+         o.last_used_at AS old_used_at, o.last_used_ip AS old_used_ip, o.ends_at AS old_ends_at, k.* \
+         FROM json_each(?1) used CROSS JOIN old_secrets o ON o.key_seq = used.value AND NOT o.removed \
+         CROSS JOIN key_facts k ON k.seq = o.key_seq AND k.revoked_at IS NULL AND o.last_used_at >= k.secret_created_at \
          CROSS JOIN webhooks w ON w.account_id = k.account_id AND w.active \
          AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
-         WHERE o.told_at IS NULL OR o.told_at <= ?3"
-    );
+         WHERE o.told_at IS NULL OR o.told_at <= ?3";
     const TOLD: &str = "UPDATE old_secrets SET told_at = ? \
          WHERE NOT removed AND key_seq IN (SELECT value FROM json_each(?))";
     let query = sqlx::query_as(USED)
