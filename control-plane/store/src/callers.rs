@@ -180,6 +180,11 @@ pub(super) async fn find(
     }
 }
 
+async fn account(from: &mut SqliteConnection, id: &str) -> Result<AccountRow, StoreError> {
+    const ACCOUNT: &str = "SELECT tier, operator, disabled, closed_at IS NOT NULL AS closed FROM accounts WHERE id = ?";
+    Ok(sqlx::query_as(ACCOUNT).bind(id).fetch_one(from).await?)
+}
+
 /// Resolves a key to its caller, by the same rules as the filter.
 async fn key(
     from: &mut SqliteConnection,
@@ -188,7 +193,6 @@ async fn key(
     address: Option<IpAddr>,
     now: i64,
 ) -> Result<Caller, StoreError> {
-    const ACCOUNT: &str = "SELECT tier, operator, disabled, closed_at IS NOT NULL AS closed FROM accounts WHERE id = ?";
     let refused = |code| Err(StoreError::KeyRefused(code));
     let Some(Found {
         account_id,
@@ -198,10 +202,7 @@ async fn key(
     else {
         return refused(Code::InvalidKey);
     };
-    let account: AccountRow = sqlx::query_as(ACCOUNT)
-        .bind(&account_id)
-        .fetch_one(&mut *from)
-        .await?;
+    let account = account(&mut *from, &account_id).await?;
     // The key of a deleted owner is revoked, even before its row says so.
     if account.closed || key.revoked_at.is_some() {
         return refused(Code::InvalidKey);

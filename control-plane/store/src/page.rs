@@ -205,6 +205,41 @@ impl List {
     where
         R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
     {
+        let mut transaction = lists.begin().await?;
+        let mut select = self.select(order, page, &filter);
+        let mut rows: Vec<Placed<R>> = select.build_query_as().fetch_all(&mut *transaction).await?;
+        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        let total = if more || page.after.is_some() {
+            self.count(page, &filter)
+                .build_query_scalar::<i64>()
+                .fetch_one(&mut *transaction)
+                .await?
+                .cast_unsigned()
+        } else {
+            // The page is the whole list.
+            u64::try_from(rows.len()).unwrap_or(u64::MAX)
+        };
+
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| more);
+        let next = last
+            .map(|last| from_json(&last.position, "a row's place"))
+            .transpose()?;
+        Ok(Paged {
+            rows: rows.into_iter().map(|placed| placed.row).collect(),
+            total: Total::counted(total, true),
+            next,
+        })
+    }
+
+    /// Selects the rows of a page, and one more, which shows whether there is a next page.
+    fn select(
+        &self,
+        order: Order,
+        page: &PageQuery,
+        filter: impl Fn(&mut QueryBuilder<Sqlite>),
+    ) -> QueryBuilder<Sqlite> {
         let Self {
             columns,
             table,
@@ -212,26 +247,17 @@ impl List {
             ..
         } = self;
         let Order { by, descending } = order;
-        let mut count = QueryBuilder::new(format!(
-            "SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE "
-        ));
-        filter(&mut count);
-        self.search(&mut count, page);
-        count
-            .push(" LIMIT ")
-            .push_bind(TOTAL_LIMIT.saturating_add(1))
-            .push(")");
-        let position = format!("json_array({by}, {number})");
-        let mut select = QueryBuilder::new(format!(
-            "SELECT {columns}, {position} AS position FROM {table} WHERE "
-        ));
-        filter(&mut select);
-        self.search(&mut select, page);
         let (direction, behind) = if descending {
             ("DESC", '<')
         } else {
             ("ASC", '>')
         };
+
+        let mut select = QueryBuilder::new(format!(
+            "SELECT {columns}, json_array({by}, {number}) AS position FROM {table} WHERE "
+        ));
+        filter(&mut select);
+        self.search(&mut select, page);
         if let Some(Position(value, seq)) = &page.after {
             // SQLite uses an index for a row value only if its members are plain columns, but for a
             // single value with any indexed expression.
@@ -244,34 +270,27 @@ impl List {
         select.push(format_args!(
             " ORDER BY {by} {direction}, {number} {direction} LIMIT "
         ));
-        // One more row shows whether there is a next page.
         select.push_bind(page.limit.saturating_add(1));
+        select
+    }
 
-        let mut transaction = lists.begin().await?;
-        let mut rows: Vec<Placed<R>> = select.build_query_as().fetch_all(&mut *transaction).await?;
-        let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        let total = if more || page.after.is_some() {
-            count
-                .build_query_scalar::<i64>()
-                .fetch_one(&mut *transaction)
-                .await?
-                .cast_unsigned()
-        } else {
-            // The page is the whole list.
-            u64::try_from(rows.len()).unwrap_or(u64::MAX)
-        };
-        let total = Total::counted(total, true);
-        rows.truncate(limit);
-        let last = rows.last().filter(|_| more);
-        let next = last
-            .map(|last| from_json(&last.position, "a row's place"))
-            .transpose()?;
-        Ok(Paged {
-            rows: rows.into_iter().map(|placed| placed.row).collect(),
-            total,
-            next,
-        })
+    /// Counts the rows of all pages, up to one more than [`TOTAL_LIMIT`].
+    fn count(
+        &self,
+        page: &PageQuery,
+        filter: impl Fn(&mut QueryBuilder<Sqlite>),
+    ) -> QueryBuilder<Sqlite> {
+        let table = self.table;
+        let mut count = QueryBuilder::new(format!(
+            "SELECT COUNT(*) FROM (SELECT 1 FROM {table} WHERE "
+        ));
+        filter(&mut count);
+        self.search(&mut count, page);
+        count
+            .push(" LIMIT ")
+            .push_bind(TOTAL_LIMIT.saturating_add(1))
+            .push(")");
+        count
     }
 
     fn search(&self, query: &mut QueryBuilder<Sqlite>, page: &PageQuery) {

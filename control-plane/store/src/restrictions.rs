@@ -10,18 +10,20 @@
 //! not higher. Where the calling key has its tier's limit, the other key is bounded by that tier
 //! from then on, even if the tier changes ([`Ceilings`]).
 
+mod bounds;
+
 use latchkey_model::ceilings::Ceilings;
-use latchkey_model::clock::rfc3339;
 use latchkey_model::ip_list::IpList;
-use latchkey_model::issues::{Addresses, Issues};
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::selection::Selection;
 use latchkey_model::tier::{Tier, Tiers};
-use latchkey_policy::address::{AddressLists, AddressRule, Origin};
 use latchkey_policy::key::Environment;
 use latchkey_policy::limit::{Limits, Window};
 
 use super::{Key, KeySettings};
+pub use bounds::Exceeded;
+pub(super) use bounds::KeyBounds;
+use bounds::{exceeded, exceeds, later};
 
 /// The bounds that a calling key cannot exceed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,41 +47,6 @@ pub struct KeyRestrictions {
     pub(super) account_tier: (String, bool),
 }
 
-/// The maximum that a key can have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KeyBounds {
-    /// The allowed environments. The first is the default.
-    pub(super) environments: Vec<Environment>,
-    pub(super) tier: String,
-    pub(super) declared: DeclaredLimits,
-    pub(super) ceilings: Ceilings,
-    /// The effective limits: the declared ones, otherwise the tier's, and none above the ceilings,
-    /// also where the account's tier is lower.
-    limits: Limits,
-    /// The second from which on the calling key, or the secret that it presents, is refused.
-    pub(super) expires_at: Option<i64>,
-    allowed_ips: IpList,
-    denied_ips: IpList,
-    /// The addresses that the two lists together admit.
-    pub(super) addresses: AddressRule,
-}
-
-/// A field that exceeds what the calling key has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exceeded {
-    /// The field's name in requests.
-    pub field: String,
-    /// The text that follows the field's name, such as "must be …".
-    pub reason: String,
-}
-
-fn exceeded(field: impl Into<String>, reason: impl Into<String>) -> Option<Exceeded> {
-    Some(Exceeded {
-        field: field.into(),
-        reason: reason.into(),
-    })
-}
-
 impl KeyRestrictions {
     /// Returns the restrictions of `key`. Its presented secret is refused from `expires_at` on.
     pub(super) fn new(
@@ -89,12 +56,12 @@ impl KeyRestrictions {
         account_tier: (String, bool),
         now: i64,
     ) -> Self {
-        let own = KeyBounds::of(&key.settings, expires_at, &tiers);
+        let own = KeyBounds::new(&key.settings, expires_at, &tiers);
         let issued = key
             .settings
             .issues
             .as_ref()
-            .map(|issues| own.with(issues, &tiers, now));
+            .map(|issues| own.with_issues(issues, &tiers, now));
         let (key_id, owner, subaccounts) = (
             key.id.clone(),
             key.user_id.clone(),
@@ -120,7 +87,7 @@ impl KeyRestrictions {
         self.own.addresses.admits(|| address)
     }
 
-    fn of_new(&self) -> &KeyBounds {
+    fn for_new_keys(&self) -> &KeyBounds {
         self.issued.as_ref().unwrap_or(&self.own)
     }
 
@@ -135,12 +102,12 @@ impl KeyRestrictions {
         if settings.issues.is_some() {
             return exceeded("issues", "must be left out: only a session may set it");
         }
-        self.of_new().exceeded_by(settings, &self.tiers)
+        self.for_new_keys().exceeded_by(settings, &self.tiers)
     }
 
     /// Binds a new key to the bounds of the calling key, also where those change later.
     pub fn bind_new(&self, settings: &mut KeySettings) {
-        self.of_new().bind(settings);
+        self.for_new_keys().bind(settings);
         settings.issued = self.issued.is_some() || self.made_by_issuer;
     }
 
@@ -197,7 +164,7 @@ impl KeyRestrictions {
 
     /// Returns the default environment of a new key.
     pub fn default_environment(&self) -> Environment {
-        self.of_new()
+        self.for_new_keys()
             .environments
             .first()
             .copied()
@@ -207,7 +174,7 @@ impl KeyRestrictions {
     /// Returns the default tier of a new key: the highest that the calling key can give.
     pub fn default_tier(&self) -> String {
         let (account, bound) = &self.account_tier;
-        let own = &self.of_new().tier;
+        let own = &self.for_new_keys().tier;
         let above = self.tiers.position(own) > self.tiers.position(account);
         if *bound && above {
             account.clone()
@@ -220,7 +187,7 @@ impl KeyRestrictions {
     /// that bound them. A window without a declared limit has the limit of its tier, and none above
     /// the calling key's.
     pub fn default_limits(&self, tier: &str, given: DeclaredLimits) -> (DeclaredLimits, Ceilings) {
-        let bounds = self.of_new();
+        let bounds = self.for_new_keys();
         let (mut limits, mut ceilings) = (given.0, Ceilings::default());
         let account = match &self.account_tier {
             (account, true) => self.tiers.limits(account),
@@ -246,171 +213,12 @@ impl KeyRestrictions {
 
     /// Returns the default expiry of a new key.
     pub fn default_expiry(&self) -> Option<i64> {
-        self.of_new().expires_at
+        self.for_new_keys().expires_at
     }
 
     /// Returns the default IP lists of a new key: the allow list and the deny list.
     pub fn default_lists(&self) -> (IpList, IpList) {
-        let bounds = self.of_new();
+        let bounds = self.for_new_keys();
         (bounds.allowed_ips.clone(), bounds.denied_ips.clone())
     }
-}
-
-impl KeyBounds {
-    fn of(settings: &KeySettings, expires_at: Option<i64>, tiers: &Tiers) -> Self {
-        Self {
-            environments: vec![settings.environment],
-            tier: settings.tier.clone(),
-            declared: settings.limits,
-            // A lower tier of the account lowers the limits of all keys alike.
-            limits: tiers.of_key(&settings.tier, settings.limits, &settings.ceilings),
-            ceilings: settings.ceilings.clone(),
-            expires_at,
-            allowed_ips: settings.allowed_ips.clone(),
-            denied_ips: settings.denied_ips.clone(),
-            addresses: settings.addresses(),
-        }
-    }
-
-    /// Returns the bounds of new keys: the values of `issues`, and these bounds where it has none.
-    /// Each window is separate: a limit of the key's own stays where `issues` has none, also with
-    /// another tier.
-    fn with(&self, issues: &Issues, tiers: &Tiers, now: i64) -> Self {
-        let mut bounds = self.clone();
-        if let Some(tier) = &issues.tier {
-            bounds.tier.clone_from(tier);
-        }
-        let limits = issues.limits.unwrap_or_default();
-        for window in Window::ALL
-            .into_iter()
-            .filter(|window| limits.0.get(*window).is_some())
-        {
-            bounds.ceilings.clear(window);
-        }
-        bounds.declared = DeclaredLimits(limits.over(bounds.declared.0));
-        bounds.limits = tiers.of_key(&bounds.tier, bounds.declared, &bounds.ceilings);
-        match &issues.addresses {
-            None => {}
-            Some(addresses) => {
-                let list = if let Addresses::Listed(list) = addresses {
-                    list.clone()
-                } else {
-                    IpList::default()
-                };
-                (bounds.allowed_ips, bounds.denied_ips) = (list, IpList::default());
-                let allow = bounds.allowed_ips.enabled();
-                bounds.addresses = AddressRule::compile(&AddressLists {
-                    allow,
-                    deny: Vec::new(),
-                });
-            }
-        }
-        bounds.expires_at = issues.expires_at(now).or(bounds.expires_at);
-        bounds.environments = issues.environments().unwrap_or(bounds.environments);
-        bounds
-    }
-
-    fn exceeded_by(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
-        self.environment_exceeded(settings)
-            .or_else(|| self.tier_exceeded(settings, tiers))
-            .or_else(|| self.limit_exceeded(settings, tiers))
-            .or_else(|| self.expiry_exceeded(settings))
-            .or_else(|| self.addresses_exceeded(settings))
-    }
-
-    fn environment_exceeded(&self, settings: &KeySettings) -> Option<Exceeded> {
-        if self.environments.contains(&settings.environment) {
-            return None;
-        }
-        let names: Vec<_> = self
-            .environments
-            .iter()
-            .map(|environment| environment.as_str())
-            .collect();
-        exceeded("environment", format!("must be {}", names.join(" or ")))
-    }
-
-    /// Returns the field of a tier that is too high. Creation reports a tier that does not exist.
-    fn tier_exceeded(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
-        let place = tiers.position(&settings.tier)?;
-        if tiers.position(&self.tier).is_some_and(|own| place <= own) {
-            return None;
-        }
-        exceeded("tier", format!("must be at most `{}`", self.tier))
-    }
-
-    /// Returns the field of a limit that is higher now, or would be with other limits of the tiers.
-    /// [`bind`](Self::bind) handles the other ones.
-    fn limit_exceeded(&self, settings: &KeySettings, tiers: &Tiers) -> Option<Exceeded> {
-        let limits = tiers.of_key(&settings.tier, settings.limits, &settings.ceilings);
-        Window::ALL.into_iter().find_map(|window| {
-            let field = || format!("limits.{}", window.as_str());
-            let (declared, own) = (settings.limits.0.get(window), self.declared.0.get(window));
-            match self.limits.get(window) {
-                Some(most)
-                    if exceeds(limits.get(window), Some(most))
-                        || declared.is_some() && exceeds(declared, own) =>
-                {
-                    exceeded(field(), format!("must be at most {most}"))
-                }
-                _ if exceeds(declared, own) => {
-                    let most = own?;
-                    exceeded(field(), format!("must be set, to at most {most}"))
-                }
-                _ => None,
-            }
-        })
-    }
-
-    /// Adds these ceilings to those of a key, and the tier in windows without a declared limit.
-    fn bind(&self, settings: &mut KeySettings) {
-        for window in Window::ALL {
-            self.bind_window(&mut settings.ceilings, window);
-            if settings.limits.0.get(window).is_none() {
-                // The key has that tier's limit anyway.
-                settings.ceilings.remove(window, &settings.tier);
-            }
-        }
-    }
-
-    fn bind_window(&self, ceilings: &mut Ceilings, window: Window) {
-        self.ceilings
-            .tiers(window)
-            .for_each(|tier| ceilings.add(window, tier));
-        if self.declared.0.get(window).is_none() {
-            ceilings.add(window, &self.tier);
-        }
-    }
-
-    fn expiry_exceeded(&self, settings: &KeySettings) -> Option<Exceeded> {
-        later(settings.expires_at, self.expires_at)
-    }
-
-    fn addresses_exceeded(&self, settings: &KeySettings) -> Option<Exceeded> {
-        let origin = settings.addresses().beyond(&self.addresses)?;
-        let allows = !settings.allowed_ips.enabled().is_empty()
-            || matches!(self.addresses, AddressRule::Only(_));
-        let field = if allows { "allowed_ips" } else { "denied_ips" };
-        match origin {
-            Origin::Address(address) => exceeded(field, format!("must not admit {address}")),
-            Origin::Unknown => exceeded(
-                field,
-                "must have an enabled entry, so that no unknown address is admitted",
-            ),
-        }
-    }
-}
-
-/// Returns the field to report if the expiry is later than `bound`.
-fn later(expires_at: Option<i64>, bound: Option<i64>) -> Option<Exceeded> {
-    let end = bound?;
-    if expires_at.is_some_and(|second| second <= end) {
-        return None;
-    }
-    exceeded("expires_at", format!("must be at most {}", rfc3339(end)))
-}
-
-/// Returns whether a limit admits more than a bound does.
-fn exceeds(limit: Option<u32>, bound: Option<u32>) -> bool {
-    bound.is_some_and(|bound| limit.is_none_or(|limit| limit > bound))
 }

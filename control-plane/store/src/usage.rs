@@ -12,13 +12,15 @@ mod buckets;
 mod commit;
 mod counts;
 mod news;
+mod query;
 mod read;
 mod tidy;
 mod top;
 
-pub use buckets::{Bucket, Group, NamedKey, Resolution, UsageQuery};
+pub use buckets::{Bucket, NamedKey};
 pub use counts::{Count, Current, Elsewhere, ElsewherePage};
 pub use news::News;
+pub use query::{Group, Resolution, UsageQuery};
 pub use read::KeyUsage;
 pub(super) use read::admitted;
 pub(super) use tidy::{forget, trusts};

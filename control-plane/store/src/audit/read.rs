@@ -103,21 +103,7 @@ async fn find(
     if let Some(until) = query.until {
         times = times.and(&Condition::new("at < ").number(until));
     }
-    let mut filters = Vec::new();
-    for (id, name, wanted) in [
-        ("actor_id = ", "actor_name = ", &query.actor),
-        ("target_id = ", "target_name = ", &query.target),
-    ] {
-        if let Some(wanted) = wanted {
-            filters.push(vec![
-                Condition::new(id).text(wanted),
-                Condition::new(name).text(wanted),
-            ]);
-        }
-    }
-    if let Some(action) = &query.action {
-        filters.push(actions(on, account_id, action).await?);
-    }
+    let filters = filters(on, account_id, query).await?;
     let runs = |filter: &[Condition]| -> Vec<Condition> {
         filter
             .iter()
@@ -153,6 +139,30 @@ async fn find(
     }
     .page(on, page, effort)
     .await
+}
+
+/// Returns the filters of the query: for each, the conditions of which an entry has to meet one.
+async fn filters(
+    on: &mut SqliteConnection,
+    account_id: &str,
+    query: &AuditQuery,
+) -> Result<Vec<Vec<Condition>>, StoreError> {
+    let mut filters = Vec::new();
+    for (id, name, wanted) in [
+        ("actor_id = ", "actor_name = ", &query.actor),
+        ("target_id = ", "target_name = ", &query.target),
+    ] {
+        if let Some(wanted) = wanted {
+            filters.push(vec![
+                Condition::new(id).text(wanted),
+                Condition::new(name).text(wanted),
+            ]);
+        }
+    }
+    if let Some(action) = &query.action {
+        filters.push(actions(on, account_id, action).await?);
+    }
+    Ok(filters)
 }
 
 /// Returns the condition that holds where one of `filter` does.

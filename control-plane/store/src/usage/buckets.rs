@@ -1,102 +1,11 @@
 //! Requests by time, key and code, or by some of these, summed up by the database: for keys from
 //! `usage_buckets`, for an account from `usage_sums`.
 
-use latchkey_policy::meter::Outcome;
-use latchkey_policy::verdict::Code;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use std::ops::Range;
 
+use super::query::{Group, Resolution, UsageQuery, push_sum, push_which};
 use super::top::{self, UsedKeys};
-use super::{DAY, HOUR, MAX_REQUESTS};
 use crate::{Store, StoreError, Total, to_json};
-
-/// The length of the periods over which requests are summed up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    /// An hour.
-    Hour,
-    /// A day.
-    Day,
-}
-
-impl Resolution {
-    /// Returns the start of the bucket that contains a Unix second.
-    pub fn start(self, second: i64) -> i64 {
-        second.saturating_sub(second.rem_euclid(self.seconds()))
-    }
-
-    /// Returns the length of a bucket.
-    pub fn seconds(self) -> i64 {
-        match self {
-            Self::Hour => HOUR,
-            Self::Day => DAY,
-        }
-    }
-}
-
-/// The dimensions to group by. Requests are summed up over the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Group {
-    /// True to group by bucket of time.
-    pub time: bool,
-    /// True to group by key.
-    pub key: bool,
-    /// True to group by verdict.
-    pub code: bool,
-}
-
-/// The filters and the grouping of a usage query.
-#[derive(Debug)]
-pub struct UsageQuery<'a> {
-    /// The account.
-    pub account_id: &'a str,
-    /// The time range in Unix seconds, in whole buckets.
-    pub times: Range<i64>,
-    /// The length of buckets.
-    pub resolution: Resolution,
-    /// The only key, if any.
-    pub key_id: Option<&'a str>,
-    /// The only verdict, if any.
-    pub code: Option<Outcome>,
-    /// The grouping.
-    pub group: Group,
-    /// The number of keys, which are those with the most requests. It requires `group.key`.
-    pub top_keys: Option<u32>,
-}
-
-impl UsageQuery<'_> {
-    pub(super) fn hours(&self) -> Range<i64> {
-        self.times.start.div_euclid(HOUR)..self.times.end.div_euclid(HOUR)
-    }
-
-    /// Returns a number of rows with different keys, hours and codes that always make at least one
-    /// more than `limit` buckets by key.
-    fn rows(&self, limit: i64) -> i64 {
-        let hours = self.hours();
-        let hours = if self.group.time {
-            self.resolution.seconds() / HOUR
-        } else {
-            hours.end.saturating_sub(hours.start)
-        };
-        let codes = if self.group.code || self.code.is_some() {
-            1
-        } else {
-            Outcome::ALL.len()
-        };
-        let of_a_bucket = hours.saturating_mul(i64::try_from(codes).unwrap_or(i64::MAX));
-        limit.saturating_mul(of_a_bucket).saturating_add(1)
-    }
-
-    /// Returns the days that contain its hours.
-    pub(super) fn days(&self) -> Range<i64> {
-        let hours = self.hours();
-        let end = hours
-            .end
-            .saturating_add(DAY / HOUR - 1)
-            .div_euclid(DAY / HOUR);
-        hours.start.div_euclid(DAY / HOUR)..end
-    }
-}
 
 /// A key with its present name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +25,7 @@ pub struct Bucket {
     pub key: Option<NamedKey>,
     /// The verdict's code.
     pub code: Option<String>,
-    /// The number of requests, at most [`MAX_REQUESTS`].
+    /// The number of requests, at most [`MAX_REQUESTS`](super::MAX_REQUESTS).
     pub requests: u64,
 }
 
@@ -133,7 +42,7 @@ pub struct UsageFound {
 }
 
 /// The time, the key's id and name, the code and the requests.
-type Row = (
+type BucketRow = (
     Option<i64>,
     Option<String>,
     Option<String>,
@@ -161,7 +70,7 @@ impl Store {
             None => (None, false),
         };
         let select = select(query, seqs.as_deref(), limit);
-        let rows: Vec<Row> = { select }.build_query_as().fetch_all(&mut *on).await?;
+        let rows: Vec<BucketRow> = { select }.build_query_as().fetch_all(&mut *on).await?;
         if rows.len() > limit {
             return Ok(None);
         }
@@ -172,7 +81,7 @@ impl Store {
             _ if query.key_id.is_some() => Total::counted(u64::from(!rows.is_empty()), true),
             _ => top::count(on, query).await?,
         };
-        let bucket = |(time, id, name, code, requests): Row| Bucket {
+        let bucket = |(time, id, name, code, requests): BucketRow| Bucket {
             start: time.map(|time| time.saturating_mul(query.resolution.seconds())),
             key: id.zip(name).map(|(id, name)| NamedKey { id, name }),
             code,
@@ -250,7 +159,7 @@ fn select(query: &UsageQuery<'_>, seqs: Option<&str>, limit: usize) -> QueryBuil
     }
     push_which(&mut select, query);
     if key {
-        select.push(" LIMIT ").push_bind(query.rows(limit));
+        select.push(" LIMIT ").push_bind(query.max_rows(limit));
     }
     select.push("), summed AS (SELECT time, place, seq, code, ");
     push_sum(&mut select);
@@ -271,34 +180,11 @@ fn select(query: &UsageQuery<'_>, seqs: Option<&str>, limit: usize) -> QueryBuil
     select
 }
 
-/// Appends a sum that is capped at the maximum of a bucket. `TOTAL` is exact up to there, and does
-/// not fail beyond.
-pub(super) fn push_sum(to: &mut QueryBuilder<Sqlite>) {
-    to.push("CAST(MIN(TOTAL(requests), ")
-        .push_bind(MAX_REQUESTS.cast_signed())
-        .push(") AS INTEGER)");
-}
-
-pub(super) fn push_which(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
-    let hours = query.hours();
-    to.push("b.hour >= ")
-        .push_bind(hours.start)
-        .push(" AND b.hour < ")
-        .push_bind(hours.end);
-    push_code(to, query);
-}
-
-pub(super) fn push_code(to: &mut QueryBuilder<Sqlite>, query: &UsageQuery<'_>) {
-    if let Some(outcome) = query.code {
-        to.push(" AND b.code = ")
-            .push_bind(Code::from(outcome).as_str());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::OpenMode;
+    use crate::usage::DAY;
     use sqlx::AssertSqlSafe;
 
     const ALL: Group = Group {

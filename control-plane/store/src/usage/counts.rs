@@ -185,7 +185,7 @@ impl Store {
              ORDER BY k.seq";
         let query = sqlx::query_as(QUERY).bind(to_json(&current.stored())?);
         let query = query.bind(to_json(&instances)?).bind(to_json(&keys)?);
-        let rows: Vec<Row> = query.fetch_all(&self.0.readers).await?;
+        let rows: Vec<KeyCountsRow> = query.fetch_all(&self.0.readers).await?;
         rows.into_iter().map(KeyCounts::try_from).collect()
     }
 
@@ -248,7 +248,7 @@ impl Store {
 }
 
 #[derive(FromRow)]
-struct Row {
+struct KeyCountsRow {
     seq: i64,
     slot: u32,
     /// A JSON list of kind, number and count.
@@ -257,10 +257,10 @@ struct Row {
     processes: String,
 }
 
-impl TryFrom<Row> for KeyCounts {
+impl TryFrom<KeyCountsRow> for KeyCounts {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: KeyCountsRow) -> Result<Self, StoreError> {
         let stored: Vec<(i32, u32, u64)> = from_json(&row.sums, "a window's count")?;
         let newest: BTreeMap<_, _> = stored
             .into_iter()

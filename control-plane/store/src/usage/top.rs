@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::buckets::{UsageQuery, push_code, push_sum, push_which};
+use super::query::{UsageQuery, push_code, push_sum, push_which};
 use super::{DAY, HOUR};
 use crate::page::TOTAL_LIMIT;
 use crate::{StoreError, Total, to_json};

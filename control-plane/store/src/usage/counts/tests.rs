@@ -115,7 +115,7 @@ fn only_windows_count_that_a_clock_can_be_in() {
 }
 
 fn row(sums: &str, processes: &str) -> Result<KeyCounts, StoreError> {
-    Row {
+    KeyCountsRow {
         seq: 7,
         slot: 2,
         sums: sums.to_owned(),
