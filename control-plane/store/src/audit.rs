@@ -11,9 +11,10 @@ mod read;
 mod told;
 
 use serde_json::{Map, Value, json};
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 use std::net::IpAddr;
 
+use super::insert::{Columns, NewRow, insert};
 use super::{Actor, StoreError, to_json};
 
 pub use read::{AuditEntry, AuditQuery};
@@ -145,37 +146,54 @@ pub(super) async fn write(
 ) -> Result<(), StoreError> {
     let address = origin.address.map(|address| address.to_string());
     for events in events.chunks(ROWS) {
-        let sides = events
-            .iter()
-            .map(|event| Ok((kept(event.before.as_ref())?, kept(event.after.as_ref())?)));
-        let sides = sides.collect::<Result<Vec<_>, StoreError>>()?;
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT INTO audit (account_id, at, actor_kind, actor_id, actor_name, action, target_kind, target_id, \
-             target_name, before, after, source_address, request_id) ",
-        );
-        query.push_values(
-            events.iter().zip(sides),
-            |mut row, (Event { action, target, .. }, (before, after))| {
-                row.push_bind(account_id)
-                    .push_bind(now)
-                    .push_bind(actor.kind())
-                    .push_bind(actor.id());
-                row.push_bind(actor.name())
-                    .push_bind(*action)
-                    .push_bind(target.kind)
-                    .push_bind(&target.id);
-                row.push_bind(&target.name)
-                    .push_bind(before)
-                    .push_bind(after)
-                    .push_bind(&address);
-                row.push_bind(&origin.request_id);
-            },
-        );
-        query.build().execute(&mut *to).await?;
+        let row = |event| NewAuditRow {
+            account_id,
+            actor,
+            address: address.as_deref(),
+            request_id: origin.request_id.as_deref(),
+            event,
+            now,
+        };
+        let rows: Vec<_> = events.iter().map(row).collect();
+        insert(&mut *to, &rows).await?;
     }
     Ok(())
 }
 
+/// An event with the values that all entries of a change have.
+struct NewAuditRow<'a> {
+    account_id: &'a str,
+    actor: &'a Actor,
+    address: Option<&'a str>,
+    request_id: Option<&'a str>,
+    event: &'a Event,
+    now: i64,
+}
+
+impl NewRow for NewAuditRow<'_> {
+    const TABLE: &'static str = "audit";
+
+    fn columns(&self, columns: &mut Columns) -> Result<(), StoreError> {
+        let (event, target) = (self.event, &self.event.target);
+        columns
+            .set("account_id", self.account_id)?
+            .set("at", self.now)?
+            .set("actor_kind", self.actor.kind())?
+            .set("actor_id", self.actor.id())?
+            .set("actor_name", self.actor.name())?
+            .set("action", event.action)?
+            .set("target_kind", target.kind)?
+            .set("target_id", target.id.as_ref())?
+            .set("target_name", target.name.as_ref())?
+            .set("before", kept(event.before.as_ref())?)?
+            .set("after", kept(event.after.as_ref())?)?
+            .set("source_address", self.address)?
+            .set("request_id", self.request_id)?;
+        Ok(())
+    }
+}
+
+/// Returns one side of an entry as it is stored.
 fn kept(side: Option<&Value>) -> Result<Option<String>, StoreError> {
     let Some(side) = side else { return Ok(None) };
     let text = to_json(side)?;

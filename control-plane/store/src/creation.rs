@@ -1,84 +1,26 @@
 //! Creating keys. A batch is one transaction and one revision, all or nothing.
 
-use latchkey_model::authority::Authority;
-use latchkey_model::ceilings::Ceilings;
-use latchkey_model::ip_list::IpList;
-use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::random;
-use latchkey_model::selection::Selection;
-use latchkey_policy::key::{Environment, KeyDigest, PlainKey};
+use latchkey_policy::limit::Limits;
 use serde_json::Value;
-use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::at_rest::{self, StoredDigest};
 use super::audit::Event;
-use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
+use super::insert::insert;
+use super::keys::NewKeyRow;
 use super::policies::Content;
+use super::quotas::AccountQuotas;
 use super::webhooks::outbox;
-use super::{Acting, Caller, Key, KeySettings, Outcome, Secret, Store, StoreError};
-use super::{expired, listed_to_json, secrets, slots, subaccounts, to_json};
+use super::{Acting, Caller, Key, NewKey, Outcome, Store, StoreError};
+use super::{expired, secrets, slots, subaccounts};
 
 /// The maximum number of rows in one statement.
 const ROWS: usize = 200;
 
 /// The maximum number of names in one statement.
 const NAMES: usize = 5_000;
-
-/// A key to create.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewKey {
-    /// The account's id: `acc_…`
-    pub account_id: String,
-    /// The owner's id: `usr_…`
-    pub user_id: String,
-    /// The digest, which is all that is kept of the secret.
-    pub digest: KeyDigest,
-    /// The masked form, by which people recognise the key.
-    pub masked: String,
-    /// The key was made elsewhere, so that its format is unknown.
-    pub imported: bool,
-    /// The attributes that its owner sets.
-    pub settings: KeySettings,
-}
-
-impl NewKey {
-    /// Returns a key for `secret` without further attributes: it is admitted where any valid key is
-    /// enough.
-    pub fn new(
-        account_id: &str,
-        user_id: &str,
-        name: &str,
-        secret: &PlainKey,
-        tier: &str,
-        environment: Environment,
-    ) -> Self {
-        Self {
-            account_id: account_id.to_owned(),
-            user_id: user_id.to_owned(),
-            digest: secret.digest(),
-            masked: secret.masked(),
-            imported: false,
-            settings: KeySettings {
-                name: name.to_owned(),
-                description: None,
-                environment,
-                tier: tier.to_owned(),
-                scope: Selection::All,
-                authority: Authority::default(),
-                subaccounts: Selection::All,
-                limits: DeclaredLimits::default(),
-                expires_at: None,
-                allowed_ips: IpList::default(),
-                denied_ips: IpList::default(),
-                issues: None,
-                ceilings: Ceilings::default(),
-                issued: false,
-            },
-        }
-    }
-}
 
 /// The keys that were created.
 #[derive(Debug)]
@@ -87,15 +29,6 @@ pub struct Created {
     pub revision: u64,
     /// The keys, in the order of the request.
     pub keys: Vec<Key>,
-}
-
-/// A key with the values that the store assigns.
-struct Row {
-    id: String,
-    policy_id: i64,
-    slot: u32,
-    digest: StoredDigest,
-    key: NewKey,
 }
 
 impl Store {
@@ -161,29 +94,37 @@ pub(super) async fn create(
 ) -> Result<Vec<Key>, StoreError> {
     require_owners(change, &keys).await?;
     require_new(change, &keys, now).await?;
-    let mut bounds = Bounds::new(change, now).await?;
+    let (rows, limits) = prepare(change, keys, now).await?;
+
+    if rows.iter().any(|row| row.key.imported) {
+        at_rest::record_use(change.connection()).await?;
+    }
+    for rows in rows.chunks(ROWS) {
+        insert(change.connection(), rows).await?;
+    }
+    let accounts = rows.iter().map(|row| row.key.account_id.as_str());
+    outbox::created(change, accounts, now).await?;
+    let rows = rows.into_iter().zip(limits);
+    Ok(rows.map(|(row, limits)| row.into_key(limits)).collect())
+}
+
+/// Returns the rows of `keys`, and the keys' effective limits. Fails with [`StoreError::Row`] about
+/// one that exceeds what its account may have.
+async fn prepare(
+    change: &mut Change,
+    keys: Vec<NewKey>,
+    now: i64,
+) -> Result<(Vec<NewKeyRow>, Vec<Limits>), StoreError> {
+    let mut quotas = AccountQuotas::new(change, now).await?;
     let mut policies = HashMap::new();
-    let (mut rows, mut limits) = (
-        Vec::with_capacity(keys.len()),
-        Vec::with_capacity(keys.len()),
-    );
+    let mut rows = Vec::with_capacity(keys.len());
+    let mut limits = Vec::with_capacity(keys.len());
     let slots = slots::take(change, keys.len(), now).await?;
+
     for (index, (key, slot)) in keys.into_iter().zip(slots).enumerate() {
-        limits.push(
-            bounds
-                .admit(change, &key)
-                .await
-                .map_err(|error| error.of_row(index))?,
-        );
-        let content = Content::of(&key.account_id, &key.user_id, &key.settings)?;
-        let policy_id = match policies.get(&content.digest()) {
-            Some(&policy_id) => policy_id,
-            None => {
-                let policy_id = content.policy(change).await?;
-                policies.insert(content.digest(), policy_id);
-                policy_id
-            }
-        };
+        let admitted = quotas.admit(change, &key).await;
+        limits.push(admitted.map_err(|error| error.of_row(index))?);
+        let policy_id = policy_id(change, &mut policies, &key).await?;
         let id = random::id("key")?;
         let digest = if key.imported {
             change.at_rest().seal(&key.digest, &id)?
@@ -193,47 +134,33 @@ pub(super) async fn create(
                 sealed: None,
             }
         };
-        rows.push(Row {
+        rows.push(NewKeyRow {
             id,
             policy_id,
             slot,
             digest,
             key,
+            now,
+            revision: change.revision(),
         });
     }
-    if rows.iter().any(|row| row.key.imported) {
-        at_rest::record_use(change.connection()).await?;
+    Ok((rows, limits))
+}
+
+/// Returns the id of the key's policy. `known` has the ids of those that were looked up, by the
+/// digests of their contents.
+async fn policy_id(
+    change: &mut Change,
+    known: &mut HashMap<[u8; 32], i64>,
+    key: &NewKey,
+) -> Result<i64, StoreError> {
+    let content = Content::new(&key.account_id, &key.user_id, &key.settings)?;
+    if let Some(&id) = known.get(&content.digest()) {
+        return Ok(id);
     }
-    for rows in rows.chunks(ROWS) {
-        insert(change, rows, now).await?;
-    }
-    outbox::created(
-        change,
-        rows.iter().map(|row| row.key.account_id.as_str()),
-        now,
-    )
-    .await?;
-    let created = |(row, limits): (Row, _)| Key {
-        id: row.id,
-        user_id: row.key.user_id,
-        secret: Secret {
-            masked: row.key.masked,
-            created_at: now,
-            ends_at: None,
-            last_used_at: None,
-            last_used_ip: None,
-        },
-        old_secret: None,
-        settings: row.key.settings,
-        limits,
-        disabled: false,
-        created_at: now,
-        updated_at: now,
-        last_used_at: None,
-        last_used_ip: None,
-        revoked_at: None,
-    };
-    Ok(rows.into_iter().zip(limits).map(created).collect())
+    let id = content.policy(change).await?;
+    known.insert(content.digest(), id);
+    Ok(id)
 }
 
 /// Refuses keys with a name that another key has, or with a secret that a key has or had.
@@ -290,97 +217,5 @@ async fn require_owners(change: &mut Change, keys: &[NewKey]) -> Result<(), Stor
             return Err(StoreError::UserNotFound);
         }
     }
-    Ok(())
-}
-
-async fn insert(change: &mut Change, rows: &[Row], now: i64) -> Result<(), StoreError> {
-    let revision = change.revision();
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO keys (id, policy_id, slot, account_id, user_id, digest, sealed, masked, imported, name, description, environment, \
-         tier, scope, roles, permissions, subaccounts, limits, allowed_ips, denied_ips, issues, ceilings, issued, expires_at, \
-         created_at, updated_at, secret_created_at, revision) ",
-    );
-    let encoded = rows.iter().map(
-        |Row {
-             key: NewKey { settings, .. },
-             ..
-         }| {
-            let Authority { roles, permissions } = &settings.authority;
-            let selections = [
-                listed_to_json(&settings.scope)?,
-                listed_to_json(&settings.subaccounts)?,
-            ];
-            let lists = [
-                to_json(roles)?,
-                to_json(permissions)?,
-                to_json(&settings.limits)?,
-            ];
-            let issues = settings.issues.as_ref().map(to_json).transpose()?;
-            let bounds = (issues, to_json(&settings.ceilings)?);
-            Ok((
-                selections,
-                lists,
-                (
-                    [
-                        to_json(&settings.allowed_ips)?,
-                        to_json(&settings.denied_ips)?,
-                    ],
-                    bounds,
-                ),
-            ))
-        },
-    );
-    let encoded = encoded.collect::<Result<Vec<_>, StoreError>>()?;
-    query.push_values(
-        rows.iter().zip(encoded),
-        |mut to, (row, (selections, lists, addresses))| {
-            let Row {
-                id,
-                policy_id,
-                slot,
-                digest,
-                key,
-            } = row;
-            let NewKey {
-                account_id,
-                user_id,
-                masked,
-                imported,
-                settings,
-                ..
-            } = key;
-            let ([scope, subaccounts], [roles, permissions, limits]) = (selections, lists);
-            let ([allowed_ips, denied_ips], (issues, ceilings)) = addresses;
-            to.push_bind(id)
-                .push_bind(policy_id)
-                .push_bind(slot)
-                .push_bind(account_id)
-                .push_bind(user_id);
-            to.push_bind(&digest.digest[..])
-                .push_bind(digest.sealed.as_deref())
-                .push_bind(masked)
-                .push_bind(imported);
-            to.push_bind(&settings.name)
-                .push_bind(&settings.description);
-            to.push_bind(settings.environment.as_str())
-                .push_bind(&settings.tier)
-                .push_bind(scope)
-                .push_bind(roles);
-            to.push_bind(permissions)
-                .push_bind(subaccounts)
-                .push_bind(limits)
-                .push_bind(allowed_ips);
-            to.push_bind(denied_ips)
-                .push_bind(issues)
-                .push_bind(ceilings)
-                .push_bind(settings.issued)
-                .push_bind(settings.expires_at)
-                .push_bind(now)
-                .push_bind(now)
-                .push_bind(now);
-            to.push_bind(revision);
-        },
-    );
-    query.build().execute(change.connection()).await?;
     Ok(())
 }

@@ -5,10 +5,10 @@ use latchkey_model::limits::{DeclaredLimits, LimitsChange};
 use latchkey_policy::limit::Window;
 
 use super::audit::Event;
-use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
 use super::expired::Held;
 use super::policies::{self, Content};
+use super::quotas::AccountQuotas;
 use super::{Acting, Caller, Key, StoreError, keys, to_json};
 
 /// The fields of a key to change.
@@ -92,8 +92,8 @@ impl Acting {
             }
             held.admit(change, account_id, (&before, &key), self.now)
                 .await?;
-            Bounds::admit_edit(change, account_id, &before, &key, self.now).await?;
-            let policy = Content::of(account_id, &key.user_id, &key.settings)?
+            AccountQuotas::admit_edit(change, account_id, &before, &key, self.now).await?;
+            let policy = Content::new(account_id, &key.user_id, &key.settings)?
                 .policy(change)
                 .await?;
             update(change, &key, policy, self.now).await?;

@@ -8,11 +8,14 @@
 use serde_json::Value;
 use std::collections::HashSet;
 
+use super::acting::Deed;
 use super::audit::Event;
-use super::bounds::Bounds;
 use super::change::{Change, to_its_end};
-use super::creation::{self, NewKey};
-use super::{Acting, Caller, Key, Outcome, StoreError, disclosures, expired, secrets, subaccounts};
+use super::creation;
+use super::quotas::AccountQuotas;
+use super::{
+    Acting, Caller, Key, NewKey, Outcome, StoreError, disclosures, expired, secrets, subaccounts,
+};
 
 /// The options of an import for rows whose keys are known already.
 #[derive(Debug, Clone, Copy, Default)]
@@ -95,55 +98,19 @@ impl Acting {
                 self.now,
             )
             .await?;
-            let (mut keys, mut indexes, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-            for (index, row) in judged.into_iter().enumerate() {
-                match row {
-                    Ok(Some(key)) => {
-                        keys.push(key);
-                        indexes.push(index);
+            let sorted = match Sorted::new(judged) {
+                Ok(sorted) => sorted,
+                Err(Refused { error, elsewhere }) => {
+                    if let Some(name) = elsewhere {
+                        let on = deed.on.connection();
+                        let (events, _) =
+                            disclosures::of_keys(on, &deed.caller, &[name], self.now).await?;
+                        deed.commit(&events).await?;
                     }
-                    Ok(None) => skipped.push(index),
-                    Err(Refused { error, elsewhere }) => {
-                        if let Some(name) = elsewhere {
-                            let on = deed.on.connection();
-                            let (events, _) =
-                                disclosures::of_keys(on, &deed.caller, &[name], self.now).await?;
-                            deed.commit(&events).await?;
-                        }
-                        return Err(error);
-                    }
+                    return Err(error);
                 }
-            }
-            if keys.is_empty() {
-                let revision = deed.revision_before();
-                return Ok(Outcome::New(Imported {
-                    revision,
-                    keys: Vec::new(),
-                    skipped,
-                }));
-            }
-            if options.reimport_unused {
-                let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
-                secrets::release_unused_imports(
-                    &mut deed.on,
-                    &deed.caller.account_id,
-                    &digests,
-                    self.now,
-                )
-                .await?;
-            }
-            let created = creation::create(&mut deed.on, keys, self.now).await;
-            let keys = created.map_err(|error| of_original_row(error, &indexes))?;
-            let events: Vec<_> = keys
-                .iter()
-                .map(|key| Event::created("key.import", key))
-                .collect();
-            deed.record(|| data(&keys, skipped.len())).await?;
-            Ok(Outcome::New(Imported {
-                revision: deed.commit(&events).await?,
-                keys,
-                skipped,
-            }))
+            };
+            Ok(Outcome::New(create(deed, sorted, options, data).await?))
         })
         .await
     }
@@ -164,8 +131,8 @@ impl Acting {
             disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
             let judged = judge(&mut deed.on, account_id, rows, options, self.now).await?;
             let mut elsewhere = Vec::new();
-            let mut bounds = Bounds::new(&mut deed.on, self.now).await?;
-            let room = bounds.room(&mut deed.on, account_id).await?;
+            let mut quotas = AccountQuotas::new(&mut deed.on, self.now).await?;
+            let room = quotas.room(&mut deed.on, account_id).await?;
             let mut check = ImportCheck {
                 importable: 0,
                 skipped: Vec::new(),
@@ -182,7 +149,7 @@ impl Acting {
                         elsewhere.extend(name);
                         check.refused.push((index, error));
                     }
-                    Ok(Some(key)) => match bounds.admit(&mut deed.on, &key).await {
+                    Ok(Some(key)) => match quotas.admit(&mut deed.on, &key).await {
                         Ok(_) => check.importable = check.importable.saturating_add(1),
                         Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => {
                             return Err(error.into());
@@ -205,6 +172,76 @@ impl Acting {
         })
         .await
     }
+}
+
+/// The rows to create and those to skip.
+#[derive(Default)]
+struct Sorted {
+    keys: Vec<NewKey>,
+    /// The row of each of `keys`.
+    indexes: Vec<usize>,
+    /// The rows of keys that exist already.
+    skipped: Vec<usize>,
+}
+
+impl Sorted {
+    /// Sorts the rows by what was decided on them.
+    ///
+    /// # Errors
+    /// The first refused row.
+    fn new<E>(judged: Vec<Judged<E>>) -> Result<Self, Refused<E>> {
+        let mut sorted = Self::default();
+        for (index, row) in judged.into_iter().enumerate() {
+            match row? {
+                Some(key) => {
+                    sorted.keys.push(key);
+                    sorted.indexes.push(index);
+                }
+                None => sorted.skipped.push(index),
+            }
+        }
+        Ok(sorted)
+    }
+}
+
+/// Creates the keys of the sorted rows, and commits.
+async fn create(
+    mut deed: Deed<Change>,
+    rows: Sorted,
+    options: ImportOptions,
+    data: impl FnOnce(&[Key], usize) -> Value,
+) -> Result<Imported, StoreError> {
+    let Sorted {
+        keys,
+        indexes,
+        skipped,
+    } = rows;
+    if keys.is_empty() {
+        return Ok(Imported {
+            revision: deed.revision_before(),
+            keys: Vec::new(),
+            skipped,
+        });
+    }
+
+    let now = deed.now;
+    if options.reimport_unused {
+        let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
+        let account_id = &deed.caller.account_id;
+        secrets::release_unused_imports(&mut deed.on, account_id, &digests, now).await?;
+    }
+    let created = creation::create(&mut deed.on, keys, now).await;
+    let keys = created.map_err(|error| of_original_row(error, &indexes))?;
+    let events: Vec<_> = keys
+        .iter()
+        .map(|key| Event::created("key.import", key))
+        .collect();
+    deed.record(|| data(&keys, skipped.len())).await?;
+    Ok(Imported {
+        revision: deed.commit(&events).await?,
+        keys,
+        skipped,
+    })
 }
 
 /// Refuses imports if there is no at-rest key to encrypt their digests.

@@ -9,7 +9,7 @@ use latchkey_model::issues::Issues;
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::selection::Selection;
 use latchkey_policy::address::{AddressLists, AddressRule};
-use latchkey_policy::key::{Environment, KeyDigest};
+use latchkey_policy::key::{Environment, KeyDigest, PlainKey};
 use latchkey_policy::limit::{Limits, Window};
 use sqlx::{SqliteConnection, SqliteExecutor};
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use super::at_rest::AtRest;
 use super::users::Whose;
 use super::{Secret, Store, StoreError, to_json};
+pub(super) use row::NewKeyRow;
 use row::{KeyRow, KeySummaryRow};
 
 /// The attributes of a key that a caller sets.
@@ -57,6 +58,60 @@ impl KeySettings {
     pub fn addresses(&self) -> AddressRule {
         let (allow, deny) = (self.allowed_ips.enabled(), self.denied_ips.enabled());
         AddressRule::compile(&AddressLists { allow, deny })
+    }
+}
+
+/// A key to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewKey {
+    /// The account's id: `acc_…`
+    pub account_id: String,
+    /// The owner's id: `usr_…`
+    pub user_id: String,
+    /// The digest, which is all that is kept of the secret.
+    pub digest: KeyDigest,
+    /// The masked form, by which people recognise the key.
+    pub masked: String,
+    /// The key was made elsewhere, so that its format is unknown.
+    pub imported: bool,
+    /// The attributes that its owner sets.
+    pub settings: KeySettings,
+}
+
+impl NewKey {
+    /// Returns a key for `secret` without further attributes: it is admitted where any valid key is
+    /// enough.
+    pub fn new(
+        account_id: &str,
+        user_id: &str,
+        name: &str,
+        secret: &PlainKey,
+        tier: &str,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            account_id: account_id.to_owned(),
+            user_id: user_id.to_owned(),
+            digest: secret.digest(),
+            masked: secret.masked(),
+            imported: false,
+            settings: KeySettings {
+                name: name.to_owned(),
+                description: None,
+                environment,
+                tier: tier.to_owned(),
+                scope: Selection::All,
+                authority: Authority::default(),
+                subaccounts: Selection::All,
+                limits: DeclaredLimits::default(),
+                expires_at: None,
+                allowed_ips: IpList::default(),
+                denied_ips: IpList::default(),
+                issues: None,
+                ceilings: Ceilings::default(),
+                issued: false,
+            },
+        }
     }
 }
 

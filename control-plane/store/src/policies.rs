@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::change::Change;
+use super::insert::{Columns, NewRow, insert};
 use super::{KeySettings, StoreError, listed_to_json, to_json};
 
 /// The content of a policy, in the form in which it is stored.
@@ -34,7 +35,7 @@ struct Lists {
 }
 
 impl Lists {
-    fn of(settings: &KeySettings) -> Result<Self, StoreError> {
+    fn new(settings: &KeySettings) -> Result<Self, StoreError> {
         let allowed = settings.allowed_ips.enabled();
         // An allow list makes a deny list irrelevant.
         let denied = if allowed.is_empty() {
@@ -65,12 +66,12 @@ impl Lists {
 
 impl<'a> Content<'a> {
     /// Returns the content for keys of that account and owner with those settings.
-    pub(super) fn of(
+    pub(super) fn new(
         account_id: &'a str,
         user_id: &'a str,
         settings: &'a KeySettings,
     ) -> Result<Self, StoreError> {
-        let lists = Lists::of(settings)?;
+        let lists = Lists::new(settings)?;
         // No list of names has this form, so it distinguishes all from any list.
         let all = "*";
         let mut digest = Sha256::new();
@@ -113,34 +114,48 @@ impl<'a> Content<'a> {
     /// Returns the id of the policy, and creates it if it does not exist. A policy that no key in
     /// the snapshot had is sent to nodes again.
     pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
-        const INSERT: &str = "INSERT INTO policies (account_id, user_id, tier, environment, allowed_ips, denied_ips, \
-             scope, roles, permissions, subaccounts, limits, ceilings, content, revision) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
-             WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
         const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
-        let revision = change.revision();
-        sqlx::query(INSERT)
-            .bind(self.account_id)
-            .bind(self.user_id)
-            .bind(&self.settings.tier)
-            .bind(self.settings.environment.as_str())
-            .bind(&self.lists.allowed_ips)
-            .bind(&self.lists.denied_ips)
-            .bind(&self.lists.scope)
-            .bind(&self.lists.roles)
-            .bind(&self.lists.permissions)
-            .bind(&self.lists.subaccounts)
-            .bind(&self.lists.limits)
-            .bind(&self.lists.ceilings)
-            .bind(&self.digest[..])
-            .bind(revision)
-            .execute(change.connection())
-            .await?;
+        let row = NewPolicyRow {
+            content: self,
+            revision: change.revision(),
+        };
+        insert(change.connection(), &[row]).await?;
         Ok(sqlx::query_scalar(SELECT)
             .bind(&self.digest[..])
             .fetch_one(change.connection())
             .await?)
+    }
+}
+
+/// A policy to add, or to stamp if it exists and no key in the snapshot has it.
+struct NewPolicyRow<'a> {
+    content: &'a Content<'a>,
+    revision: i64,
+}
+
+impl NewRow for NewPolicyRow<'_> {
+    const TABLE: &'static str = "policies";
+    const ON_CONFLICT: &'static str = "ON CONFLICT (content) DO UPDATE SET revision = excluded.revision \
+         WHERE NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
+
+    fn columns(&self, columns: &mut Columns) -> Result<(), StoreError> {
+        let (content, lists) = (self.content, &self.content.lists);
+        columns
+            .set("account_id", content.account_id)?
+            .set("user_id", content.user_id)?
+            .set("tier", &content.settings.tier)?
+            .set("environment", content.settings.environment.as_str())?
+            .set("allowed_ips", &lists.allowed_ips)?
+            .set("denied_ips", &lists.denied_ips)?
+            .set("scope", lists.scope.as_ref())?
+            .set("roles", &lists.roles)?
+            .set("permissions", &lists.permissions)?
+            .set("subaccounts", lists.subaccounts.as_ref())?
+            .set("limits", &lists.limits)?
+            .set("ceilings", &lists.ceilings)?
+            .set("content", &content.digest[..])?
+            .set("revision", self.revision)?;
+        Ok(())
     }
 }
 

@@ -131,24 +131,11 @@ impl Acting {
             if former == Former::Replace && !asked.reported.covers(held.secret) {
                 return Ok(Regenerated::ReportsPending(held.secret));
             }
-            let change = &mut deed.on;
-            secrets::require_new(change, &[secret.digest()]).await?;
-            keep(change, held, former, self.now).await?;
-            let policy = policy(change, held, (&before, &after), &account_id).await?;
-            give(
-                change,
-                (held, policy),
-                &secret,
-                (&after, deed.caller.actor.id()),
-                self.now,
-            )
-            .await?;
-            held.return_to_snapshot(change, policy, &after, self.now)
-                .await?;
-            if policy != held.policy_id {
-                policies::retire(change, [held.policy_id]).await?;
-            }
-            let key = keys::find(change.connection(), &account_id, &id).await?;
+
+            secrets::require_new(&mut deed.on, &[secret.digest()]).await?;
+            keep(&mut deed.on, held, former, self.now).await?;
+            replace(&mut deed, held, (&before, &after), &secret).await?;
+            let key = keys::find(deed.on.connection(), &account_id, &id).await?;
             let event = Event::edited("key.regenerate", &before, &key);
             let event = match former {
                 Former::Replace => event.with("retry", json!(true)),
@@ -162,6 +149,24 @@ impl Acting {
         })
         .await
     }
+}
+
+/// Gives the key the secret, and the policy of `after`.
+async fn replace(
+    deed: &mut Deed<Change>,
+    held: Held,
+    (before, after): (&Key, &Key),
+    secret: &PlainKey,
+) -> Result<(), StoreError> {
+    let (change, now) = (&mut deed.on, deed.now);
+    let policy = policy(change, held, (before, after), &deed.caller.account_id).await?;
+    let maker = deed.caller.actor.id();
+    give(change, (held, policy), secret, (after, maker), now).await?;
+    held.return_to_snapshot(change, policy, after, now).await?;
+    if policy != held.policy_id {
+        policies::retire(change, [held.policy_id]).await?;
+    }
+    Ok(())
 }
 
 async fn former(
@@ -205,7 +210,7 @@ async fn policy(
     if after.settings.ceilings == before.settings.ceilings {
         return Ok(held.policy_id);
     }
-    Content::of(account_id, &after.user_id, &after.settings)?
+    Content::new(account_id, &after.user_id, &after.settings)?
         .policy(change)
         .await
 }

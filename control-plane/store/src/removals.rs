@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 use super::acting::Deed;
 use super::audit::{self, Event, Origin};
 use super::change::{Change, to_its_end};
+use super::insert::{Columns, NewRow, insert};
 use super::users::{self, Whose};
-use super::{Actor, Store, StoreError, keys, revocation};
+use super::{Actor, Caller, Store, StoreError, keys, revocation};
 
 /// The maximum number of keys that are removed, and users that are deleted, by the deletion itself.
 const AT_ONCE: u32 = 200;
@@ -127,6 +128,39 @@ impl Removal {
     }
 }
 
+/// A removal that begins.
+struct NewRemovalRow<'a> {
+    account_id: &'a str,
+    subject: &'a str,
+    removed_at: i64,
+    revision: i64,
+    keys_left: i64,
+    /// The caller who requested it.
+    author: &'a Caller,
+    origin: &'a Origin,
+}
+
+impl NewRow for NewRemovalRow<'_> {
+    const TABLE: &'static str = "removals";
+
+    fn columns(&self, columns: &mut Columns) -> Result<(), StoreError> {
+        let (actor, address) = (&self.author.actor, self.origin.address);
+        columns
+            .set("account_id", self.account_id)?
+            .set("subject", self.subject)?
+            .set("removed_at", self.removed_at)?
+            .set("revision", self.revision)?
+            .set("keys_left", self.keys_left)?
+            .set("author_account_id", &self.author.account_id)?
+            .set("actor_kind", actor.kind())?
+            .set("actor_id", actor.id())?
+            .set("actor_name", actor.name())?
+            .set("source_address", address.map(|address| address.to_string()))?
+            .set("request_id", self.origin.request_id.as_ref())?;
+        Ok(())
+    }
+}
+
 impl Deed<Change> {
     /// Starts to remove the keys of a user or an account that no longer exists as of this change.
     /// Returns the number of live keys that a user had.
@@ -138,9 +172,6 @@ impl Deed<Change> {
         const OF_USER: &str =
             "SELECT COUNT(*), COUNT(slot) FROM keys WHERE user_id = ? AND revoked_at IS NULL";
         const OF_ACCOUNT: &str = "SELECT 0, keys FROM account_details WHERE id = ?";
-        const INSERT: &str = "INSERT INTO removals (account_id, subject, removed_at, revision, keys_left, \
-             author_account_id, actor_kind, actor_id, actor_name, source_address, request_id) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         let (query, subject) = match owner {
             Whose::User(id) => (OF_USER, id),
             Whose::Account(id) => (OF_ACCOUNT, id),
@@ -150,24 +181,16 @@ impl Deed<Change> {
             .fetch_one(self.on.connection())
             .await?;
         let (keys, left): (i64, i64) = counted;
-        let (actor, revision) = (self.caller.actor.clone(), self.on.revision());
-        let insert = sqlx::query(INSERT)
-            .bind(account_id)
-            .bind(subject)
-            .bind(self.now)
-            .bind(revision)
-            .bind(left);
-        let insert = insert
-            .bind(&self.caller.account_id)
-            .bind(actor.kind())
-            .bind(actor.id())
-            .bind(actor.name());
-        let address = self.origin.address.map(|address| address.to_string());
-        insert
-            .bind(address)
-            .bind(&self.origin.request_id)
-            .execute(self.on.connection())
-            .await?;
+        let row = NewRemovalRow {
+            account_id,
+            subject,
+            removed_at: self.now,
+            revision: self.on.revision(),
+            keys_left: left,
+            author: &self.caller,
+            origin: &self.origin,
+        };
+        insert(self.on.connection(), &[row]).await?;
         let removal = find(self.on.connection(), Some(subject)).await?;
         let removal = removal.ok_or(StoreError::Damaged("a removal that was written"))?;
         if removal.step(&mut self.on, AT_ONCE, self.now).await? {

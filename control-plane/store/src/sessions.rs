@@ -20,7 +20,7 @@ const GRANULARITY_SECONDS: i64 = 30;
 
 /// A live session, with its user.
 #[derive(FromRow)]
-struct Row {
+struct SessionRow {
     expires_at: i64,
     account_id: String,
     user_id: String,
@@ -133,7 +133,7 @@ pub(super) async fn find(
     let Some(row) = found else {
         return Ok(None);
     };
-    let row: Row = row;
+    let row: SessionRow = row;
     let caller = Caller {
         actor: Actor::User {
             id: row.user_id.clone(),

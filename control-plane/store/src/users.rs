@@ -10,6 +10,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::audit::{Event, Target};
 use super::change::to_its_end;
+use super::insert::{self, Columns, NewRow};
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, Of};
 use super::{
@@ -112,7 +113,7 @@ impl Store {
         let found = USERS
             .page(&self.0.lists, BY_CREATION, page, of_account)
             .await?;
-        found.try_map(|row: Row| User::try_from(row))
+        found.try_map(|row: UserRow| User::try_from(row))
     }
 }
 
@@ -244,9 +245,6 @@ pub(super) async fn insert(
     new: NewUser,
     now: i64,
 ) -> Result<User, StoreError> {
-    const INSERT: &str = "INSERT INTO users \
-         (id, account_id, email, password_hash, roles, permissions, subaccounts, created_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     let NewUser {
         email,
         password_hash,
@@ -261,18 +259,38 @@ pub(super) async fn insert(
         disabled: false,
         created_at: now,
     };
-    sqlx::query(INSERT)
-        .bind(&user.id)
-        .bind(account_id)
-        .bind(&user.email)
-        .bind(password_hash)
-        .bind(to_json(&user.authority.roles)?)
-        .bind(to_json(&user.authority.permissions)?)
-        .bind(listed_to_json(&user.subaccounts)?)
-        .bind(now)
-        .execute(to)
-        .await?;
+    let row = NewUserRow {
+        account_id,
+        password_hash: &password_hash,
+        user: &user,
+    };
+    insert::insert(to, &[row]).await?;
     Ok(user)
+}
+
+/// A user to add, who is not disabled.
+struct NewUserRow<'a> {
+    account_id: &'a str,
+    password_hash: &'a str,
+    user: &'a User,
+}
+
+impl NewRow for NewUserRow<'_> {
+    const TABLE: &'static str = "users";
+
+    fn columns(&self, columns: &mut Columns) -> Result<(), StoreError> {
+        let user = self.user;
+        columns
+            .set("id", &user.id)?
+            .set("account_id", self.account_id)?
+            .set("email", &user.email)?
+            .set("password_hash", self.password_hash)?
+            .set("roles", to_json(&user.authority.roles)?)?
+            .set("permissions", to_json(&user.authority.permissions)?)?
+            .set("subaccounts", listed_to_json(&user.subaccounts)?)?
+            .set("created_at", user.created_at)?;
+        Ok(())
+    }
 }
 
 async fn update(to: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
@@ -296,7 +314,7 @@ pub(super) async fn have_administrator(
 ) -> Result<bool, StoreError> {
     const QUERY: &str = "SELECT * FROM user_details \
          WHERE account_id = ? AND NOT disabled AND subaccounts IS NULL";
-    let rows: Vec<Row> = sqlx::query_as(QUERY)
+    let rows: Vec<UserRow> = sqlx::query_as(QUERY)
         .bind(account_id)
         .fetch_all(from)
         .await?;
@@ -314,7 +332,7 @@ pub(super) async fn find(
     id: &str,
 ) -> Result<User, StoreError> {
     const QUERY: &str = "SELECT * FROM user_details WHERE account_id = ? AND id = ?";
-    let row: Option<Row> = sqlx::query_as(QUERY)
+    let row: Option<UserRow> = sqlx::query_as(QUERY)
         .bind(account_id)
         .bind(id)
         .fetch_optional(from)
@@ -323,7 +341,7 @@ pub(super) async fn find(
 }
 
 #[derive(FromRow)]
-struct Row {
+struct UserRow {
     id: String,
     email: String,
     roles: String,
@@ -333,10 +351,10 @@ struct Row {
     created_at: i64,
 }
 
-impl TryFrom<Row> for User {
+impl TryFrom<UserRow> for User {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: UserRow) -> Result<Self, StoreError> {
         Ok(Self {
             id: row.id,
             email: row.email,

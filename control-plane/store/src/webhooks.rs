@@ -24,6 +24,7 @@ use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
 use super::change::to_its_end;
+use super::insert::{Columns, NewRow, insert};
 use super::{Acting, Outcome, Store, StoreError, from_json, to_json};
 
 /// The maximum number of webhooks in an account.
@@ -97,7 +98,7 @@ impl Store {
     /// Returns the account's webhooks, the oldest first.
     pub async fn webhooks(&self, account_id: &str) -> Result<Vec<Webhook>, StoreError> {
         const QUERY: &str = "SELECT * FROM webhook_details WHERE account_id = ? ORDER BY seq";
-        let rows: Vec<Row> = sqlx::query_as(QUERY)
+        let rows: Vec<WebhookRow> = sqlx::query_as(QUERY)
             .bind(account_id)
             .fetch_all(&self.0.readers)
             .await?;
@@ -118,9 +119,6 @@ impl Acting {
         new: NewWebhook,
         data: impl FnOnce(&Webhook) -> Value + Send + 'static,
     ) -> Result<Outcome<Webhook>, StoreError> {
-        const INSERT: &str = "INSERT INTO webhooks \
-             (id, account_id, url, secret, events, expiring_days, created_at, updated_at, secret_created_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         to_its_end(async move {
             let mut deed = match self.begin_repeatable_unseen().await? {
                 Outcome::New(deed) => deed,
@@ -136,18 +134,13 @@ impl Acting {
                 return Err(StoreError::WebhookLimit);
             }
             let id = random::id("whk")?;
-            sqlx::query(INSERT)
-                .bind(&id)
-                .bind(account_id)
-                .bind(new.url)
-                .bind(new.secret.as_bytes())
-                .bind(to_json(&new.events)?)
-                .bind(to_json(&new.expiring_days)?)
-                .bind(self.now)
-                .bind(self.now)
-                .bind(self.now)
-                .execute(&mut **transaction)
-                .await?;
+            let row = NewWebhookRow {
+                id: &id,
+                account_id,
+                webhook: &new,
+                now: self.now,
+            };
+            insert(&mut *transaction, &[row]).await?;
             let webhook = find(&mut **transaction, account_id, &id).await?;
             deed.record(|| data(&webhook)).await?;
             deed.commit(&[Event::created("webhook.create", &webhook)])
@@ -206,6 +199,32 @@ impl Acting {
     }
 }
 
+/// A webhook with the values that the store assigns.
+struct NewWebhookRow<'a> {
+    id: &'a str,
+    account_id: &'a str,
+    webhook: &'a NewWebhook,
+    now: i64,
+}
+
+impl NewRow for NewWebhookRow<'_> {
+    const TABLE: &'static str = "webhooks";
+
+    fn columns(&self, columns: &mut Columns) -> Result<(), StoreError> {
+        columns
+            .set("id", self.id)?
+            .set("account_id", self.account_id)?
+            .set("url", &self.webhook.url)?
+            .set("secret", self.webhook.secret.as_bytes())?
+            .set("events", to_json(&self.webhook.events)?)?
+            .set("expiring_days", to_json(&self.webhook.expiring_days)?)?
+            .set("created_at", self.now)?
+            .set("updated_at", self.now)?
+            .set("secret_created_at", self.now)?;
+        Ok(())
+    }
+}
+
 async fn update(to: &mut SqliteConnection, webhook: &Webhook, now: i64) -> Result<(), StoreError> {
     const UPDATE: &str = "UPDATE webhooks SET url = ?, events = ?, expiring_days = ?, active = ?, updated_at = ? WHERE id = ?";
     sqlx::query(UPDATE)
@@ -226,7 +245,7 @@ async fn find(
     id: &str,
 ) -> Result<Webhook, StoreError> {
     const QUERY: &str = "SELECT * FROM webhook_details WHERE account_id = ? AND id = ?";
-    let row: Option<Row> = sqlx::query_as(QUERY)
+    let row: Option<WebhookRow> = sqlx::query_as(QUERY)
         .bind(account_id)
         .bind(id)
         .fetch_optional(from)
@@ -235,7 +254,7 @@ async fn find(
 }
 
 #[derive(FromRow)]
-struct Row {
+struct WebhookRow {
     id: String,
     url: String,
     events: String,
@@ -249,10 +268,10 @@ struct Row {
     last_error_at: Option<i64>,
 }
 
-impl TryFrom<Row> for Webhook {
+impl TryFrom<WebhookRow> for Webhook {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: WebhookRow) -> Result<Self, StoreError> {
         Ok(Self {
             id: row.id,
             url: row.url,

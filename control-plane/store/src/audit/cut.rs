@@ -86,7 +86,7 @@ pub struct Cut {
 
 /// An entry as it is exported.
 #[derive(FromRow)]
-struct Row {
+struct AuditRow {
     seq: i64,
     account_id: String,
     at: i64,
@@ -103,7 +103,7 @@ struct Row {
     request_id: Option<String>,
 }
 
-impl Row {
+impl AuditRow {
     /// Returns the entry as a line of JSON, with the names that the API uses.
     fn line(&self) -> Result<String, StoreError> {
         let side = |side: &Option<String>| match side {
@@ -199,7 +199,7 @@ async fn export(
             .bind(before)
             .bind(STEP)
             .fetch_all(&mut *connection);
-        let page: Vec<Row> = page.await?;
+        let page: Vec<AuditRow> = page.await?;
         let Some(last) = page.last() else { break };
         through = last.seq;
         for row in &page {

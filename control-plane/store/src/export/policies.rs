@@ -13,7 +13,7 @@ use tokio_stream::StreamExt as _;
 use crate::{Chunks, StoreError, authority, from_json, selection};
 
 #[derive(FromRow)]
-struct Row {
+struct PolicyRow {
     id: i64,
     account_id: String,
     user_id: String,
@@ -50,7 +50,7 @@ pub(super) async fn live_policies(from: impl SqliteExecutor<'_>) -> Result<Chunk
     let mut rows = sqlx::query_as(QUERY).fetch(from);
     let mut policies = Chunks::default();
     while let Some(row) = rows.try_next().await? {
-        let row: Row = row;
+        let row: PolicyRow = row;
         let record = PolicyRecord::try_from(row)?;
         policies.push(|out| record.encode(out))?;
     }
@@ -67,7 +67,7 @@ pub(super) async fn changed_policies(
     let mut rows = sqlx::query_as(QUERY).bind(revision).fetch(from);
     let (mut policies, mut unused) = (Chunks::default(), Chunks::default());
     while let Some(row) = rows.try_next().await? {
-        let row: Row = row;
+        let row: PolicyRow = row;
         if row.used {
             let record = PolicyRecord::try_from(row)?;
             policies.push(|out| record.encode(out))?;
@@ -87,14 +87,14 @@ pub(super) async fn policy(
     id: i64,
 ) -> Result<PolicyRecord, StoreError> {
     const QUERY: &str = "SELECT * FROM policy_details WHERE id = ?";
-    let row: Option<Row> = sqlx::query_as(QUERY).bind(id).fetch_optional(from).await?;
+    let row: Option<PolicyRow> = sqlx::query_as(QUERY).bind(id).fetch_optional(from).await?;
     row.ok_or(StoreError::Damaged("a key's policy"))?.try_into()
 }
 
-impl TryFrom<Row> for PolicyRecord {
+impl TryFrom<PolicyRow> for PolicyRecord {
     type Error = StoreError;
 
-    fn try_from(row: Row) -> Result<Self, StoreError> {
+    fn try_from(row: PolicyRow) -> Result<Self, StoreError> {
         let mut subaccounts: Vec<String> = from_json(&row.subaccounts, "a list of subaccounts")?;
         subaccounts.sort_unstable();
         let granted = authority(&row.roles, &row.permissions)?;

@@ -1,4 +1,4 @@
-//! Rows of the view of keys.
+//! Rows of keys: those of the views that keys are read from, and those that are added.
 
 use latchkey_model::ceilings::Ceilings;
 use latchkey_model::limits::DeclaredLimits;
@@ -7,7 +7,10 @@ use latchkey_policy::limit::Limits;
 use sqlx::FromRow;
 use std::collections::BTreeMap;
 
-use crate::{Key, KeySettings, Secret, StoreError, authority, from_json, selection};
+use crate::at_rest::StoredDigest;
+use crate::insert::{Columns, NewRow};
+use crate::{Key, KeySettings, NewKey, Secret, StoreError};
+use crate::{authority, from_json, listed_to_json, selection, to_json};
 
 /// A row of `key_summaries`: the IP lists are empty.
 #[derive(FromRow)]
@@ -144,5 +147,83 @@ impl TryFrom<KeyRow> for Key {
             last_used_ip: row.last_used_ip,
             revoked_at: row.revoked_at,
         })
+    }
+}
+
+/// A key with the values that the store assigns.
+pub(crate) struct NewKeyRow {
+    pub(crate) id: String,
+    pub(crate) policy_id: i64,
+    pub(crate) slot: u32,
+    pub(crate) digest: StoredDigest,
+    pub(crate) key: NewKey,
+    /// The time of creation, in Unix seconds.
+    pub(crate) now: i64,
+    /// The revision of the change that creates it.
+    pub(crate) revision: i64,
+}
+
+impl NewRow for NewKeyRow {
+    const TABLE: &'static str = "keys";
+
+    fn columns(&self, columns: &mut Columns) -> Result<(), StoreError> {
+        let (key, settings) = (&self.key, &self.key.settings);
+        let issues = settings.issues.as_ref().map(to_json).transpose()?;
+        columns
+            .set("id", &self.id)?
+            .set("policy_id", self.policy_id)?
+            .set("slot", self.slot)?
+            .set("account_id", &key.account_id)?
+            .set("user_id", &key.user_id)?
+            .set("digest", &self.digest.digest[..])?
+            .set("sealed", self.digest.sealed.as_deref())?
+            .set("masked", &key.masked)?
+            .set("imported", key.imported)?
+            .set("name", &settings.name)?
+            .set("description", settings.description.as_ref())?
+            .set("environment", settings.environment.as_str())?
+            .set("tier", &settings.tier)?
+            .set("scope", listed_to_json(&settings.scope)?)?
+            .set("roles", to_json(&settings.authority.roles)?)?
+            .set("permissions", to_json(&settings.authority.permissions)?)?
+            .set("subaccounts", listed_to_json(&settings.subaccounts)?)?
+            .set("limits", to_json(&settings.limits)?)?
+            .set("allowed_ips", to_json(&settings.allowed_ips)?)?
+            .set("denied_ips", to_json(&settings.denied_ips)?)?
+            .set("issues", issues)?
+            .set("ceilings", to_json(&settings.ceilings)?)?
+            .set("issued", settings.issued)?
+            .set("expires_at", settings.expires_at)?
+            .set("created_at", self.now)?
+            .set("updated_at", self.now)?
+            .set("secret_created_at", self.now)?
+            .set("revision", self.revision)?;
+        Ok(())
+    }
+}
+
+impl NewKeyRow {
+    /// Returns the key as it is once the row is added, with these effective limits.
+    pub(crate) fn into_key(self, limits: Limits) -> Key {
+        Key {
+            id: self.id,
+            user_id: self.key.user_id,
+            secret: Secret {
+                masked: self.key.masked,
+                created_at: self.now,
+                ends_at: None,
+                last_used_at: None,
+                last_used_ip: None,
+            },
+            old_secret: None,
+            settings: self.key.settings,
+            limits,
+            disabled: false,
+            created_at: self.now,
+            updated_at: self.now,
+            last_used_at: None,
+            last_used_ip: None,
+            revoked_at: None,
+        }
     }
 }

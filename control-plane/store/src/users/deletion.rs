@@ -3,7 +3,7 @@
 
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Row, User, find, have_administrator};
+use super::{User, UserRow, find, have_administrator};
 use crate::audit::Event;
 use crate::change::to_its_end;
 use crate::{Acting, Caller, StoreError, to_json};
@@ -93,7 +93,7 @@ async fn find_deleted(
     #[derive(FromRow)]
     struct DeletedRow {
         #[sqlx(flatten)]
-        user: Row,
+        user: UserRow,
         deleted_keys: i64,
     }
     const QUERY: &str = "SELECT * FROM deleted_users WHERE account_id = ? AND id = ?";

@@ -12,14 +12,14 @@ use super::expired::KeyNumbers;
 use super::{Key, NewKey, StoreError, services, tiers};
 
 /// The limits of the accounts that one change has read so far.
-pub(super) struct Bounds {
+pub(super) struct AccountQuotas {
     tiers: Tiers,
-    accounts: HashMap<String, Account>,
+    accounts: HashMap<String, AccountQuota>,
     /// The present time, in Unix seconds.
     now: i64,
 }
 
-struct Account {
+struct AccountQuota {
     keys: KeyNumbers,
     services: HashSet<String>,
     /// The position of its tier among the tiers. `None` if no tier binds it.
@@ -27,12 +27,12 @@ struct Account {
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct AccountTierRow {
     tier: String,
     operator: bool,
 }
 
-impl Bounds {
+impl AccountQuotas {
     pub(super) async fn new(change: &mut Change, now: i64) -> Result<Self, StoreError> {
         Ok(Self {
             tiers: tiers::with_retired(change.connection()).await?,
@@ -125,9 +125,9 @@ impl Bounds {
         if was == is {
             return Ok(());
         }
-        let mut bounds = Self::new(change, now).await?;
-        bounds.account(change, account_id).await?;
-        let Some((_, tier)) = bounds.tier_of(account_id) else {
+        let mut quotas = Self::new(change, now).await?;
+        quotas.account(change, account_id).await?;
+        let Some((_, tier)) = quotas.tier_of(account_id) else {
             return Ok(());
         };
         // No limit is less than any.
@@ -135,11 +135,15 @@ impl Bounds {
         within(tier, "limits", is, Window::ALL.into_iter().filter(raised))
     }
 
-    async fn account(&mut self, change: &mut Change, id: &str) -> Result<&mut Account, StoreError> {
+    async fn account(
+        &mut self,
+        change: &mut Change,
+        id: &str,
+    ) -> Result<&mut AccountQuota, StoreError> {
         if !self.accounts.contains_key(id) {
             self.accounts.insert(
                 id.to_owned(),
-                Account::find(change, id, &self.tiers, self.now).await?,
+                AccountQuota::find(change, id, &self.tiers, self.now).await?,
             );
         }
         self.accounts.get_mut(id).ok_or(StoreError::AccountNotFound)
@@ -152,7 +156,7 @@ impl Bounds {
     }
 }
 
-impl Account {
+impl AccountQuota {
     async fn find(
         change: &mut Change,
         id: &str,
@@ -164,7 +168,7 @@ impl Account {
             .bind(id)
             .fetch_optional(change.connection())
             .await?;
-        let row: Row = row.ok_or(StoreError::AccountNotFound)?;
+        let row: AccountTierRow = row.ok_or(StoreError::AccountNotFound)?;
         let tier = (!row.operator)
             .then(|| tiers::position(tiers, &row.tier))
             .transpose()?;
