@@ -6,9 +6,9 @@
 //! [`Deed`](super::acting::Deed) requires one. Entries hold no secret: they are built from the
 //! public view of a resource, which never contains one.
 
+mod audited;
 pub mod cut;
 mod read;
-mod told;
 
 use serde_json::{Map, Value, json};
 use sqlx::SqliteConnection;
@@ -17,8 +17,8 @@ use std::net::IpAddr;
 use super::insert::{Columns, NewRow, insert};
 use super::{Actor, StoreError, to_json};
 
+pub use audited::{Audited, Target};
 pub use read::{AuditEntry, AuditQuery};
-pub use told::{Target, Told};
 
 /// The maximum length of one side of an entry, in bytes. Of a longer one only the length is kept.
 const MAX_LEN: usize = 64 * 1024;
@@ -56,28 +56,28 @@ impl Event {
     }
 
     /// Returns the event that `thing` was created.
-    pub fn created(action: &'static str, thing: &impl Told) -> Self {
+    pub fn created(action: &'static str, thing: &impl Audited) -> Self {
         Self {
             action,
             target: thing.target(),
             before: None,
-            after: Some(thing.told()),
+            after: Some(thing.public_fields()),
         }
     }
 
     /// Returns the event that `thing` was deleted.
-    pub fn deleted(action: &'static str, thing: &impl Told) -> Self {
+    pub fn deleted(action: &'static str, thing: &impl Audited) -> Self {
         Self {
             action,
             target: thing.target(),
-            before: Some(thing.told()),
+            before: Some(thing.public_fields()),
             after: None,
         }
     }
 
     /// Returns the event that something was edited, with the fields that differ.
-    pub fn edited<T: Told>(action: &'static str, before: &T, after: &T) -> Self {
-        let (was, is) = differing(before.told(), after.told());
+    pub fn edited<T: Audited>(action: &'static str, before: &T, after: &T) -> Self {
+        let (was, is) = differing(before.public_fields(), after.public_fields());
         Self {
             action,
             target: after.target(),
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_the_same_before_and_after_is_left_out() {
+    fn equal_fields_are_left_out() {
         let (was, is) = differing(
             json!({"a": 1, "b": [1], "c": null}),
             json!({"a": 1, "b": [2], "d": true}),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_told_of_by_its_length() {
+    fn long_side_is_kept_as_its_length() {
         let long = Value::String("x".repeat(MAX_LEN));
         assert_eq!(
             kept(Some(&long)).unwrap().unwrap(),

@@ -111,7 +111,7 @@ impl Acting {
                 let handle = secret_hash.get(..12).unwrap_or(secret_hash);
                 events.push(Event::done(
                     "nodes.forget",
-                    Target::of("node", handle, node_id),
+                    Target::new("node", handle, node_id),
                 ));
             }
             if unknown {
@@ -129,7 +129,7 @@ impl Acting {
                 raise_longest_limit(&mut *deed.on, longest).await?;
                 events.push(Event::done(
                     "nodes.forget",
-                    Target::of("node", "unknown", "unknown"),
+                    Target::new("node", "unknown", "unknown"),
                 ));
             }
             deed.commit(&events).await

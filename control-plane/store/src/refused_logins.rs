@@ -54,7 +54,7 @@ pub struct RefusedLogins {
 impl RefusedLogins {
     fn event(&self) -> Event {
         event(
-            Target::of("user", &self.user_id, &self.email),
+            Target::new("user", &self.user_id, &self.email),
             self.refusals,
         )
     }

@@ -231,7 +231,7 @@ impl Acting {
                 .bind(token.as_bytes())
                 .execute(&mut *deed.on)
                 .await?;
-            let event = Event::done("user.password", Target::of("user", id, email));
+            let event = Event::done("user.password", Target::new("user", id, email));
             deed.commit(&[event]).await
         })
         .await

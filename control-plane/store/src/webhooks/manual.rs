@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 use super::listing::KEPT;
 use super::{Webhook, find, outbox};
-use crate::audit::{Event, Told as _};
+use crate::audit::{Audited as _, Event};
 use crate::change::to_its_end;
 use crate::webhooks::event;
 use crate::{Acting, StoreError};

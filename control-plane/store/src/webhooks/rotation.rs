@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::{FromRow, SqliteConnection};
 
 use super::{Webhook, find};
-use crate::audit::{Event, Told as _};
+use crate::audit::{Audited as _, Event};
 use crate::change::to_its_end;
 use crate::{Acting, Outcome, Store, StoreError, usage};
 

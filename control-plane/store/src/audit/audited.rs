@@ -39,7 +39,7 @@ impl Target {
     }
 
     /// Returns the target for a resource with an id and a name.
-    pub fn of(kind: &'static str, id: &str, name: &str) -> Self {
+    pub fn new(kind: &'static str, id: &str, name: &str) -> Self {
         Self {
             kind,
             id: Some(id.to_owned()),
@@ -49,20 +49,20 @@ impl Target {
 }
 
 /// A resource that has audit entries.
-pub trait Told {
+pub trait Audited {
     /// Returns the resource as the target of an entry.
     fn target(&self) -> Target;
 
     /// Returns its public fields as an object.
-    fn told(&self) -> Value;
+    fn public_fields(&self) -> Value;
 }
 
-impl Told for Key {
+impl Audited for Key {
     fn target(&self) -> Target {
-        Target::of("key", &self.id, &self.settings.name)
+        Target::new("key", &self.id, &self.settings.name)
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         let settings = &self.settings;
         json!({
             "name": settings.name,
@@ -85,12 +85,12 @@ impl Told for Key {
     }
 }
 
-impl Told for User {
+impl Audited for User {
     fn target(&self) -> Target {
-        Target::of("user", &self.id, &self.email)
+        Target::new("user", &self.id, &self.email)
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         json!({
             "email": self.email,
             "roles": self.authority.roles,
@@ -101,22 +101,22 @@ impl Told for User {
     }
 }
 
-impl Told for Subaccount {
+impl Audited for Subaccount {
     fn target(&self) -> Target {
-        Target::of("subaccount", &self.id, &self.name)
+        Target::new("subaccount", &self.id, &self.name)
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         json!({ "name": self.name })
     }
 }
 
-impl Told for Webhook {
+impl Audited for Webhook {
     fn target(&self) -> Target {
-        Target::of("webhook", &self.id, &self.url)
+        Target::new("webhook", &self.id, &self.url)
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         json!({
             "url": self.url,
             "events": self.events,
@@ -126,53 +126,53 @@ impl Told for Webhook {
     }
 }
 
-impl Told for NodeTokenDetails {
+impl Audited for NodeTokenDetails {
     fn target(&self) -> Target {
-        Target::of("node_token", &self.name, &self.name)
+        Target::new("node_token", &self.name, &self.name)
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         json!({ "name": self.name, "node": self.pattern })
     }
 }
 
-impl Told for Service {
+impl Audited for Service {
     fn target(&self) -> Target {
-        Target::of("service", &self.name, &self.name)
+        Target::new("service", &self.name, &self.name)
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         json!({ "name": self.name, "description": self.description })
     }
 }
 
-impl Told for Account {
+impl Audited for Account {
     fn target(&self) -> Target {
-        Target::of("account", &self.id, &self.name)
+        Target::new("account", &self.id, &self.name)
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         json!({ "name": self.name, "tier": self.tier, "max_keys": self.max_keys, "disabled": self.disabled })
     }
 }
 
-impl Told for RouteDocument {
+impl Audited for RouteDocument {
     fn target(&self) -> Target {
         Target::the("routes")
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         // A value that was parsed from JSON can be serialized.
         serde_json::to_value(self).unwrap_or_default()
     }
 }
 
-impl Told for Vec<Tier> {
+impl Audited for Vec<Tier> {
     fn target(&self) -> Target {
         Target::the("tiers")
     }
 
-    fn told(&self) -> Value {
+    fn public_fields(&self) -> Value {
         json!({ "tiers": self })
     }
 }
