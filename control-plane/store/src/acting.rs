@@ -229,7 +229,7 @@ impl Deed<Change> {
 
     /// Writes some of the change's audit entries, for changes with too many of them to keep in
     /// memory until the end.
-    pub(super) async fn tell(&mut self, events: &[Event]) -> Result<(), StoreError> {
+    pub(super) async fn record_audit(&mut self, events: &[Event]) -> Result<(), StoreError> {
         let Self {
             on,
             caller,
@@ -251,7 +251,7 @@ impl Deed<Change> {
     /// Writes the audit entries, commits, and returns the revision that is now in force.
     pub(super) async fn commit(mut self, events: &[Event]) -> Result<u64, StoreError> {
         self.ensure_compared()?;
-        self.tell(events).await?;
+        self.record_audit(events).await?;
         self.on.commit().await
     }
 }

@@ -49,7 +49,7 @@ impl Change {
     /// changed keys are part of the same change.
     pub(super) async fn commit(mut self) -> Result<u64, StoreError> {
         secrets::follow_keys(&mut self).await?;
-        secrets::tell_of_imported(&mut self).await?;
+        secrets::record_imported(&mut self).await?;
         let committed = match self.store.file.check() {
             Ok(()) => self.transaction.commit().await.map_err(StoreError::from),
             // The file at the path is another one, so the change would be lost.

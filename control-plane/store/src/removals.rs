@@ -194,7 +194,7 @@ impl Deed<Change> {
         let removal = find(self.on.connection(), Some(subject)).await?;
         let removal = removal.ok_or(StoreError::Damaged("a removal that was written"))?;
         if removal.step(&mut self.on, AT_ONCE, self.now).await? {
-            tell_nodes(&mut self.on).await?;
+            stamp_ended_owners(&mut self.on).await?;
         }
         Ok(keys.cast_unsigned())
     }
@@ -220,7 +220,7 @@ impl Store {
                 });
             };
             if !removal.step(&mut change, limit, now).await? {
-                tell_nodes(&mut change).await?;
+                stamp_ended_owners(&mut change).await?;
                 tracing::info!(
                     removed = removal.subject,
                     since = removal.revision,
@@ -259,7 +259,7 @@ pub(super) async fn oldest(from: impl SqliteExecutor<'_>) -> Result<Option<u64>,
 }
 
 /// Marks the list of ended owners as changed, so that nodes receive it.
-async fn tell_nodes(change: &mut Change) -> Result<(), StoreError> {
+async fn stamp_ended_owners(change: &mut Change) -> Result<(), StoreError> {
     let revision = change.revision();
     sqlx::query("UPDATE routes SET revision = ?")
         .bind(revision)

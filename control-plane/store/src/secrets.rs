@@ -65,13 +65,13 @@ pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
 
 /// Marks the settings record as changed when the first imported secret is added, and when the last
 /// one is removed.
-pub(super) async fn tell_of_imported(change: &mut Change) -> Result<(), StoreError> {
-    const TELL: &str = "WITH now (imported) AS (SELECT \
+pub(super) async fn record_imported(change: &mut Change) -> Result<(), StoreError> {
+    const RECORD: &str = "WITH now (imported) AS (SELECT \
          EXISTS (SELECT 1 FROM keys WHERE imported = TRUE AND slot IS NOT NULL) \
          OR EXISTS (SELECT 1 FROM old_secrets WHERE imported AND NOT removed)) \
          UPDATE routes SET imported = now.imported, revision = ? FROM now WHERE routes.imported <> now.imported";
     let revision = change.revision();
-    sqlx::query(TELL)
+    sqlx::query(RECORD)
         .bind(revision)
         .execute(change.connection())
         .await?;

@@ -238,7 +238,7 @@ impl World {
     }
 
     /// Returns the ended owners that nodes receive, in the record of that format.
-    async fn told(&self, format: usize) -> Vec<String> {
+    async fn ended_owners_sent(&self, format: usize) -> Vec<String> {
         let records = self.store.encoded_routes().await.unwrap().0;
         SettingsRecord::decode(&records[format])
             .unwrap()
@@ -260,7 +260,10 @@ async fn keys_of_deleted_user_are_revoked_before_their_rows() {
         (revision, Some(revision))
     );
     assert_eq!(
-        (world.told(0).await, world.told(1).await),
+        (
+            world.ended_owners_sent(0).await,
+            world.ended_owners_sent(1).await
+        ),
         (vec![], vec![world.zoe.clone()])
     );
     // The removed and the new policies belong to others: nothing else is sent for the deletion.
@@ -288,7 +291,10 @@ async fn keys_of_deleted_user_are_revoked_before_their_rows() {
     world.assert_ended().await;
     assert!(world.store.has_removals().await.unwrap());
     while world.store.continue_removal(150, 8).await.unwrap().more {}
-    assert_eq!((world.rows().await, world.told(1).await), (0, vec![]));
+    assert_eq!(
+        (world.rows().await, world.ended_owners_sent(1).await),
+        (0, vec![])
+    );
     assert!(!world.store.has_removals().await.unwrap());
     world.assert_ended().await;
 }
@@ -391,7 +397,7 @@ async fn closed_account_is_gone_before_its_rows() {
     let mut told = vec![world.zoe.clone(), account.id.clone()];
     told.sort_unstable();
     assert_eq!(
-        (world.told(1).await, revision),
+        (world.ended_owners_sent(1).await, revision),
         (told, world.store.revision())
     );
     let credential = Credential::Key(secrets.last().unwrap().digest());
@@ -434,7 +440,7 @@ async fn closed_account_is_gone_before_its_rows() {
     world.acting().create_user(taken).await.unwrap();
 
     while world.store.continue_removal(150, 8).await.unwrap().more {}
-    assert_eq!(world.told(1).await, [""; 0]);
+    assert_eq!(world.ended_owners_sent(1).await, [""; 0]);
     for (query, expected) in [
         ("SELECT SUM(live_keys) FROM accounts", 1),
         ("SELECT COUNT(*) FROM users WHERE deleted_at IS NULL", 2),

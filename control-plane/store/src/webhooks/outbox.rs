@@ -26,7 +26,7 @@ pub(crate) async fn created<'a>(
     now: i64,
 ) -> Result<(), StoreError> {
     for account_id in accounts.collect::<BTreeSet<_>>() {
-        tell_of_changed(
+        notify_of_changed(
             change,
             account_id,
             EventType::KeyCreated,
@@ -44,7 +44,7 @@ pub(crate) async fn revoked(
     account_id: &str,
     now: i64,
 ) -> Result<(), StoreError> {
-    tell_of_changed(
+    notify_of_changed(
         change,
         account_id,
         EventType::KeyRevoked,
@@ -56,7 +56,7 @@ pub(crate) async fn revoked(
 
 /// Adds events for the account's keys that `change` has stamped: for those that are revoked, or for
 /// those that are not.
-async fn tell_of_changed(
+async fn notify_of_changed(
     change: &mut Change,
     account_id: &str,
     kind: EventType,
@@ -80,12 +80,12 @@ async fn tell_of_changed(
         .bind(kind == EventType::KeyRevoked);
     let keys: Vec<KeyFacts> = query.fetch_all(change.connection()).await?;
     for keys in keys.chunks(ROWS) {
-        let told = |webhook: &String| {
+        let notify = |webhook: &String| {
             keys.iter()
                 .map(|key| (webhook.clone(), event(key.clone())))
                 .collect::<Vec<_>>()
         };
-        let events: Vec<_> = webhooks.iter().flat_map(told).collect();
+        let events: Vec<_> = webhooks.iter().flat_map(notify).collect();
         write(change.connection(), &events, now).await?;
     }
     Ok(())
@@ -116,11 +116,11 @@ pub(crate) async fn limits_reached(
     let query = sqlx::query_as(FIRST)
         .bind(to_json(&limited)?)
         .bind(EventType::KeyLimitReached.as_str());
-    let first: Vec<Told> = query.bind(hour).bind(refused).fetch_all(&mut *to).await?;
-    let event = |told: Told| {
+    let first: Vec<Notification> = query.bind(hour).bind(refused).fetch_all(&mut *to).await?;
+    let event = |notification: Notification| {
         (
-            told.webhook_id,
-            Event::LimitReached(told.key, hour.saturating_mul(HOUR)),
+            notification.webhook_id,
+            Event::LimitReached(notification.key, hour.saturating_mul(HOUR)),
         )
     };
     let events: Vec<_> = first.into_iter().map(event).collect();
@@ -146,25 +146,25 @@ pub(crate) async fn old_secrets_used(
          CROSS JOIN webhooks w ON w.account_id = k.account_id AND w.active \
          AND EXISTS (SELECT 1 FROM json_each(w.events) WHERE value = ?2) \
          WHERE o.told_at IS NULL OR o.told_at <= ?3";
-    const TOLD: &str = "UPDATE old_secrets SET told_at = ? \
+    const NOTIFIED: &str = "UPDATE old_secrets SET told_at = ? \
          WHERE NOT removed AND key_seq IN (SELECT value FROM json_each(?))";
     let query = sqlx::query_as(USED)
         .bind(to_json(keys)?)
         .bind(EventType::KeyOldSecretUsed.as_str());
-    let used: Vec<ToldOfOld> = query
+    let used: Vec<NotifiedOldSecret> = query
         .bind(now.saturating_sub(DAY))
         .fetch_all(&mut *to)
         .await?;
     if used.is_empty() {
         return Ok(());
     }
-    let told: BTreeSet<_> = used.iter().map(|used| used.told.key.seq).collect();
-    sqlx::query(TOLD)
+    let notified: BTreeSet<_> = used.iter().map(|used| used.notification.key.seq).collect();
+    sqlx::query(NOTIFIED)
         .bind(now)
-        .bind(to_json(&told)?)
+        .bind(to_json(&notified)?)
         .execute(&mut *to)
         .await?;
-    let events: Vec<_> = used.into_iter().map(ToldOfOld::event).collect();
+    let events: Vec<_> = used.into_iter().map(NotifiedOldSecret::event).collect();
     for events in events.chunks(ROWS) {
         write(to, events, now).await?;
     }
@@ -173,16 +173,16 @@ pub(crate) async fn old_secrets_used(
 
 /// A webhook, with the key and its old secret that it is notified of.
 #[derive(FromRow)]
-struct ToldOfOld {
+struct NotifiedOldSecret {
     #[sqlx(flatten)]
-    told: Told,
+    notification: Notification,
     old_masked: String,
     old_used_at: i64,
     old_used_ip: Option<String>,
     old_ends_at: i64,
 }
 
-impl ToldOfOld {
+impl NotifiedOldSecret {
     fn event(self) -> (String, Event) {
         let secret = OldSecret {
             masked: self.old_masked,
@@ -191,15 +191,15 @@ impl ToldOfOld {
             ends_at: self.old_ends_at,
         };
         (
-            self.told.webhook_id,
-            Event::OldSecretUsed(self.told.key, secret),
+            self.notification.webhook_id,
+            Event::OldSecretUsed(self.notification.key, secret),
         )
     }
 }
 
 /// A webhook, with the key that it is notified of.
 #[derive(FromRow)]
-struct Told {
+struct Notification {
     webhook_id: String,
     #[sqlx(flatten)]
     key: KeyFacts,

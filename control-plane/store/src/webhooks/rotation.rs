@@ -38,7 +38,7 @@ impl Acting {
             };
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             find(&mut **transaction, account_id, &id).await?;
-            let secrets = Secrets::of(transaction, &id).await?;
+            let secrets = Secrets::read(transaction, &id).await?;
             let actor = deed.caller.actor.id().unwrap_or_default();
             let (old_secret, old_ends_at) = secrets.old_after(overlap, actor, self.now)?;
             write(
@@ -72,7 +72,7 @@ struct Secrets {
 }
 
 impl Secrets {
-    async fn of(from: &mut SqliteConnection, id: &str) -> Result<Self, StoreError> {
+    async fn read(from: &mut SqliteConnection, id: &str) -> Result<Self, StoreError> {
         const QUERY: &str = "SELECT secret, secret_created_at, rotated_by, old_secret, old_secret_ends_at \
              FROM webhooks WHERE id = ?";
         Ok(sqlx::query_as(QUERY).bind(id).fetch_one(from).await?)

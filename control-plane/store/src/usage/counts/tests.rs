@@ -24,13 +24,17 @@ fn on_a_day(sum: u64) -> KeyCounts {
 }
 
 /// Returns the count of that day that a process receives which reported `own`.
-fn told(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
-    let told = counts.elsewhere(&[None, None, own, None], Current::at(NOW))?;
+fn count_elsewhere(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
+    let elsewhere = counts.elsewhere(&[None, None, own, None], Current::at(NOW))?;
     assert_eq!(
-        (told.key, told.slot, told.windows.iter().flatten().count()),
+        (
+            elsewhere.key,
+            elsewhere.slot,
+            elsewhere.windows.iter().flatten().count()
+        ),
         (7, 2, 1)
     );
-    told.windows[Window::Day as usize].map(|count| count.count)
+    elsewhere.windows[Window::Day as usize].map(|count| count.count)
 }
 
 #[test]
@@ -73,17 +77,17 @@ fn a_process_is_told_the_sum_of_the_others() {
         (Some(count(Window::Day, NOW - 86_400, 5)), Some(23)),
         (Some(count(Window::Day, NOW, 23)), None),
     ] {
-        assert_eq!(told(&counts, own), sum, "{own:?}");
+        assert_eq!(count_elsewhere(&counts, own), sum, "{own:?}");
     }
-    assert_eq!(told(&on_a_day(0), None), None);
+    assert_eq!(count_elsewhere(&on_a_day(0), None), None);
 }
 
 #[test]
 fn a_sum_that_is_too_large_stays_at_the_most() {
     let counts = on_a_day(u64::from(u32::MAX) + 7);
-    assert_eq!(told(&counts, None), Some(u32::MAX));
+    assert_eq!(count_elsewhere(&counts, None), Some(u32::MAX));
     assert_eq!(
-        told(&counts, Some(count(Window::Day, NOW, 8))),
+        count_elsewhere(&counts, Some(count(Window::Day, NOW, 8))),
         Some(u32::MAX - 1)
     );
 }

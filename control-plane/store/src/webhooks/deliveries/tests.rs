@@ -33,7 +33,7 @@ async fn store(ids: &[&str]) -> (Store, TempDir) {
 }
 
 /// Adds an event for each of these webhooks, in this order.
-async fn tell(store: &Store, ids: &[&str], now: i64) {
+async fn write_tests(store: &Store, ids: &[&str], now: i64) {
     let mut transaction = store.0.writer.begin().await.unwrap();
     for id in ids {
         let event = Event::Test {
@@ -64,7 +64,7 @@ fn failed(next_at: i64) -> Settled {
 #[tokio::test]
 async fn whoever_had_a_turn_comes_after_those_that_waited() {
     let (store, _directory) = store(&["one", "two"]).await;
-    tell(&store, &["one", "one", "one", "two"], 100).await;
+    write_tests(&store, &["one", "one", "one", "two"], 100).await;
     let mut turns = Vec::new();
     for now in 101.. {
         let Some(claimed) = claim(&store, now).await else {
@@ -89,7 +89,7 @@ async fn whoever_had_a_turn_comes_after_those_that_waited() {
 #[tokio::test]
 async fn a_webhook_is_held_by_one_and_for_a_time() {
     let (store, _directory) = store(&["one"]).await;
-    tell(&store, &["one", "one"], 100).await;
+    write_tests(&store, &["one", "one"], 100).await;
     let first = claim(&store, 100).await.unwrap();
     assert!(claim(&store, 100).await.is_none() && claim(&store, 129).await.is_none());
     let second = claim(&store, 130).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_webhook_is_held_by_one_and_for_a_time() {
     store.settle_delivery(second, DELIVERED, 132).await.unwrap();
     assert_eq!(claim(&store, 132).await.unwrap().attempts, 1);
     // A clock that is set back does not hold it for longer.
-    tell(&store, &["one"], 120).await;
+    write_tests(&store, &["one"], 120).await;
     assert!(
         claim(&store, 120)
             .await
@@ -112,7 +112,7 @@ async fn a_webhook_is_held_by_one_and_for_a_time() {
 #[tokio::test]
 async fn a_webhook_that_failed_rests_and_can_be_passed_over() {
     let (store, _directory) = store(&["failing", "lively"]).await;
-    tell(&store, &["failing", "failing"], 100).await;
+    write_tests(&store, &["failing", "failing"], 100).await;
     let claimed = claim(&store, 100).await.unwrap();
     assert!(!claimed.failing);
     store
@@ -120,7 +120,7 @@ async fn a_webhook_that_failed_rests_and_can_be_passed_over() {
         .await
         .unwrap();
     assert!(claim(&store, 105).await.is_none(), "it rests");
-    tell(&store, &["lively"], 106).await;
+    write_tests(&store, &["lively"], 106).await;
     let lively = store.claim_delivery(106, false).await.unwrap().unwrap();
     assert_eq!(lively.webhook_id, "lively");
     assert!(store.claim_delivery(106, false).await.unwrap().is_none());
