@@ -161,7 +161,7 @@ impl NewRow for NewPolicyRow<'_> {
 
 /// The account, user or tier whose policies have another effect after a change.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Of<'a> {
+pub(super) enum PolicyScope<'a> {
     Account(&'a str),
     User(&'a str),
     Tier(&'a str),
@@ -169,13 +169,13 @@ pub(super) enum Of<'a> {
 
 /// Marks the policies of keys in the snapshot as changed, so that nodes receive them again. A tier
 /// also bounds the keys of its accounts, and keys whose ceilings name it.
-pub(super) async fn stamp(change: &mut Change, of: Of<'_>) -> Result<(), StoreError> {
+pub(super) async fn stamp(change: &mut Change, scope: PolicyScope<'_>) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
     query.push_bind(change.revision());
-    match of {
-        Of::Account(id) => query.push(" WHERE (account_id = ").push_bind(id),
-        Of::User(id) => query.push(" WHERE (user_id = ").push_bind(id),
-        Of::Tier(name) => {
+    match scope {
+        PolicyScope::Account(id) => query.push(" WHERE (account_id = ").push_bind(id),
+        PolicyScope::User(id) => query.push(" WHERE (user_id = ").push_bind(id),
+        PolicyScope::Tier(name) => {
             query.push(" WHERE (tier = ").push_bind(name);
             query.push(
                 " OR (ceilings <> '{}' AND EXISTS (SELECT 1 FROM json_each(ceilings) AS w, json_each(w.value) AS t \

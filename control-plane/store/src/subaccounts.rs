@@ -7,7 +7,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteExecutor};
 use super::audit::Event;
 use super::change::to_its_end;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
-use super::policies::{self, Of};
+use super::policies::{self, PolicyScope};
 use super::{Acting, Caller, Store, StoreError, listed_to_json};
 
 /// The maximum number of subaccounts in an account: every policy for all of them lists each one.
@@ -92,7 +92,7 @@ impl Acting {
             .bind(subaccount.created_at)
             .execute(change.connection())
             .await?;
-            policies::stamp(change, Of::Account(account_id)).await?;
+            policies::stamp(change, PolicyScope::Account(account_id)).await?;
             let revision = deed
                 .commit(&[Event::created("subaccount.create", &subaccount)])
                 .await?;
@@ -144,7 +144,7 @@ impl Acting {
             let query = sqlx::query_as(query).bind(account_id).bind(id);
             let deleted: Option<Subaccount> = query.fetch_optional(change.connection()).await?;
             let deleted = deleted.ok_or(StoreError::SubaccountNotFound)?;
-            policies::stamp(change, Of::Account(account_id)).await?;
+            policies::stamp(change, PolicyScope::Account(account_id)).await?;
             deed.commit(&[Event::deleted("subaccount.delete", &deleted)]).await
         })
         .await

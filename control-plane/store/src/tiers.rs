@@ -6,7 +6,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
 use super::change::{Change, to_its_end};
-use super::policies::{self, Of};
+use super::policies::{self, PolicyScope};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
 impl Store {
@@ -40,7 +40,7 @@ impl Acting {
                 }
             }
             for tier in tiers.iter().filter(|tier| !before.contains(tier)) {
-                policies::stamp(change, Of::Tier(&tier.name)).await?;
+                policies::stamp(change, PolicyScope::Tier(&tier.name)).await?;
             }
             sqlx::query("DELETE FROM tiers")
                 .execute(change.connection())

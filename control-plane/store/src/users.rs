@@ -12,7 +12,7 @@ use super::audit::{Event, Target};
 use super::change::to_its_end;
 use super::insert::{self, Columns, NewRow};
 use super::page::{BY_CREATION, List, PageQuery, Paged};
-use super::policies::{self, Of};
+use super::policies::{self, PolicyScope};
 use super::{
     Acting, Actor, Caller, Credential, Store, StoreError, authority, disclosures, listed_to_json,
     selection, subaccounts, to_json,
@@ -189,7 +189,7 @@ impl Acting {
                 log_out(change.connection(), Whose::User(&id)).await?;
             }
             if !user.decides_like(&before) {
-                policies::stamp(change, Of::User(&id)).await?;
+                policies::stamp(change, PolicyScope::User(&id)).await?;
             }
             let mut event = Event::edited("user.update", &before, &user);
             if password_hash.is_some() {

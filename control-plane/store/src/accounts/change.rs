@@ -7,7 +7,7 @@ use latchkey_model::role::Role;
 use super::{Account, find};
 use crate::audit::Event;
 use crate::change::{Change, to_its_end};
-use crate::policies::{self, Of};
+use crate::policies::{self, PolicyScope};
 use crate::users::{self, NewUser, User, Whose};
 use crate::{Acting, StoreError, disclosures, tiers};
 
@@ -117,7 +117,7 @@ impl Acting {
                 users::log_out(deed.on.connection(), Whose::Account(&id)).await?;
             }
             if (after.disabled, &after.tier) != (before.disabled, &before.tier) {
-                policies::stamp(&mut deed.on, Of::Account(&id)).await?;
+                policies::stamp(&mut deed.on, PolicyScope::Account(&id)).await?;
             }
             let revision = deed
                 .commit(&[Event::edited("account.update", &before, &after)])
