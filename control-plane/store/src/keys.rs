@@ -15,7 +15,6 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use std::collections::HashMap;
 
 use super::at_rest::AtRest;
-use super::users::Whose;
 use super::{Secret, Store, StoreError, to_json};
 pub(super) use row::NewKeyRow;
 use row::{KeyRow, KeySummaryRow};
@@ -204,10 +203,17 @@ pub(super) async fn find(
     row.ok_or(StoreError::KeyNotFound)?.try_into()
 }
 
+/// The owner of keys: one user, or all users of an account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum KeyOwner<'a> {
+    Account(&'a str),
+    User(&'a str),
+}
+
 /// Returns at most `limit` live keys of a user or an account.
 pub(super) async fn some_of(
     from: impl SqliteExecutor<'_>,
-    whose: Whose<'_>,
+    owner: KeyOwner<'_>,
     limit: u32,
 ) -> Result<Vec<Key>, StoreError> {
     // Rows say when they were revoked; the view says it also of those whose owner is deleted.
@@ -215,9 +221,9 @@ pub(super) async fn some_of(
          (SELECT seq FROM keys WHERE revoked_at IS NULL AND account_id = ? LIMIT ?)";
     const OF_USER: &str = "SELECT * FROM key_details WHERE seq IN \
          (SELECT seq FROM keys WHERE revoked_at IS NULL AND user_id = ? LIMIT ?)";
-    let (query, id) = match whose {
-        Whose::Account(id) => (OF_ACCOUNT, id),
-        Whose::User(id) => (OF_USER, id),
+    let (query, id) = match owner {
+        KeyOwner::Account(id) => (OF_ACCOUNT, id),
+        KeyOwner::User(id) => (OF_USER, id),
     };
     let rows: Vec<KeyRow> = sqlx::query_as(query)
         .bind(id)

@@ -18,7 +18,8 @@ use super::acting::Deed;
 use super::audit::{self, Event, Origin};
 use super::change::{Change, to_its_end};
 use super::insert::{Columns, NewRow, insert};
-use super::users::{self, Whose};
+use super::keys::KeyOwner;
+use super::users;
 use super::{Actor, Caller, Store, StoreError, keys, revocation};
 
 /// The maximum number of keys that are removed, and users that are deleted, by the deletion itself.
@@ -54,11 +55,11 @@ pub struct Step {
 }
 
 impl Removal {
-    fn owner(&self) -> Whose<'_> {
+    fn owner(&self) -> KeyOwner<'_> {
         if self.subject == self.account_id {
-            Whose::Account(&self.subject)
+            KeyOwner::Account(&self.subject)
         } else {
-            Whose::User(&self.subject)
+            KeyOwner::User(&self.subject)
         }
     }
 
@@ -112,10 +113,10 @@ impl Removal {
             .await?;
         }
         let users = match self.owner() {
-            Whose::Account(id) => {
+            KeyOwner::Account(id) => {
                 users::delete_some(change.connection(), id, limit, self.removed_at).await?
             }
-            Whose::User(_) => 0,
+            KeyOwner::User(_) => 0,
         };
         let more = keys.len() >= to_usize(limit) || users >= limit.into();
         if !more {
@@ -167,14 +168,14 @@ impl Deed<Change> {
     pub(super) async fn remove_keys_of(
         &mut self,
         account_id: &str,
-        owner: Whose<'_>,
+        owner: KeyOwner<'_>,
     ) -> Result<u64, StoreError> {
         const OF_USER: &str =
             "SELECT COUNT(*), COUNT(slot) FROM keys WHERE user_id = ? AND revoked_at IS NULL";
         const OF_ACCOUNT: &str = "SELECT 0, keys FROM account_details WHERE id = ?";
         let (query, subject) = match owner {
-            Whose::User(id) => (OF_USER, id),
-            Whose::Account(id) => (OF_ACCOUNT, id),
+            KeyOwner::User(id) => (OF_USER, id),
+            KeyOwner::Account(id) => (OF_ACCOUNT, id),
         };
         let counted = sqlx::query_as(query)
             .bind(subject)

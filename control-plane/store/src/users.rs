@@ -11,6 +11,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 use super::audit::{Event, Target};
 use super::change::to_its_end;
 use super::insert::{self, Columns, NewRow};
+use super::keys::KeyOwner;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, PolicyScope};
 use super::{
@@ -19,7 +20,7 @@ use super::{
 };
 
 pub use deletion::DeletedUser;
-pub(super) use deletion::{Whose, delete_some, free_email, log_out};
+pub(super) use deletion::{delete_some, free_email, log_out};
 
 /// A user, as the API shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,7 +187,7 @@ impl Acting {
                     .map_err(StoreError::from)?;
             }
             if user.disabled || password_hash.is_some() {
-                log_out(change.connection(), Whose::User(&id)).await?;
+                log_out(change.connection(), KeyOwner::User(&id)).await?;
             }
             if !user.decides_like(&before) {
                 policies::stamp(change, PolicyScope::User(&id)).await?;

@@ -7,8 +7,9 @@ use latchkey_model::role::Role;
 use super::{Account, find};
 use crate::audit::Event;
 use crate::change::{Change, to_its_end};
+use crate::keys::KeyOwner;
 use crate::policies::{self, PolicyScope};
-use crate::users::{self, NewUser, User, Whose};
+use crate::users::{self, NewUser, User};
 use crate::{Acting, StoreError, disclosures, tiers};
 
 /// An account to create, with its first administrator.
@@ -114,7 +115,7 @@ impl Acting {
             )?;
             update(&mut deed.on, &after).await?;
             if after.disabled {
-                users::log_out(deed.on.connection(), Whose::Account(&id)).await?;
+                users::log_out(deed.on.connection(), KeyOwner::Account(&id)).await?;
             }
             if (after.disabled, &after.tier) != (before.disabled, &before.tier) {
                 policies::stamp(&mut deed.on, PolicyScope::Account(&id)).await?;
@@ -144,7 +145,7 @@ impl Acting {
                 .bind(self.now)
                 .bind(&id);
             close.execute(deed.on.connection()).await?;
-            deed.remove_keys_of(&id, Whose::Account(&id)).await?;
+            deed.remove_keys_of(&id, KeyOwner::Account(&id)).await?;
             let closed = find(deed.on.connection(), &id, self.now).await?;
             let revision = deed
                 .commit(&[Event::deleted("account.delete", &before)])

@@ -6,24 +6,8 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use super::{User, UserRow, find, have_administrator};
 use crate::audit::Event;
 use crate::change::to_its_end;
+use crate::keys::KeyOwner;
 use crate::{Acting, Caller, StoreError, to_json};
-
-/// One user, or all users of an account.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Whose<'a> {
-    Account(&'a str),
-    User(&'a str),
-}
-
-impl Whose<'_> {
-    /// Appends the condition on rows of `users`.
-    fn push(self, query: &mut QueryBuilder<Sqlite>) {
-        match self {
-            Self::Account(id) => query.push("account_id = ").push_bind(id),
-            Self::User(id) => query.push("id = ").push_bind(id),
-        };
-    }
-}
 
 /// A deleted user.
 #[derive(Debug)]
@@ -66,7 +50,9 @@ impl Acting {
             }
             deed.expect(&user)?;
             may(&deed.caller, &user)?;
-            let revoked_keys = deed.remove_keys_of(&account_id, Whose::User(&id)).await?;
+            let revoked_keys = deed
+                .remove_keys_of(&account_id, KeyOwner::User(&id))
+                .await?;
             delete(deed.on.connection(), &id, revoked_keys, self.now).await?;
             if user.is_administrator()
                 && !have_administrator(deed.on.connection(), &account_id).await?
@@ -115,7 +101,7 @@ async fn delete(
     now: i64,
 ) -> Result<(), StoreError> {
     const DELETE: &str = "UPDATE users SET email = id, password_hash = '', deleted_at = ?, deleted_keys = ? WHERE id = ?";
-    log_out(&mut *from, Whose::User(id)).await?;
+    log_out(&mut *from, KeyOwner::User(id)).await?;
     sqlx::query(DELETE)
         .bind(now)
         .bind(keys.cast_signed())
@@ -166,12 +152,15 @@ pub(crate) async fn free_email(from: &mut SqliteConnection, email: &str) -> Resu
 /// Ends all sessions of a user, or of an account's users.
 pub(crate) async fn log_out(
     from: &mut SqliteConnection,
-    whose: Whose<'_>,
+    owner: KeyOwner<'_>,
 ) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "DELETE FROM sessions WHERE user_id IN (SELECT id FROM users WHERE ",
     );
-    whose.push(&mut query);
+    match owner {
+        KeyOwner::Account(id) => query.push("account_id = ").push_bind(id),
+        KeyOwner::User(id) => query.push("id = ").push_bind(id),
+    };
     query.push(")");
     query.build().execute(from).await?;
     Ok(())
