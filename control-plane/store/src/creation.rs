@@ -67,8 +67,8 @@ impl Acting {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
-            let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
-            let key = new(&deed.caller, &there_are)?;
+            let existing = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
+            let key = new(&deed.caller, &existing)?;
             let keys = create(&mut deed.on, vec![key], self.now)
                 .await
                 .map_err(StoreError::of_any_row)?;

@@ -206,7 +206,7 @@ pub enum StoreError {
         /// The field that names the tier.
         field: &'static str,
         /// The names of all tiers.
-        there_are: Vec<String>,
+        existing: Vec<String>,
     },
     /// An account or a live key has the tier of that name.
     #[error("tier {0} is in use")]

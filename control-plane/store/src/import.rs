@@ -87,8 +87,8 @@ impl Acting {
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
             ensure_possible(&deed.on)?;
-            let there_are = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
-            let rows = new(&deed.caller, &there_are);
+            let existing = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
+            let rows = new(&deed.caller, &existing);
             disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
             let judged = judge(
                 &mut deed.on,
@@ -126,8 +126,8 @@ impl Acting {
             let mut deed = self.begin().await?;
             ensure_possible(&deed.on)?;
             let account_id = &deed.caller.account_id.clone();
-            let there_are = subaccounts::ids(deed.on.connection(), account_id).await?;
-            let rows = new(&deed.caller, &there_are);
+            let existing = subaccounts::ids(deed.on.connection(), account_id).await?;
+            let rows = new(&deed.caller, &existing);
             disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
             let judged = judge(&mut deed.on, account_id, rows, options, self.now).await?;
             let mut elsewhere = Vec::new();

@@ -184,9 +184,9 @@ impl AccountQuota {
 /// Changes the error to one about the tier of the keys that a key issues.
 fn of_issues(error: StoreError) -> StoreError {
     match error {
-        StoreError::TierNotFound { there_are, .. } => StoreError::TierNotFound {
+        StoreError::TierNotFound { existing, .. } => StoreError::TierNotFound {
             field: "issues.tier",
-            there_are,
+            existing,
         },
         error => error,
     }

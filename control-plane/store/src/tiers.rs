@@ -128,7 +128,7 @@ pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<Tier>, Stor
 
 /// Returns the position of the tier of that name among `tiers`.
 pub(super) fn position(tiers: &Tiers, name: &str) -> Result<usize, StoreError> {
-    let there_are = || {
+    let existing = || {
         tiers
             .current()
             .iter()
@@ -139,6 +139,6 @@ pub(super) fn position(tiers: &Tiers, name: &str) -> Result<usize, StoreError> {
         .position(name)
         .ok_or_else(|| StoreError::TierNotFound {
             field: "tier",
-            there_are: there_are(),
+            existing: existing(),
         })
 }

@@ -129,8 +129,8 @@ impl Acting {
         to_its_end(async move {
             let mut deed = self.begin_unseen().await?;
             let account_id = &deed.caller.account_id;
-            let there_are = subaccounts::ids(&mut *deed.on, account_id).await?;
-            let new = new(&deed.caller, &there_are)?;
+            let existing = subaccounts::ids(&mut *deed.on, account_id).await?;
+            let new = new(&deed.caller, &existing)?;
             if let Some(event) =
                 disclosures::of_email(&mut deed.on, &deed.caller, &new.email, self.now).await?
             {
@@ -161,9 +161,9 @@ impl Acting {
             let before = find(deed.on.connection(), &deed.caller.account_id, &id).await?;
             deed.expect(&before)?;
             let (change, caller) = (&mut deed.on, &deed.caller);
-            let there_are = subaccounts::ids(change.connection(), &caller.account_id).await?;
+            let existing = subaccounts::ids(change.connection(), &caller.account_id).await?;
             let mut user = before.clone();
-            edit(caller, &there_are, &mut user)?;
+            edit(caller, &existing, &mut user)?;
             if user.email != before.email
                 && let Some(event) =
                     disclosures::of_email(change.connection(), caller, &user.email, self.now)

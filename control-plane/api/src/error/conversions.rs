@@ -57,7 +57,7 @@ impl From<StoreError> for ApiError {
             StoreError::NodeTokenTaken => Self::NodeTokenTaken,
             StoreError::NodeTokenLimit => Self::NodeTokenLimit,
             StoreError::KeyNotFound => Self::KeyNotFound,
-            StoreError::TierNotFound { field, there_are } => Self::unknown_tier(field, &there_are),
+            StoreError::TierNotFound { field, existing } => Self::unknown_tier(field, &existing),
             StoreError::Unavailable(_) | StoreError::FileReplaced { .. } => {
                 Self::unavailable(error)
             }
