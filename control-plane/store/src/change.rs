@@ -77,7 +77,7 @@ impl Change {
 
 /// Runs a write to completion, even if the caller stops waiting, so that what is committed is
 /// always announced. Its log lines belong to the caller's request.
-pub(super) async fn to_its_end<T: Send + 'static, E: From<StoreError> + Send + 'static>(
+pub(super) async fn run_to_completion<T: Send + 'static, E: From<StoreError> + Send + 'static>(
     write: impl Future<Output = Result<T, E>> + Send + 'static,
 ) -> Result<T, E> {
     tokio::spawn(write.in_current_span())

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::at_rest::{self, StoredDigest};
 use super::audit::Event;
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::insert::insert;
 use super::keys::NewKeyRow;
 use super::policies::Content;
@@ -38,7 +38,7 @@ impl Store {
     /// account's limits.
     pub async fn create_keys(&self, keys: &[NewKey], now: i64) -> Result<Created, StoreError> {
         let (store, keys) = (self.clone(), keys.to_vec());
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut change = Change::begin(&store).await?;
             let keys = create(&mut change, keys, now)
                 .await
@@ -62,7 +62,7 @@ impl Acting {
         new: impl FnOnce(&Caller, &[String]) -> Result<NewKey, E> + Send + 'static,
         data: impl FnOnce(&Key) -> Value + Send + 'static,
     ) -> Result<Outcome<(Key, u64)>, E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = match self.begin_repeatable().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),

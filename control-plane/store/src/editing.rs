@@ -5,7 +5,7 @@ use latchkey_model::limits::{DeclaredLimits, LimitsChange};
 use latchkey_policy::limit::Window;
 
 use super::audit::Event;
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::expired::Held;
 use super::policies::{self, Content};
 use super::quotas::AccountQuotas;
@@ -75,7 +75,7 @@ impl Acting {
         id: String,
         edit: impl FnOnce(&Caller, &mut Key) -> Result<(), E> + Send + 'static,
     ) -> Result<(Key, u64), E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let before = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
             deed.expect(&before)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tokio::sync::watch;
 
 use super::audit::{Event, Target};
-use super::change::to_its_end;
+use super::change::run_to_completion;
 use super::{Acting, Epoch, Store, StoreError};
 
 impl Store {
@@ -26,7 +26,7 @@ impl Acting {
     /// Accepts the nodes of these epochs from now on.
     pub async fn accept_epochs(self, epochs: BTreeSet<Epoch>) -> Result<(), StoreError> {
         let store = self.store().clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let now = deed.now;
             for epoch in &epochs {

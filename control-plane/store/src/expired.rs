@@ -8,7 +8,7 @@
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashSet;
 
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::slots::{self, Leaving};
 use super::{Key, Store, StoreError, policies, to_json, usage};
 
@@ -272,7 +272,7 @@ impl Store {
 
     async fn step(&self, now: i64, step: Step) -> Result<(), StoreError> {
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut change = Change::begin(&store).await?;
             match step {
                 Step::Out => take_out(&mut change, now).await?,

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use super::acting::Deed;
 use super::audit::Event;
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::creation;
 use super::quotas::AccountQuotas;
 use super::{
@@ -81,7 +81,7 @@ impl Acting {
         new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
         data: impl FnOnce(&[Key], usize) -> Value + Send + 'static,
     ) -> Result<Outcome<Imported>, E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = match self.begin_repeatable().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
@@ -121,7 +121,7 @@ impl Acting {
         options: ImportOptions,
         new: impl FnOnce(&Caller, &[String]) -> Vec<Result<NewKey, E>> + Send + 'static,
     ) -> Result<ImportCheck<E>, E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             // It is committed only to record its disclosures about other accounts.
             let mut deed = self.begin().await?;
             ensure_possible(&deed.on)?;

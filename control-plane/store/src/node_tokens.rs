@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use tokio::sync::watch;
 
 use super::audit::Event;
-use super::change::to_its_end;
+use super::change::run_to_completion;
 use super::{Acting, Outcome, Store, StoreError};
 
 /// The maximum number of valid tokens.
@@ -97,7 +97,7 @@ impl Acting {
         const COUNT: &str = "SELECT COUNT(*) FROM node_tokens WHERE revoked_at IS NULL";
         const INSERT: &str =
             "INSERT INTO node_tokens (name, hash, pattern, created_at) VALUES (?, ?, ?, ?)";
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = match self.begin_repeatable_unseen().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
@@ -128,7 +128,7 @@ impl Acting {
     pub async fn revoke_node_token(self, name: String) -> Result<NodeTokenDetails, StoreError> {
         const REVOKE: &str = "UPDATE node_tokens SET revoked_at = ? WHERE id = ?";
         let store = self.store().clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let token = find(&mut deed.on, &name).await?;
             sqlx::query(REVOKE)

@@ -6,7 +6,7 @@ use sqlx::SqliteExecutor;
 use std::collections::BTreeSet;
 
 use super::audit::{Event, Target};
-use super::change::to_its_end;
+use super::change::run_to_completion;
 use super::{Acting, FOREVER, Store, StoreError};
 
 /// One Envoy process.
@@ -99,7 +99,7 @@ impl Acting {
         nodes: BTreeSet<NodeKey>,
         unknown: bool,
     ) -> Result<(), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let mut events = Vec::with_capacity(nodes.len());
             for (node_id, secret_hash) in &nodes {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::acting::Deed;
 use super::audit::Event;
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::expired::Held;
 use super::policies::{self, Content};
 use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets, to_json};
@@ -104,7 +104,7 @@ impl Acting {
         new: impl FnOnce(&Caller, &mut Key) -> Result<PlainKey, E> + Send + 'static,
         data: impl FnOnce(&Key) -> Value + Send + 'static,
     ) -> Result<Regenerated, E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = match self.begin_repeatable().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => {

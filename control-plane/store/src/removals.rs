@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::acting::Deed;
 use super::audit::{self, Event, Origin};
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::insert::{Columns, NewRow, insert};
 use super::keys::KeyOwner;
 use super::users;
@@ -211,7 +211,7 @@ impl Store {
     /// Takes the next step of the oldest removal, for at most `limit` keys.
     pub async fn continue_removal(&self, limit: u32, now: i64) -> Result<Step, StoreError> {
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut change = Change::begin(&store).await?;
             let began = Instant::now();
             let Some(removal) = find(change.connection(), None).await? else {

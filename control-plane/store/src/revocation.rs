@@ -4,7 +4,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{HashMap, HashSet};
 
 use super::audit::Event;
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::slots::{self, Leaving};
 use super::webhooks::outbox;
 use super::{Acting, Store, StoreError, keys, policies};
@@ -33,7 +33,7 @@ impl Store {
         now: i64,
     ) -> Result<Vec<Revoked>, StoreError> {
         let (store, account_id, ids) = (self.clone(), account_id.to_owned(), ids.to_vec());
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut change = Change::begin(&store).await?;
             let (revoked, any) = revoke_all(&mut change, &account_id, ids, now).await?;
             if any {
@@ -48,7 +48,7 @@ impl Store {
 impl Acting {
     /// Revokes one key, unless it is revoked already. Fails with [`StoreError::KeyNotFound`].
     pub async fn revoke_key(self, id: String) -> Result<Revoked, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let key = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
             // A repeated call gets the same response, with any `If-Match`.

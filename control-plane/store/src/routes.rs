@@ -10,7 +10,7 @@ use sqlx::SqliteExecutor;
 use tracing::{info, warn};
 
 use super::audit::Event;
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
 /// The record of the route rules in each format that is sent, from
@@ -42,7 +42,7 @@ impl Acting {
         let document = RouteDocument::try_from(routes)
             .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
         let json = to_json(&document)?;
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let revision = deed.on.revision();
             let (before, ..) = row(deed.on.connection(), 0).await?.ok_or(NONE)?;

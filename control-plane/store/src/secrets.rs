@@ -11,7 +11,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::{Store, StoreError, usage};
 
 /// The number of seconds after its end for which nodes keep an old secret: until then they refuse
@@ -286,7 +286,7 @@ impl Store {
                 remove.execute(change.connection()).await?;
                 change.commit().await
             };
-            to_its_end(step).await?;
+            run_to_completion(step).await?;
         }
         Ok(())
     }

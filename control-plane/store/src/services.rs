@@ -4,7 +4,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 use std::collections::HashSet;
 
 use super::audit::Event;
-use super::change::to_its_end;
+use super::change::run_to_completion;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::{Acting, Store, StoreError};
 
@@ -60,7 +60,7 @@ impl Acting {
         name: String,
         description: Option<String>,
     ) -> Result<Service, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let service = Service { name, description, created_at: self.now };
             let mut deed = self.begin_unseen().await?;
             let account_id = &deed.caller.account_id;
@@ -91,7 +91,7 @@ impl Acting {
         name: String,
         description: Option<Option<String>>,
     ) -> Result<Service, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let account_id = &deed.caller.account_id;
             let before = find(&mut *deed.on, account_id, &name).await?;
@@ -116,7 +116,7 @@ impl Acting {
     /// Removes a service. Fails with [`StoreError::ServiceNotFound`], and with
     /// [`StoreError::ServiceInUse`] while the scope of a live key lists it.
     pub async fn delete_service(self, name: String) -> Result<(), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let account_id = &deed.caller.account_id;
             let service = find(&mut *deed.on, account_id, &name).await?;

@@ -5,7 +5,7 @@ use latchkey_model::selection::Selection;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteExecutor};
 
 use super::audit::Event;
-use super::change::to_its_end;
+use super::change::run_to_completion;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, PolicyScope};
 use super::{Acting, Caller, Store, StoreError, listed_to_json};
@@ -67,7 +67,7 @@ impl Acting {
     /// can act on it. Fails with [`StoreError::SubaccountNameTaken`], and with
     /// [`StoreError::SubaccountLimit`] at [`MAX_SUBACCOUNTS`].
     pub async fn create_subaccount(self, name: String) -> Result<(Subaccount, u64), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let subaccount = Subaccount {
                 id: random::id("sub")?,
                 name,
@@ -108,7 +108,7 @@ impl Acting {
         id: String,
         name: Option<String>,
     ) -> Result<Subaccount, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             if !deed.caller.subaccounts.has(&id) {
                 return Err(StoreError::SubaccountNotFound);
@@ -134,7 +134,7 @@ impl Acting {
     /// keys that list it keep it in their lists, so that the removal widens none of them. Fails
     /// with [`StoreError::SubaccountNotFound`], also if the caller may not act on it.
     pub async fn delete_subaccount(self, id: String) -> Result<u64, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let (change, Caller { account_id, subaccounts, .. }) = (&mut deed.on, &deed.caller);
             if !subaccounts.has(&id) {

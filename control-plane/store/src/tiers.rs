@@ -5,7 +5,7 @@ use latchkey_model::tier::{Tier, Tiers};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
-use super::change::{Change, to_its_end};
+use super::change::{Change, run_to_completion};
 use super::policies::{self, PolicyScope};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
@@ -22,7 +22,7 @@ impl Acting {
     /// that would be removed, and with [`StoreError::KeyExceeded`] if the change would raise the
     /// limits of the calling key.
     pub async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let before = all(deed.on.connection()).await?;
             deed.expect(before.as_slice())?;

@@ -9,7 +9,7 @@ use latchkey_model::selection::Selection;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::audit::{Event, Target};
-use super::change::to_its_end;
+use super::change::run_to_completion;
 use super::insert::{self, Columns, NewRow};
 use super::keys::KeyOwner;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
@@ -126,7 +126,7 @@ impl Acting {
         self,
         new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
     ) -> Result<User, E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let account_id = &deed.caller.account_id;
             let existing = subaccounts::ids(&mut *deed.on, account_id).await?;
@@ -156,7 +156,7 @@ impl Acting {
         password_hash: Option<String>,
         edit: impl FnOnce(&Caller, &[String], &mut User) -> Result<(), E> + Send + 'static,
     ) -> Result<(User, u64), E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let before = find(deed.on.connection(), &deed.caller.account_id, &id).await?;
             deed.expect(&before)?;
@@ -208,7 +208,7 @@ impl Acting {
     /// `verified`, and ends all other sessions of theirs. Fails with [`StoreError::SessionEnded`]
     /// if it is not.
     pub async fn change_password(self, verified: String, hash: String) -> Result<(), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let (Credential::Session(token), Actor::User { id, email }) =
                 (&self.credential, &deed.caller.actor)

@@ -23,7 +23,7 @@ use serde_json::Value;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
-use super::change::to_its_end;
+use super::change::run_to_completion;
 use super::insert::{Columns, NewRow, insert};
 use super::{Acting, Outcome, Store, StoreError, from_json, to_json};
 
@@ -119,7 +119,7 @@ impl Acting {
         new: NewWebhook,
         data: impl FnOnce(&Webhook) -> Value + Send + 'static,
     ) -> Result<Outcome<Webhook>, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = match self.begin_repeatable_unseen().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
@@ -157,7 +157,7 @@ impl Acting {
         id: String,
         change: WebhookChange,
     ) -> Result<Webhook, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let before = find(&mut **transaction, account_id, &id).await?;
@@ -184,7 +184,7 @@ impl Acting {
 
     /// Removes a webhook with all of its deliveries. Fails with [`StoreError::WebhookNotFound`].
     pub async fn delete_webhook(self, id: String) -> Result<(), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;

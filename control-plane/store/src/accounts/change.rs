@@ -6,7 +6,7 @@ use latchkey_model::role::Role;
 
 use super::{Account, find};
 use crate::audit::Event;
-use crate::change::{Change, to_its_end};
+use crate::change::{Change, run_to_completion};
 use crate::keys::KeyOwner;
 use crate::policies::{self, PolicyScope};
 use crate::users::{self, NewUser, User};
@@ -56,7 +56,7 @@ impl Acting {
     /// Adds an account and its first administrator. Fails with [`StoreError::TierNotFound`] and
     /// [`StoreError::EmailTaken`].
     pub async fn create_account(self, new: NewAccount) -> Result<(Account, User), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let NewAccount { name, tier, max_keys, email, password_hash } = new;
             let mut deed = self.begin_unseen().await?;
             // The administrator holds every permission.
@@ -96,7 +96,7 @@ impl Acting {
         id: String,
         change: AccountChange,
     ) -> Result<(Account, u64), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let before = find(deed.on.connection(), &id, self.now).await?;
             if before.closed_at.is_some() {
@@ -132,7 +132,7 @@ impl Acting {
     /// nodes refuse its keys from the returned revision on; both are removed in steps. Fails with
     /// [`StoreError::AccountNotFound`] and [`StoreError::OperatorsAccount`].
     pub async fn close_account(self, id: String) -> Result<(Account, u64), StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let before = find(deed.on.connection(), &id, self.now).await?;
             if before.operator {

@@ -16,7 +16,7 @@ use super::counts::{Current, windows_from_json, windows_to_json};
 use super::{
     HOUR, KeyReport, LastUse, MAX_REQUESTS, Report, Requests, Taken, Windows, kind, padded, seq,
 };
-use crate::change::to_its_end;
+use crate::change::run_to_completion;
 use crate::json::{from_json, to_json};
 use crate::webhooks::outbox;
 use crate::{Store, StoreError};
@@ -33,7 +33,7 @@ impl Store {
         now: i64,
     ) -> Result<Taken, StoreError> {
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut transaction = store.0.begin().await?;
             let mut stored = Stored::read(&mut transaction, &reports).await?;
             let mut new = New::default();

@@ -5,7 +5,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{User, UserRow, find, have_administrator};
 use crate::audit::Event;
-use crate::change::to_its_end;
+use crate::change::run_to_completion;
 use crate::keys::KeyOwner;
 use crate::{Acting, Caller, StoreError, to_json};
 
@@ -31,7 +31,7 @@ impl Acting {
         id: String,
         may: impl FnOnce(&Caller, &User) -> Result<(), E> + Send + 'static,
     ) -> Result<DeletedUser, E> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin().await?;
             let account_id = deed.caller.account_id.clone();
             if let Some((user, revoked_keys)) =

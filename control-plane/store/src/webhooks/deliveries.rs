@@ -8,7 +8,7 @@ use latchkey_model::secret::WebhookSecret;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use std::iter;
 
-use crate::change::to_its_end;
+use crate::change::run_to_completion;
 use crate::{Store, StoreError};
 
 /// The number of seconds for an attempt, and for recording its result.
@@ -117,7 +117,7 @@ impl Store {
             return Ok(None);
         }
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut transaction = store.0.begin().await?;
             let Some(webhook_id) = due(&mut *transaction, now, failing).await? else {
                 return Ok(None);
@@ -162,7 +162,7 @@ impl Store {
         const HELD_BY: &str =
             "SELECT EXISTS (SELECT 1 FROM webhooks WHERE id = ? AND held_until = ?)";
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut transaction = store.0.begin().await?;
             let query = sqlx::query_scalar(HELD_BY)
                 .bind(&claim.webhook_id)

@@ -8,7 +8,7 @@
 use sqlx::{FromRow, SqliteExecutor};
 
 use super::outbox::write;
-use crate::change::to_its_end;
+use crate::change::run_to_completion;
 use crate::webhooks::event::{Event, EventType, KeyFacts};
 use crate::{Store, StoreError, from_json};
 
@@ -68,7 +68,7 @@ impl Store {
     async fn announce(&self, part: Part, now: i64) -> Result<(), StoreError> {
         const ANNOUNCED: &str = "INSERT INTO webhook_expiries (webhook_id, key_seq, expires_at, days) VALUES (?, ?, ?, ?)";
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut transaction = store.0.begin().await?;
             // Another process may have announced them, or the webhook may have been deactivated.
             let keys = unannounced(&mut *transaction, &part, KEYS).await?;

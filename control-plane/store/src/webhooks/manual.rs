@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::listing::KEPT;
 use super::{Webhook, find, outbox};
 use crate::audit::{Audited as _, Event};
-use crate::change::to_its_end;
+use crate::change::run_to_completion;
 use crate::webhooks::event;
 use crate::{Acting, StoreError};
 
@@ -21,7 +21,7 @@ impl Acting {
     /// [`StoreError::WebhookNotFound`], [`StoreError::WebhookInactive`] and
     /// [`StoreError::WebhookBusy`].
     pub async fn test_webhook(self, id: String) -> Result<String, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;
@@ -48,7 +48,7 @@ impl Acting {
         const AGAIN: &str = "UPDATE webhook_deliveries SET delivered = FALSE, attempts = 0, next_at = ?1, \
              done_at = NULL, redelivered_at = ?1 \
              WHERE id = ?2 AND webhook_id = ?3 AND (done_at IS NULL OR done_at >= ?4)";
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = self.begin_unseen().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &webhook_id).await?;

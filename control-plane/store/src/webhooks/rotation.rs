@@ -6,7 +6,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::{Webhook, find};
 use crate::audit::{Audited as _, Event};
-use crate::change::to_its_end;
+use crate::change::run_to_completion;
 use crate::{Acting, Outcome, Store, StoreError, usage};
 
 /// The number of seconds within which the same caller can repeat a rotation, for example after a
@@ -31,7 +31,7 @@ impl Acting {
         overlap: u32,
         data: impl FnOnce(&Webhook) -> Value + Send + 'static,
     ) -> Result<Outcome<Webhook>, StoreError> {
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut deed = match self.begin_repeatable_unseen().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
@@ -141,7 +141,7 @@ impl Store {
             return Ok(());
         }
         let store = self.clone();
-        to_its_end(async move {
+        run_to_completion(async move {
             let mut transaction = store.0.begin().await?;
             sqlx::query(DELETE)
                 .bind(before)
