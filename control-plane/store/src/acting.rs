@@ -4,7 +4,7 @@
 //! its holder has the permission that the change needs; and it is committed only with its audit
 //! entry.** What a handler checked earlier can be outdated, because reading the request's body and
 //! hashing a password take time. The functions of [`Acting`] get their transaction and the caller
-//! from [`Acting::begin`] or [`Acting::begin_unseen`], and from nowhere else.
+//! from [`Acting::begin`] or [`Acting::begin_local`], and from nowhere else.
 
 use latchkey_model::entity_tag::{IfMatch, Tagged};
 use serde_json::Value;
@@ -97,7 +97,7 @@ impl Acting {
     }
 
     /// Begins a change that does not concern nodes, which keeps the revision.
-    pub(super) async fn begin_unseen(
+    pub(super) async fn begin_local(
         &self,
     ) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
         let mut transaction = self.store.0.begin().await?;
@@ -112,11 +112,11 @@ impl Acting {
         Ok(recorded.map_or(Outcome::New(deed), Outcome::Repeated))
     }
 
-    /// Begins as [`begin_unseen`](Self::begin_unseen) does, unless the call is a repeated one.
-    pub(super) async fn begin_repeatable_unseen(
+    /// Begins as [`begin_local`](Self::begin_local) does, unless the call is a repeated one.
+    pub(super) async fn begin_repeatable_local(
         &self,
     ) -> Result<Outcome<Deed<Transaction<'static, Sqlite>>>, StoreError> {
-        let mut deed = self.begin_unseen().await?;
+        let mut deed = self.begin_local().await?;
         let recorded = self.recorded(&mut deed.on, &deed.caller).await?;
         Ok(recorded.map_or(Outcome::New(deed), Outcome::Repeated))
     }

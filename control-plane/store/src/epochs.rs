@@ -27,7 +27,7 @@ impl Acting {
     pub async fn accept_epochs(self, epochs: BTreeSet<Epoch>) -> Result<(), StoreError> {
         let store = self.store().clone();
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let now = deed.now;
             for epoch in &epochs {
                 accept(&mut *deed.on, epoch, now).await?;

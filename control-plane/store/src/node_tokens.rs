@@ -98,7 +98,7 @@ impl Acting {
         const INSERT: &str =
             "INSERT INTO node_tokens (name, hash, pattern, created_at) VALUES (?, ?, ?, ?)";
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable_unseen().await? {
+            let mut deed = match self.begin_repeatable_local().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
@@ -129,7 +129,7 @@ impl Acting {
         const REVOKE: &str = "UPDATE node_tokens SET revoked_at = ? WHERE id = ?";
         let store = self.store().clone();
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let token = find(&mut deed.on, &name).await?;
             sqlx::query(REVOKE)
                 .bind(self.now)

@@ -100,7 +100,7 @@ impl Acting {
         unknown: bool,
     ) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let mut events = Vec::with_capacity(nodes.len());
             for (node_id, secret_hash) in &nodes {
                 sqlx::query(FORGET)

@@ -62,7 +62,7 @@ impl Acting {
     ) -> Result<Service, StoreError> {
         run_to_completion(async move {
             let service = Service { name, description, created_at: self.now };
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let account_id = &deed.caller.account_id;
             let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM services WHERE account_id = ?")
                 .bind(account_id)
@@ -92,7 +92,7 @@ impl Acting {
         description: Option<Option<String>>,
     ) -> Result<Service, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let account_id = &deed.caller.account_id;
             let before = find(&mut *deed.on, account_id, &name).await?;
             let mut after = before.clone();
@@ -117,7 +117,7 @@ impl Acting {
     /// [`StoreError::ServiceInUse`] while the scope of a live key lists it.
     pub async fn delete_service(self, name: String) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let account_id = &deed.caller.account_id;
             let service = find(&mut *deed.on, account_id, &name).await?;
             if is_used(&mut deed.on, account_id, &name).await? {

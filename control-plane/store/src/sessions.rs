@@ -106,7 +106,7 @@ impl Store {
 impl Acting {
     /// Ends the session of the caller.
     pub async fn end_session(self, token: TokenHash) -> Result<(), StoreError> {
-        let mut deed = self.begin_unseen().await?;
+        let mut deed = self.begin_local().await?;
         let query = sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token.as_bytes());
         query.execute(&mut *deed.on).await?;
         deed.commit(&[Event::done("session.delete", Target::the("session"))])

@@ -109,7 +109,7 @@ impl Acting {
         name: Option<String>,
     ) -> Result<Subaccount, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             if !deed.caller.subaccounts.has(&id) {
                 return Err(StoreError::SubaccountNotFound);
             }

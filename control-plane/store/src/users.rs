@@ -127,7 +127,7 @@ impl Acting {
         new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
     ) -> Result<User, E> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let account_id = &deed.caller.account_id;
             let existing = subaccounts::ids(&mut *deed.on, account_id).await?;
             let new = new(&deed.caller, &existing)?;
@@ -209,7 +209,7 @@ impl Acting {
     /// if it is not.
     pub async fn change_password(self, verified: String, hash: String) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let (Credential::Session(token), Actor::User { id, email }) =
                 (&self.credential, &deed.caller.actor)
             else {

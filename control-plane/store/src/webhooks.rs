@@ -120,7 +120,7 @@ impl Acting {
         data: impl FnOnce(&Webhook) -> Value + Send + 'static,
     ) -> Result<Outcome<Webhook>, StoreError> {
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable_unseen().await? {
+            let mut deed = match self.begin_repeatable_local().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
@@ -158,7 +158,7 @@ impl Acting {
         change: WebhookChange,
     ) -> Result<Webhook, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let before = find(&mut **transaction, account_id, &id).await?;
             let mut webhook = before.clone();
@@ -185,7 +185,7 @@ impl Acting {
     /// Removes a webhook with all of its deliveries. Fails with [`StoreError::WebhookNotFound`].
     pub async fn delete_webhook(self, id: String) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;
             sqlx::query("DELETE FROM webhooks WHERE id = ?")

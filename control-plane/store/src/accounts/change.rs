@@ -58,7 +58,7 @@ impl Acting {
     pub async fn create_account(self, new: NewAccount) -> Result<(Account, User), StoreError> {
         run_to_completion(async move {
             let NewAccount { name, tier, max_keys, email, password_hash } = new;
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             // The administrator holds every permission.
             if !deed.caller.grants.cover_role(Role::ADMIN) {
                 return Err(StoreError::PermissionMissing("*"));

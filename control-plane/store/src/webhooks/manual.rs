@@ -22,7 +22,7 @@ impl Acting {
     /// [`StoreError::WebhookBusy`].
     pub async fn test_webhook(self, id: String) -> Result<String, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;
             admit(transaction, &webhook, self.now).await?;
@@ -49,7 +49,7 @@ impl Acting {
              done_at = NULL, redelivered_at = ?1 \
              WHERE id = ?2 AND webhook_id = ?3 AND (done_at IS NULL OR done_at >= ?4)";
         run_to_completion(async move {
-            let mut deed = self.begin_unseen().await?;
+            let mut deed = self.begin_local().await?;
             let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &webhook_id).await?;
             let again = sqlx::query(AGAIN)

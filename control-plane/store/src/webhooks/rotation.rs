@@ -32,7 +32,7 @@ impl Acting {
         data: impl FnOnce(&Webhook) -> Value + Send + 'static,
     ) -> Result<Outcome<Webhook>, StoreError> {
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable_unseen().await? {
+            let mut deed = match self.begin_repeatable_local().await? {
                 Outcome::New(deed) => deed,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
