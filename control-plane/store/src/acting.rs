@@ -11,8 +11,8 @@ use serde_json::Value;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 
 use super::audit::{self, Event, Origin};
-use super::change::Change;
 use super::repeatable::{self, Outcome, Recorded, RepeatableCall};
+use super::revision::RevisionTx;
 use super::{Caller, Credential, Lasting, Store, StoreError, callers};
 
 /// The store, used by the holder of one credential for one change.
@@ -90,8 +90,8 @@ impl Acting {
     }
 
     /// Begins a change that nodes decide by, which advances the revision.
-    pub(super) async fn begin(&self) -> Result<Deed<Change>, StoreError> {
-        let mut change = Change::begin(&self.store).await?;
+    pub(super) async fn begin(&self) -> Result<Deed<RevisionTx>, StoreError> {
+        let mut change = RevisionTx::begin(&self.store).await?;
         let caller = self.caller(change.connection()).await?;
         Ok(self.deed(change, caller))
     }
@@ -106,7 +106,7 @@ impl Acting {
     }
 
     /// Begins as [`begin`](Self::begin) does, unless the call is a repeated one.
-    pub(super) async fn begin_repeatable(&self) -> Result<Outcome<Deed<Change>>, StoreError> {
+    pub(super) async fn begin_repeatable(&self) -> Result<Outcome<Deed<RevisionTx>>, StoreError> {
         let mut deed = self.begin().await?;
         let recorded = self.recorded(deed.on.connection(), &deed.caller).await?;
         Ok(recorded.map_or(Outcome::New(deed), Outcome::Repeated))
@@ -202,7 +202,7 @@ impl<T> Deed<T> {
     }
 }
 
-impl Deed<Change> {
+impl Deed<RevisionTx> {
     /// Records the result of a repeatable call: `data` of its response, without secrets.
     pub(super) async fn record(&mut self, data: impl FnOnce() -> Value) -> Result<(), StoreError> {
         let Some(call) = &self.call else {

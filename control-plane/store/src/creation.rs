@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::at_rest::{self, StoredDigest};
 use super::audit::Event;
-use super::change::{Change, run_to_completion};
 use super::insert::insert;
 use super::keys::NewKeyRow;
 use super::policies::Content;
 use super::quotas::AccountQuotas;
+use super::revision::{RevisionTx, run_to_completion};
 use super::webhooks::outbox;
 use super::{Acting, Caller, Key, NewKey, Outcome, Store, StoreError};
 use super::{expired, secrets, slots, subaccounts};
@@ -39,7 +39,7 @@ impl Store {
     pub async fn create_keys(&self, keys: &[NewKey], now: i64) -> Result<Created, StoreError> {
         let (store, keys) = (self.clone(), keys.to_vec());
         run_to_completion(async move {
-            let mut change = Change::begin(&store).await?;
+            let mut change = RevisionTx::begin(&store).await?;
             let keys = create(&mut change, keys, now)
                 .await
                 .map_err(StoreError::of_any_row)?;
@@ -88,7 +88,7 @@ impl Acting {
 /// [`StoreError::NameTaken`] and [`StoreError::SecretTaken`] can also be due to another one of
 /// `keys`.
 pub(super) async fn create(
-    change: &mut Change,
+    change: &mut RevisionTx,
     keys: Vec<NewKey>,
     now: i64,
 ) -> Result<Vec<Key>, StoreError> {
@@ -111,7 +111,7 @@ pub(super) async fn create(
 /// Returns the rows of `keys`, and the keys' effective limits. Fails with [`StoreError::Row`] about
 /// one that exceeds what its account may have.
 async fn prepare(
-    change: &mut Change,
+    change: &mut RevisionTx,
     keys: Vec<NewKey>,
     now: i64,
 ) -> Result<(Vec<NewKeyRow>, Vec<Limits>), StoreError> {
@@ -150,7 +150,7 @@ async fn prepare(
 /// Returns the id of the key's policy. `known` has the ids of those that were looked up, by the
 /// digests of their contents.
 async fn policy_id(
-    change: &mut Change,
+    change: &mut RevisionTx,
     known: &mut HashMap<[u8; 32], i64>,
     key: &NewKey,
 ) -> Result<i64, StoreError> {
@@ -164,7 +164,7 @@ async fn policy_id(
 }
 
 /// Refuses keys with a name that another key has, or with a secret that a key has or had.
-async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(), StoreError> {
+async fn require_new(change: &mut RevisionTx, keys: &[NewKey], now: i64) -> Result<(), StoreError> {
     let mut of_accounts = BTreeMap::<_, Vec<_>>::new();
     for key in keys {
         of_accounts
@@ -204,7 +204,7 @@ async fn require_new(change: &mut Change, keys: &[NewKey], now: i64) -> Result<(
 
 /// Refuses keys of owners who no longer exist. Callers who create keys for themselves do exist, but
 /// these keys can be for another user.
-async fn require_owners(change: &mut Change, keys: &[NewKey]) -> Result<(), StoreError> {
+async fn require_owners(change: &mut RevisionTx, keys: &[NewKey]) -> Result<(), StoreError> {
     const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM users u JOIN accounts a ON a.id = u.account_id \
          WHERE u.id = ? AND a.id = ? AND u.deleted_at IS NULL AND a.closed_at IS NULL)";
     let owners: BTreeSet<_> = keys

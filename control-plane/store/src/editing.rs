@@ -5,10 +5,10 @@ use latchkey_model::limits::{DeclaredLimits, LimitsChange};
 use latchkey_policy::limit::Window;
 
 use super::audit::Event;
-use super::change::{Change, run_to_completion};
 use super::expired::Held;
 use super::policies::{self, Content};
 use super::quotas::AccountQuotas;
+use super::revision::{RevisionTx, run_to_completion};
 use super::{Acting, Caller, Key, StoreError, keys, to_json};
 
 /// The fields of a key to change.
@@ -113,7 +113,7 @@ impl Acting {
 }
 
 async fn update(
-    change: &mut Change,
+    change: &mut RevisionTx,
     key: &Key,
     policy_id: i64,
     now: i64,

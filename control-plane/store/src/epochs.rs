@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tokio::sync::watch;
 
 use super::audit::{Event, Target};
-use super::change::run_to_completion;
+use super::revision::run_to_completion;
 use super::{Acting, Epoch, Store, StoreError};
 
 impl Store {

@@ -8,7 +8,7 @@
 use sqlx::{FromRow, SqliteConnection};
 use std::collections::HashSet;
 
-use super::change::{Change, run_to_completion};
+use super::revision::{RevisionTx, run_to_completion};
 use super::slots::{self, Leaving};
 use super::{Key, Store, StoreError, policies, to_json, usage};
 
@@ -82,7 +82,7 @@ pub(super) struct KeyNumbers {
 impl KeyNumbers {
     /// Reads the numbers of an account at `now`, before the change touches its keys.
     pub(super) async fn read(
-        change: &mut Change,
+        change: &mut RevisionTx,
         account_id: &str,
         now: i64,
     ) -> Result<Self, StoreError> {
@@ -106,7 +106,11 @@ impl KeyNumbers {
     /// # Errors
     /// [`StoreError::KeyLimit`] if the account has reached its maximum, and
     /// [`StoreError::HeldKeyLimit`] if it has twice that number with recently expired keys.
-    pub(super) async fn add(&mut self, change: &mut Change, held: bool) -> Result<(), StoreError> {
+    pub(super) async fn add(
+        &mut self,
+        change: &mut RevisionTx,
+        held: bool,
+    ) -> Result<(), StoreError> {
         let Some(most) = self.max_keys else {
             return Ok(());
         };
@@ -124,7 +128,10 @@ impl KeyNumbers {
     }
 
     /// Returns the number of keys that [`add`](Self::add) would admit, if that is bounded.
-    pub(super) async fn room(&mut self, change: &mut Change) -> Result<Option<u64>, StoreError> {
+    pub(super) async fn room(
+        &mut self,
+        change: &mut RevisionTx,
+    ) -> Result<Option<u64>, StoreError> {
         let Some(most) = self.max_keys.map(i64::from) else {
             return Ok(None);
         };
@@ -134,7 +141,7 @@ impl KeyNumbers {
     }
 
     /// Returns the number of keys that have not expired.
-    async fn live(&mut self, change: &mut Change) -> Result<i64, StoreError> {
+    async fn live(&mut self, change: &mut RevisionTx) -> Result<i64, StoreError> {
         let expired = match self.expired {
             Some(expired) => expired,
             None => count(change.connection(), &self.account_id, self.now).await?,
@@ -157,7 +164,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) async fn find(change: &mut Change, id: &str) -> Result<Self, StoreError> {
+    pub(super) async fn find(change: &mut RevisionTx, id: &str) -> Result<Self, StoreError> {
         let query =
             sqlx::query_as("SELECT seq, policy_id, revision, secret, slot FROM keys WHERE id = ?")
                 .bind(id);
@@ -172,7 +179,7 @@ impl Held {
     /// [`StoreError::NameTaken`], [`StoreError::KeyLimit`] and [`StoreError::HeldKeyLimit`].
     pub(super) async fn admit(
         self,
-        change: &mut Change,
+        change: &mut RevisionTx,
         account_id: &str,
         (before, after): (&Key, &Key),
         now: i64,
@@ -207,7 +214,7 @@ impl Held {
     /// Puts a key that has left the snapshot back into it, unless it is still expired.
     pub(super) async fn return_to_snapshot(
         self,
-        change: &mut Change,
+        change: &mut RevisionTx,
         policy_id: i64,
         after: &Key,
         now: i64,
@@ -223,7 +230,7 @@ impl Held {
 /// Ends a key's old secret at the key's previous expiry: it stays refused although the key is valid
 /// again.
 async fn end_old_secret(
-    change: &mut Change,
+    change: &mut RevisionTx,
     seq: i64,
     expired_at: Option<i64>,
 ) -> Result<(), StoreError> {
@@ -273,7 +280,7 @@ impl Store {
     async fn step(&self, now: i64, step: Step) -> Result<(), StoreError> {
         let store = self.clone();
         run_to_completion(async move {
-            let mut change = Change::begin(&store).await?;
+            let mut change = RevisionTx::begin(&store).await?;
             match step {
                 Step::Out => take_out(&mut change, now).await?,
                 Step::Back => put_back(&mut change, now).await?,
@@ -290,7 +297,7 @@ enum Step {
     Back,
 }
 
-async fn take_out(change: &mut Change, now: i64) -> Result<(), StoreError> {
+async fn take_out(change: &mut RevisionTx, now: i64) -> Result<(), StoreError> {
     const STAMP: &str = "UPDATE keys SET revision = ? WHERE seq IN (SELECT seq FROM keys \
          WHERE slot IS NOT NULL AND expires_at IS NOT NULL AND expires_at <= ? LIMIT ?) RETURNING policy_id";
     let stamp = sqlx::query_scalar(STAMP)
@@ -306,7 +313,7 @@ async fn take_out(change: &mut Change, now: i64) -> Result<(), StoreError> {
     policies::retire(change, policies).await
 }
 
-async fn put_back(change: &mut Change, now: i64) -> Result<(), StoreError> {
+async fn put_back(change: &mut RevisionTx, now: i64) -> Result<(), StoreError> {
     const KEYS: &str = "SELECT seq, policy_id FROM keys \
          WHERE slot IS NULL AND revoked_at IS NULL AND expires_at > ? LIMIT ?";
     let keys: Vec<(i64, i64)> = sqlx::query_as(KEYS)

@@ -10,9 +10,9 @@ use std::collections::HashSet;
 
 use super::acting::Deed;
 use super::audit::Event;
-use super::change::{Change, run_to_completion};
 use super::creation;
 use super::quotas::AccountQuotas;
+use super::revision::{RevisionTx, run_to_completion};
 use super::{
     Acting, Caller, Key, NewKey, Outcome, StoreError, disclosures, expired, secrets, subaccounts,
 };
@@ -206,7 +206,7 @@ impl Sorted {
 
 /// Creates the keys of the sorted rows, and commits.
 async fn create(
-    mut deed: Deed<Change>,
+    mut deed: Deed<RevisionTx>,
     rows: Sorted,
     options: ImportOptions,
     data: impl FnOnce(&[Key], usize) -> Value,
@@ -245,7 +245,7 @@ async fn create(
 }
 
 /// Refuses imports if there is no at-rest key to encrypt their digests.
-fn ensure_possible(change: &Change) -> Result<(), StoreError> {
+fn ensure_possible(change: &RevisionTx) -> Result<(), StoreError> {
     if change.at_rest().is_available() {
         Ok(())
     } else {
@@ -265,7 +265,7 @@ fn of_original_row(error: StoreError, indexes: &[usize]) -> StoreError {
 
 /// Decides on each row, from the existing keys and the rows before it.
 async fn judge<E: From<StoreError>>(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     rows: Vec<Result<NewKey, E>>,
     options: ImportOptions,

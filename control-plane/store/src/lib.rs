@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `open`, `file`, `health`, `reading`, `at_rest` | the database's file, its health, connections for lists, encrypted digests |
-//! | `change`, `acting`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
+//! | `revision`, `acting`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
 //! | `keys`, `creation`, `editing`, `import`, `regenerate`, `revocation`, `expired` | keys |
 //! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `routes`, `policies` | the rest of what the API manages |
 //! | `quotas`, `restrictions`, `lasting`, `disclosures` | what a change may do |
@@ -15,7 +15,7 @@
 //! | `removals`, `retention`, `secrets`, `slots` | what is removed, and what is kept of it |
 //!
 //! **Invariant: every change to what a node decides by happens in one transaction that also
-//! advances the revision by one and stamps the changed rows with it.** [`change::Change`] is the
+//! advances the revision by one and stamps the changed rows with it.** [`revision::RevisionTx`] is the
 //! only way to get such a transaction, and updates the rows that depend on others.
 //!
 //! One connection writes; readers have their own and, with SQLite's write-ahead log, never wait for
@@ -28,7 +28,6 @@ mod at_rest;
 pub mod audit;
 pub mod backup;
 mod callers;
-mod change;
 mod chunks;
 mod condition;
 mod creation;
@@ -66,6 +65,7 @@ mod removals;
 mod repeatable;
 mod restrictions;
 mod retention;
+mod revision;
 mod revocation;
 mod routes;
 mod secrets;

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use tokio::sync::watch;
 
 use super::audit::Event;
-use super::change::run_to_completion;
+use super::revision::run_to_completion;
 use super::{Acting, Outcome, Store, StoreError};
 
 /// The maximum number of valid tokens.

@@ -6,7 +6,7 @@ use sqlx::SqliteExecutor;
 use std::collections::BTreeSet;
 
 use super::audit::{Event, Target};
-use super::change::run_to_completion;
+use super::revision::run_to_completion;
 use super::{Acting, FOREVER, Store, StoreError};
 
 /// One Envoy process.

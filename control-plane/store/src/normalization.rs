@@ -7,7 +7,7 @@ use sqlx::{FromRow, SqliteConnection};
 use tokio_stream::StreamExt as _;
 use tracing::{info, warn};
 
-use super::change::Change;
+use super::revision::RevisionTx;
 use super::{Store, StoreError};
 
 /// The number of collisions that a start logs one by one.
@@ -95,7 +95,7 @@ async fn normalize_all(store: &Store) -> Result<(), StoreError> {
         sqlx::query(DONE).execute(&store.0.writer).await?;
         return Ok(());
     }
-    let mut change = Change::begin(store).await?;
+    let mut change = RevisionTx::begin(store).await?;
     let revision = change.revision();
     let mut renamed = 0_u64;
     for (kind, id, name, normalized) in found {

@@ -9,8 +9,8 @@ use latchkey_model::authority::Authority;
 use sha2::{Digest as _, Sha256};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::change::Change;
 use super::insert::{Columns, NewRow, insert};
+use super::revision::RevisionTx;
 use super::{KeySettings, StoreError, listed_to_json, to_json};
 
 /// The content of a policy, in the form in which it is stored.
@@ -113,7 +113,7 @@ impl<'a> Content<'a> {
 
     /// Returns the id of the policy, and creates it if it does not exist. A policy that no key in
     /// the snapshot had is sent to nodes again.
-    pub(super) async fn policy(&self, change: &mut Change) -> Result<i64, StoreError> {
+    pub(super) async fn policy(&self, change: &mut RevisionTx) -> Result<i64, StoreError> {
         const SELECT: &str = "SELECT id FROM policies WHERE content = ?";
         let row = NewPolicyRow {
             content: self,
@@ -169,7 +169,10 @@ pub(super) enum PolicyScope<'a> {
 
 /// Marks the policies of keys in the snapshot as changed, so that nodes receive them again. A tier
 /// also bounds the keys of its accounts, and keys whose ceilings name it.
-pub(super) async fn stamp(change: &mut Change, scope: PolicyScope<'_>) -> Result<(), StoreError> {
+pub(super) async fn stamp(
+    change: &mut RevisionTx,
+    scope: PolicyScope<'_>,
+) -> Result<(), StoreError> {
     let mut query = QueryBuilder::<Sqlite>::new("UPDATE policies SET revision = ");
     query.push_bind(change.revision());
     match scope {
@@ -197,7 +200,7 @@ pub(super) async fn stamp(change: &mut Change, scope: PolicyScope<'_>) -> Result
 
 /// Stamps a policy that a key is about to return to the snapshot, if no other key in it has the
 /// policy: nodes have forgotten it.
-pub(super) async fn reuse(change: &mut Change, id: i64) -> Result<(), StoreError> {
+pub(super) async fn reuse(change: &mut RevisionTx, id: i64) -> Result<(), StoreError> {
     const REUSE: &str = "UPDATE policies SET revision = ? WHERE id = ? \
          AND NOT EXISTS (SELECT 1 FROM keys WHERE policy_id = policies.id AND slot IS NOT NULL)";
     sqlx::query(REUSE)
@@ -211,7 +214,7 @@ pub(super) async fn reuse(change: &mut Change, id: i64) -> Result<(), StoreError
 /// Stamps those of the policies that have lost their last key in the snapshot, so that nodes are
 /// instructed to forget them.
 pub(super) async fn retire(
-    change: &mut Change,
+    change: &mut RevisionTx,
     ids: impl IntoIterator<Item = i64>,
 ) -> Result<(), StoreError> {
     const RETIRE: &str = "UPDATE policies SET revision = ? WHERE id = ? \

@@ -7,8 +7,8 @@ use latchkey_policy::limit::{Limits, Window};
 use std::collections::{HashMap, HashSet};
 
 use super::callers::SERVICE;
-use super::change::Change;
 use super::expired::KeyNumbers;
+use super::revision::RevisionTx;
 use super::{Key, NewKey, StoreError, services, tiers};
 
 /// The limits of the accounts that one change has read so far.
@@ -33,7 +33,7 @@ struct AccountTierRow {
 }
 
 impl AccountQuotas {
-    pub(super) async fn new(change: &mut Change, now: i64) -> Result<Self, StoreError> {
+    pub(super) async fn new(change: &mut RevisionTx, now: i64) -> Result<Self, StoreError> {
         Ok(Self {
             tiers: tiers::with_retired(change.connection()).await?,
             accounts: HashMap::new(),
@@ -44,7 +44,7 @@ impl AccountQuotas {
     /// Admits a new key, and returns its limits.
     pub(super) async fn admit(
         &mut self,
-        change: &mut Change,
+        change: &mut RevisionTx,
         key: &NewKey,
     ) -> Result<Limits, StoreError> {
         let settings = &key.settings;
@@ -103,7 +103,7 @@ impl AccountQuotas {
     /// Returns the number of keys that an account may still create, if that is bounded.
     pub(super) async fn room(
         &mut self,
-        change: &mut Change,
+        change: &mut RevisionTx,
         account_id: &str,
     ) -> Result<Option<u64>, StoreError> {
         self.account(change, account_id)
@@ -115,7 +115,7 @@ impl AccountQuotas {
 
     /// Refuses an edit that raises one of the key's own limits above the account's tier.
     pub(super) async fn admit_edit(
-        change: &mut Change,
+        change: &mut RevisionTx,
         account_id: &str,
         before: &Key,
         after: &Key,
@@ -137,7 +137,7 @@ impl AccountQuotas {
 
     async fn account(
         &mut self,
-        change: &mut Change,
+        change: &mut RevisionTx,
         id: &str,
     ) -> Result<&mut AccountQuota, StoreError> {
         if !self.accounts.contains_key(id) {
@@ -158,7 +158,7 @@ impl AccountQuotas {
 
 impl AccountQuota {
     async fn find(
-        change: &mut Change,
+        change: &mut RevisionTx,
         id: &str,
         tiers: &Tiers,
         now: i64,

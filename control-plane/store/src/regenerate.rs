@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::acting::Deed;
 use super::audit::Event;
-use super::change::{Change, run_to_completion};
 use super::expired::Held;
 use super::policies::{self, Content};
+use super::revision::{RevisionTx, run_to_completion};
 use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets, to_json};
 
 /// The number of seconds within which a newest secret is replaced.
@@ -153,7 +153,7 @@ impl Acting {
 
 /// Gives the key the secret, and the policy of `after`.
 async fn replace(
-    deed: &mut Deed<Change>,
+    deed: &mut Deed<RevisionTx>,
     held: Held,
     (before, after): (&Key, &Key),
     secret: &PlainKey,
@@ -170,7 +170,7 @@ async fn replace(
 }
 
 async fn former(
-    deed: &mut Deed<Change>,
+    deed: &mut Deed<RevisionTx>,
     before: &Key,
     after: &Key,
     overlap: u32,
@@ -201,7 +201,7 @@ async fn former(
 
 /// Returns the policy of the key, which is another one if the call gave it ceilings.
 async fn policy(
-    change: &mut Change,
+    change: &mut RevisionTx,
     held: Held,
     keys: (&Key, &Key),
     account_id: &str,
@@ -216,7 +216,12 @@ async fn policy(
 }
 
 /// Moves the key's current secret to its old secrets.
-async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Result<(), StoreError> {
+async fn keep(
+    change: &mut RevisionTx,
+    held: Held,
+    former: Former,
+    now: i64,
+) -> Result<(), StoreError> {
     const END: &str =
         "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE NOT removed AND key_seq = ?";
     const KEEP: &str = "INSERT INTO old_secrets (digest, sealed, key_seq, secret, masked, imported, created_at, ends_at, \
@@ -246,7 +251,7 @@ async fn keep(change: &mut Change, held: Held, former: Former, now: i64) -> Resu
 }
 
 async fn give(
-    change: &mut Change,
+    change: &mut RevisionTx,
     (held, policy_id): (Held, i64),
     secret: &PlainKey,
     (after, maker): (&Key, Option<&str>),

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use super::acting::Deed;
 use super::audit::{self, Event, Origin};
-use super::change::{Change, run_to_completion};
 use super::insert::{Columns, NewRow, insert};
 use super::keys::KeyOwner;
+use super::revision::{RevisionTx, run_to_completion};
 use super::users;
 use super::{Actor, Caller, Store, StoreError, keys, revocation};
 
@@ -76,7 +76,12 @@ impl Removal {
 
     /// Removes at most `limit` keys, and deletes as many users of an account. Returns whether there
     /// may be more.
-    async fn step(&self, change: &mut Change, limit: u32, now: i64) -> Result<bool, StoreError> {
+    async fn step(
+        &self,
+        change: &mut RevisionTx,
+        limit: u32,
+        now: i64,
+    ) -> Result<bool, StoreError> {
         const LEFT: &str = "UPDATE removals SET keys_left = MAX(0, keys_left - ?) WHERE id = ?";
         let keys = keys::some_of(change.connection(), self.owner(), limit).await?;
         if !keys.is_empty() {
@@ -162,7 +167,7 @@ impl NewRow for NewRemovalRow<'_> {
     }
 }
 
-impl Deed<Change> {
+impl Deed<RevisionTx> {
     /// Starts to remove the keys of a user or an account that no longer exists as of this change.
     /// Returns the number of live keys that a user had.
     pub(super) async fn remove_keys_of(
@@ -212,7 +217,7 @@ impl Store {
     pub async fn continue_removal(&self, limit: u32, now: i64) -> Result<Step, StoreError> {
         let store = self.clone();
         run_to_completion(async move {
-            let mut change = Change::begin(&store).await?;
+            let mut change = RevisionTx::begin(&store).await?;
             let began = Instant::now();
             let Some(removal) = find(change.connection(), None).await? else {
                 return Ok(Step {
@@ -260,7 +265,7 @@ pub(super) async fn oldest(from: impl SqliteExecutor<'_>) -> Result<Option<u64>,
 }
 
 /// Marks the list of ended owners as changed, so that nodes receive it.
-async fn stamp_ended_owners(change: &mut Change) -> Result<(), StoreError> {
+async fn stamp_ended_owners(change: &mut RevisionTx) -> Result<(), StoreError> {
     let revision = change.revision();
     sqlx::query("UPDATE routes SET revision = ?")
         .bind(revision)

@@ -4,7 +4,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{HashMap, HashSet};
 
 use super::audit::Event;
-use super::change::{Change, run_to_completion};
+use super::revision::{RevisionTx, run_to_completion};
 use super::slots::{self, Leaving};
 use super::webhooks::outbox;
 use super::{Acting, Store, StoreError, keys, policies};
@@ -34,7 +34,7 @@ impl Store {
     ) -> Result<Vec<Revoked>, StoreError> {
         let (store, account_id, ids) = (self.clone(), account_id.to_owned(), ids.to_vec());
         run_to_completion(async move {
-            let mut change = Change::begin(&store).await?;
+            let mut change = RevisionTx::begin(&store).await?;
             let (revoked, any) = revoke_all(&mut change, &account_id, ids, now).await?;
             if any {
                 change.commit().await?;
@@ -68,7 +68,7 @@ impl Acting {
 
 /// Revokes keys whose owner ceased to exist at `revoked_at`.
 pub(super) async fn revoke_ended(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     ids: &[String],
     revoked_at: i64,
@@ -83,7 +83,7 @@ pub(super) async fn revoke_ended(
 
 /// Revokes keys. Returns the results, and whether there is anything to commit.
 async fn revoke_all(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     ids: Vec<String>,
     now: i64,
@@ -113,7 +113,7 @@ async fn revoke_all(
 /// Handles the consequences of revoking keys: frees their slots, retires their `policies`, and adds
 /// events for webhooks.
 async fn settle(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     policies: HashSet<i64>,
     now: i64,
@@ -125,7 +125,7 @@ async fn settle(
 
 /// Revokes those of `ids` that were not revoked before, and returns their policies.
 async fn revoke(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     ids: &[String],
     now: i64,
@@ -150,7 +150,7 @@ async fn revoke(
 
 /// Returns the time and the revision of the revocation of those of `ids` that exist.
 async fn revoked(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     ids: &[String],
 ) -> Result<impl Iterator<Item = (String, (i64, u64))>, StoreError> {

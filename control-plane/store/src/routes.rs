@@ -10,7 +10,7 @@ use sqlx::SqliteExecutor;
 use tracing::{info, warn};
 
 use super::audit::Event;
-use super::change::{Change, run_to_completion};
+use super::revision::{RevisionTx, run_to_completion};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
 /// The record of the route rules in each format that is sent, from
@@ -80,7 +80,7 @@ pub(super) async fn add_path_case(store: &Store) -> Result<(), StoreError> {
         .map_err(|_| StoreError::Damaged("a route rule"))?;
     let document = RouteDocument::try_from(&routes)
         .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
-    let mut change = Change::begin(store).await?;
+    let mut change = RevisionTx::begin(store).await?;
     sqlx::query("UPDATE routes SET document = ?, revision = ?")
         .bind(to_json(&document)?)
         .bind(change.revision())

@@ -11,7 +11,7 @@ use sqlx::{QueryBuilder, Sqlite};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::change::{Change, run_to_completion};
+use super::revision::{RevisionTx, run_to_completion};
 use super::{Store, StoreError, usage};
 
 /// The number of seconds after its end for which nodes keep an old secret: until then they refuse
@@ -49,7 +49,7 @@ pub struct Secret {
 
 /// Marks the old secrets of changed keys as changed, because their records contain the same data of
 /// the key. Those of keys that have left the snapshot are removed.
-pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
+pub(super) async fn follow_keys(change: &mut RevisionTx) -> Result<(), StoreError> {
     // The joins are in this order, so that the cost depends on the number of changed rows.
     const FOLLOW: &str = "UPDATE old_secrets SET revision = ?1, \
          removed = (SELECT slot IS NULL FROM keys WHERE seq = key_seq) \
@@ -65,7 +65,7 @@ pub(super) async fn follow_keys(change: &mut Change) -> Result<(), StoreError> {
 
 /// Marks the settings record as changed when the first imported secret is added, and when the last
 /// one is removed.
-pub(super) async fn record_imported(change: &mut Change) -> Result<(), StoreError> {
+pub(super) async fn record_imported(change: &mut RevisionTx) -> Result<(), StoreError> {
     const RECORD: &str = "WITH now (imported) AS (SELECT \
          EXISTS (SELECT 1 FROM keys WHERE imported = TRUE AND slot IS NOT NULL) \
          OR EXISTS (SELECT 1 FROM old_secrets WHERE imported AND NOT removed)) \
@@ -80,7 +80,7 @@ pub(super) async fn record_imported(change: &mut Change) -> Result<(), StoreErro
 
 /// Returns those of `digests` that a secret has or had, including keys whose details are deleted.
 pub(super) async fn known(
-    change: &mut Change,
+    change: &mut RevisionTx,
     digests: &[KeyDigest],
 ) -> Result<HashSet<KeyDigest>, StoreError> {
     let of_keys = || QueryBuilder::new("SELECT digest FROM keys WHERE TRUE");
@@ -94,7 +94,7 @@ pub(super) async fn known(
 
 /// Returns those of `digests` that a secret of another account's key has or had.
 pub(super) async fn of_other_accounts(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     digests: &[KeyDigest],
 ) -> Result<HashSet<KeyDigest>, StoreError> {
@@ -116,7 +116,7 @@ pub(super) async fn of_other_accounts(
 
 /// Returns those of `digests` that are the current secrets of live keys of the account.
 pub(super) async fn live_of_account(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     digests: &[KeyDigest],
 ) -> Result<HashSet<KeyDigest>, StoreError> {
@@ -132,7 +132,7 @@ pub(super) async fn live_of_account(
 /// Returns those of `digests` that the account imported within [`REIMPORT_SECONDS`] and revoked
 /// before any request was admitted with them, according to the reports of nodes.
 pub(super) async fn unused_imports(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     digests: &[KeyDigest],
     now: i64,
@@ -156,7 +156,7 @@ pub(super) async fn unused_imports(
 /// yet is instructed to forget random digests; in the same changes it receives the key that has the
 /// digest now.
 pub(super) async fn release_unused_imports(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     digests: &[KeyDigest],
     now: i64,
@@ -181,7 +181,7 @@ pub(super) async fn release_unused_imports(
 
 /// Returns those of `digests` that a query finds. `select` returns the query's beginning.
 async fn among(
-    change: &mut Change,
+    change: &mut RevisionTx,
     digests: &[KeyDigest],
     select: impl Fn() -> QueryBuilder<Sqlite>,
 ) -> Result<HashSet<KeyDigest>, StoreError> {
@@ -212,7 +212,7 @@ async fn among(
 
 /// Fails with [`StoreError::SecretTaken`] if a secret has or had one of `digests`.
 pub(super) async fn require_new(
-    change: &mut Change,
+    change: &mut RevisionTx,
     digests: &[KeyDigest],
 ) -> Result<(), StoreError> {
     if known(change, digests).await?.is_empty() {
@@ -278,7 +278,7 @@ impl Store {
         {
             let store = self.clone();
             let step = async move {
-                let mut change = Change::begin(&store).await?;
+                let mut change = RevisionTx::begin(&store).await?;
                 let remove = sqlx::query(REMOVE)
                     .bind(change.revision())
                     .bind(before)

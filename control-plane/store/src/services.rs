@@ -4,8 +4,8 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 use std::collections::HashSet;
 
 use super::audit::Event;
-use super::change::run_to_completion;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
+use super::revision::run_to_completion;
 use super::{Acting, Store, StoreError};
 
 /// The maximum number of services in an account.

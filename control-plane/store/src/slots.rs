@@ -8,7 +8,7 @@
 //! key that returns to the snapshot gets a slot that no later key has had: its own, if no key took
 //! it.
 
-use super::change::Change;
+use super::revision::RevisionTx;
 use super::{StoreError, usage};
 
 const REST_SECONDS: i64 = 3600;
@@ -16,7 +16,7 @@ const REST_SECONDS: i64 = 3600;
 /// Returns slots for `count` new keys: first the free ones, starting with those that were freed
 /// first, and then new ones.
 pub(super) async fn take(
-    change: &mut Change,
+    change: &mut RevisionTx,
     count: usize,
     now: i64,
 ) -> Result<Vec<u32>, StoreError> {
@@ -36,7 +36,11 @@ pub(super) async fn take(
 
 /// Assigns a slot to the key with the number `seq`, which had one before and lost it. In another
 /// slot than its previous one, nodes count its requests from zero.
-pub(super) async fn take_again(change: &mut Change, seq: i64, now: i64) -> Result<(), StoreError> {
+pub(super) async fn take_again(
+    change: &mut RevisionTx,
+    seq: i64,
+    now: i64,
+) -> Result<(), StoreError> {
     const OWN_OR_EARLIER: &str = "SELECT slot, last_key FROM free_slots \
          WHERE last_key <= ?1 AND (last_key = ?1 OR freed_at <= ?2) ORDER BY last_key DESC LIMIT 1";
     let query = sqlx::query_as(OWN_OR_EARLIER)
@@ -61,7 +65,7 @@ pub(super) async fn take_again(change: &mut Change, seq: i64, now: i64) -> Resul
     Ok(())
 }
 
-async fn never_taken(change: &mut Change) -> Result<u32, StoreError> {
+async fn never_taken(change: &mut RevisionTx) -> Result<u32, StoreError> {
     const NEVER_TAKEN: &str = "SELECT COALESCE(MAX(slot) + 1, 0) FROM \
          (SELECT MAX(slot) AS slot FROM keys WHERE slot IS NOT NULL UNION ALL SELECT MAX(slot) FROM free_slots)";
     Ok(sqlx::query_scalar(NEVER_TAKEN)
@@ -80,7 +84,7 @@ pub(super) enum Leaving {
 
 /// Frees the slots of keys that leave the snapshot by this change.
 pub(super) async fn free(
-    change: &mut Change,
+    change: &mut RevisionTx,
     leaving: Leaving,
     now: i64,
 ) -> Result<(), StoreError> {

@@ -5,9 +5,9 @@ use latchkey_model::selection::Selection;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteExecutor};
 
 use super::audit::Event;
-use super::change::run_to_completion;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, PolicyScope};
+use super::revision::run_to_completion;
 use super::{Acting, Caller, Store, StoreError, listed_to_json};
 
 /// The maximum number of subaccounts in an account: every policy for all of them lists each one.

@@ -5,8 +5,8 @@ use latchkey_model::tier::{Tier, Tiers};
 use sqlx::{SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
-use super::change::{Change, run_to_completion};
 use super::policies::{self, PolicyScope};
+use super::revision::{RevisionTx, run_to_completion};
 use super::{Acting, Store, StoreError, from_json, to_json};
 
 impl Store {
@@ -61,7 +61,7 @@ impl Acting {
     }
 }
 
-async fn require_unused(change: &mut Change, name: &str) -> Result<(), StoreError> {
+async fn require_unused(change: &mut RevisionTx, name: &str) -> Result<(), StoreError> {
     const QUERY: &str = "SELECT EXISTS (SELECT 1 FROM accounts WHERE tier = ?1 AND closed_at IS NULL) \
          OR EXISTS (SELECT 1 FROM policies p WHERE tier = ?1 \
          AND EXISTS (SELECT 1 FROM keys WHERE policy_id = p.id AND revoked_at IS NULL))";
@@ -77,7 +77,7 @@ async fn require_unused(change: &mut Change, name: &str) -> Result<(), StoreErro
 }
 
 /// Keeps the limits of a tier that is removed.
-async fn retire(change: &mut Change, tier: &Tier) -> Result<(), StoreError> {
+async fn retire(change: &mut RevisionTx, tier: &Tier) -> Result<(), StoreError> {
     let query = sqlx::query("INSERT INTO retired_tiers (name, limits) VALUES (?, ?)");
     query
         .bind(&tier.name)
@@ -88,7 +88,7 @@ async fn retire(change: &mut Change, tier: &Tier) -> Result<(), StoreError> {
 }
 
 /// Deletes the retired tiers that exist again, and those that bound no key.
-async fn forget_retired(change: &mut Change) -> Result<(), StoreError> {
+async fn forget_retired(change: &mut RevisionTx) -> Result<(), StoreError> {
     const FORGET: &str = "DELETE FROM retired_tiers WHERE name IN (SELECT name FROM tiers) OR NOT EXISTS (SELECT 1 \
          FROM policies AS p, json_each(p.ceilings) AS w, json_each(w.value) AS t \
          WHERE p.ceilings <> '{}' AND t.value = retired_tiers.name)";

@@ -9,11 +9,11 @@ use latchkey_model::selection::Selection;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection, SqliteExecutor};
 
 use super::audit::{Event, Target};
-use super::change::run_to_completion;
 use super::insert::{self, Columns, NewRow};
 use super::keys::KeyOwner;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, PolicyScope};
+use super::revision::run_to_completion;
 use super::{
     Acting, Actor, Caller, Credential, Store, StoreError, authority, disclosures, listed_to_json,
     selection, subaccounts, to_json,

@@ -23,8 +23,8 @@ use serde_json::Value;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 
 use super::audit::Event;
-use super::change::run_to_completion;
 use super::insert::{Columns, NewRow, insert};
+use super::revision::run_to_completion;
 use super::{Acting, Outcome, Store, StoreError, from_json, to_json};
 
 /// The maximum number of webhooks in an account.

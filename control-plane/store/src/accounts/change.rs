@@ -6,9 +6,9 @@ use latchkey_model::role::Role;
 
 use super::{Account, find};
 use crate::audit::Event;
-use crate::change::{Change, run_to_completion};
 use crate::keys::KeyOwner;
 use crate::policies::{self, PolicyScope};
+use crate::revision::{RevisionTx, run_to_completion};
 use crate::users::{self, NewUser, User};
 use crate::{Acting, StoreError, disclosures, tiers};
 
@@ -156,7 +156,7 @@ impl Acting {
     }
 }
 
-async fn update(change: &mut Change, account: &Account) -> Result<(), StoreError> {
+async fn update(change: &mut RevisionTx, account: &Account) -> Result<(), StoreError> {
     sqlx::query("UPDATE accounts SET name = ?, tier = ?, max_keys = ?, disabled = ? WHERE id = ?")
         .bind(&account.name)
         .bind(&account.tier)

@@ -16,8 +16,8 @@ use super::counts::{Current, windows_from_json, windows_to_json};
 use super::{
     HOUR, KeyReport, LastUse, MAX_REQUESTS, Report, Requests, Taken, Windows, kind, padded, seq,
 };
-use crate::change::run_to_completion;
 use crate::json::{from_json, to_json};
+use crate::revision::run_to_completion;
 use crate::webhooks::outbox;
 use crate::{Store, StoreError};
 

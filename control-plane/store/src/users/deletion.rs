@@ -5,8 +5,8 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 
 use super::{User, UserRow, find, have_administrator};
 use crate::audit::Event;
-use crate::change::run_to_completion;
 use crate::keys::KeyOwner;
+use crate::revision::run_to_completion;
 use crate::{Acting, Caller, StoreError, to_json};
 
 /// A deleted user.

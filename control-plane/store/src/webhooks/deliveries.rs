@@ -8,7 +8,7 @@ use latchkey_model::secret::WebhookSecret;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use std::iter;
 
-use crate::change::run_to_completion;
+use crate::revision::run_to_completion;
 use crate::{Store, StoreError};
 
 /// The number of seconds for an attempt, and for recording its result.

@@ -8,7 +8,7 @@
 use sqlx::{FromRow, SqliteExecutor};
 
 use super::outbox::write;
-use crate::change::run_to_completion;
+use crate::revision::run_to_completion;
 use crate::webhooks::event::{Event, EventType, KeyFacts};
 use crate::{Store, StoreError, from_json};
 

@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::listing::KEPT;
 use super::{Webhook, find, outbox};
 use crate::audit::{Audited as _, Event};
-use crate::change::run_to_completion;
+use crate::revision::run_to_completion;
 use crate::webhooks::event;
 use crate::{Acting, StoreError};
 

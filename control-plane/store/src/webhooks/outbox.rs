@@ -9,7 +9,7 @@ use latchkey_policy::verdict::Code;
 use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::change::Change;
+use crate::revision::RevisionTx;
 use crate::webhooks::event::{Event, EventType, KeyFacts, OldSecret};
 use crate::{StoreError, to_json};
 
@@ -21,7 +21,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// Adds events for the keys that `change` has created, for the webhooks of `accounts`.
 pub(crate) async fn created<'a>(
-    change: &mut Change,
+    change: &mut RevisionTx,
     accounts: impl Iterator<Item = &'a str>,
     now: i64,
 ) -> Result<(), StoreError> {
@@ -40,7 +40,7 @@ pub(crate) async fn created<'a>(
 
 /// Adds events for the keys that `change` has revoked, for the account's webhooks.
 pub(crate) async fn revoked(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     now: i64,
 ) -> Result<(), StoreError> {
@@ -57,7 +57,7 @@ pub(crate) async fn revoked(
 /// Adds events for the account's keys that `change` has stamped: for those that are revoked, or for
 /// those that are not.
 async fn notify_of_changed(
-    change: &mut Change,
+    change: &mut RevisionTx,
     account_id: &str,
     kind: EventType,
     event: fn(KeyFacts) -> Event,

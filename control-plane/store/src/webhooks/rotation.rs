@@ -6,7 +6,7 @@ use sqlx::{FromRow, SqliteConnection};
 
 use super::{Webhook, find};
 use crate::audit::{Audited as _, Event};
-use crate::change::run_to_completion;
+use crate::revision::run_to_completion;
 use crate::{Acting, Outcome, Store, StoreError, usage};
 
 /// The number of seconds within which the same caller can repeat a rotation, for example after a

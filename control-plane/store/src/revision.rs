@@ -10,7 +10,7 @@ use super::at_rest::AtRest;
 use super::{Head, Shared, Store, StoreError, history, secrets};
 
 /// A change under way. Dropping it rolls everything back.
-pub(super) struct Change {
+pub(super) struct RevisionTx {
     transaction: Transaction<'static, Sqlite>,
     /// The new revision, which every changed row is stamped with, and its tag.
     head: Head,
@@ -19,7 +19,7 @@ pub(super) struct Change {
     store: Arc<Shared>,
 }
 
-impl Change {
+impl RevisionTx {
     pub(super) async fn begin(store: &Store) -> Result<Self, StoreError> {
         let mut transaction = store.0.begin().await?;
         let began = Instant::now();
