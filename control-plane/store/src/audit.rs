@@ -3,7 +3,7 @@
 //! removes entries, once they are exported ([`cut`]): the database refuses anything else.
 //!
 //! **Invariant: no change that a caller requests is committed without its entry**; a
-//! [`Deed`](super::acting::Deed) requires one. Entries hold no secret: they are built from the
+//! [`AuthorizedTx`](super::authorized::AuthorizedTx) requires one. Entries hold no secret: they are built from the
 //! public view of a resource, which never contains one.
 
 mod audited;

@@ -13,7 +13,7 @@ use super::policies::Content;
 use super::quotas::AccountQuotas;
 use super::revision::{RevisionTx, run_to_completion};
 use super::webhooks::outbox;
-use super::{Acting, Caller, Key, NewKey, Outcome, Store, StoreError};
+use super::{Authorized, Caller, Key, NewKey, Outcome, Store, StoreError};
 use super::{expired, secrets, slots, subaccounts};
 
 /// The maximum number of rows in one statement.
@@ -52,7 +52,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Creates the key that `new` returns. `new` gets the caller and the ids of the account's
     /// subaccounts; if it fails, no key is created. Returns the key with the revision from which on
     /// nodes know it. A repeatable call is recorded with the value that `data` returns for the key.
@@ -63,21 +63,24 @@ impl Acting {
         data: impl FnOnce(&Key) -> Value + Send + 'static,
     ) -> Result<Outcome<(Key, u64)>, E> {
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable().await? {
-                Outcome::New(deed) => deed,
+            let mut authorized = match self.begin_repeatable().await? {
+                Outcome::New(authorized) => authorized,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
-            let existing = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
-            let key = new(&deed.caller, &existing)?;
-            let keys = create(&mut deed.on, vec![key], self.now)
+            let existing =
+                subaccounts::ids(authorized.tx.connection(), &authorized.caller.account_id).await?;
+            let key = new(&authorized.caller, &existing)?;
+            let keys = create(&mut authorized.tx, vec![key], self.now)
                 .await
                 .map_err(StoreError::of_any_row)?;
             let key = keys
                 .into_iter()
                 .next()
                 .ok_or(StoreError::Damaged("a key that was created"))?;
-            deed.record(|| data(&key)).await?;
-            let revision = deed.commit(&[Event::created("key.create", &key)]).await?;
+            authorized.record(|| data(&key)).await?;
+            let revision = authorized
+                .commit(&[Event::created("key.create", &key)])
+                .await?;
             Ok(Outcome::New((key, revision)))
         })
         .await

@@ -9,7 +9,7 @@ use super::expired::Held;
 use super::policies::{self, Content};
 use super::quotas::AccountQuotas;
 use super::revision::{RevisionTx, run_to_completion};
-use super::{Acting, Caller, Key, StoreError, keys, to_json};
+use super::{Authorized, Caller, Key, StoreError, keys, to_json};
 
 /// The fields of a key to change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,7 +63,7 @@ fn replace<T>(place: &mut T, value: Option<T>) {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Edits one of the account's keys. `edit` gets the caller and the present key; if it fails,
     /// nothing changes. Returns the key with the revision from which on nodes decide by the edit.
     /// If the edit makes no difference, nothing changes, and the revision is that of the key's last
@@ -76,10 +76,15 @@ impl Acting {
         edit: impl FnOnce(&Caller, &mut Key) -> Result<(), E> + Send + 'static,
     ) -> Result<(Key, u64), E> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let before = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
-            deed.expect(&before)?;
-            let (change, caller) = (&mut deed.on, &deed.caller);
+            let mut authorized = self.begin().await?;
+            let before = keys::find(
+                authorized.tx.connection(),
+                &authorized.caller.account_id,
+                &id,
+            )
+            .await?;
+            authorized.expect(&before)?;
+            let (change, caller) = (&mut authorized.tx, &authorized.caller);
             let account_id = &caller.account_id;
             if before.revoked_at.is_some() {
                 return Err(StoreError::KeyRevoked.into());
@@ -103,7 +108,7 @@ impl Acting {
                 policies::retire(change, [held.policy_id]).await?;
             }
             let edited = keys::find(change.connection(), account_id, &id).await?;
-            let revision = deed
+            let revision = authorized
                 .commit(&[Event::edited("key.update", &before, &edited)])
                 .await?;
             Ok((edited, revision))

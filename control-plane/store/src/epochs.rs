@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::audit::{Event, Target};
 use super::revision::run_to_completion;
-use super::{Acting, Epoch, Store, StoreError};
+use super::{Authorized, Epoch, Store, StoreError};
 
 impl Store {
     /// Returns whether nodes of this epoch are served: it is the database's own, or an accepted
@@ -22,15 +22,15 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Accepts the nodes of these epochs from now on.
     pub async fn accept_epochs(self, epochs: BTreeSet<Epoch>) -> Result<(), StoreError> {
         let store = self.store().clone();
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let now = deed.now;
+            let mut authorized = self.begin_local().await?;
+            let now = authorized.now;
             for epoch in &epochs {
-                accept(&mut *deed.on, epoch, now).await?;
+                accept(&mut *authorized.tx, epoch, now).await?;
             }
             let target = |epoch| Target {
                 kind: "epoch",
@@ -41,7 +41,7 @@ impl Acting {
                 .iter()
                 .map(|epoch| Event::done("nodes.accept_epoch", target(epoch)))
                 .collect();
-            deed.commit(&events).await?;
+            authorized.commit(&events).await?;
             store
                 .0
                 .accepted

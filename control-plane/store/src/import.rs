@@ -8,13 +8,14 @@
 use serde_json::Value;
 use std::collections::HashSet;
 
-use super::acting::Deed;
 use super::audit::Event;
+use super::authorized::AuthorizedTx;
 use super::creation;
 use super::quotas::AccountQuotas;
 use super::revision::{RevisionTx, run_to_completion};
 use super::{
-    Acting, Caller, Key, NewKey, Outcome, StoreError, disclosures, expired, secrets, subaccounts,
+    Authorized, Caller, Key, NewKey, Outcome, StoreError, disclosures, expired, secrets,
+    subaccounts,
 };
 
 /// The options of an import for rows whose keys are known already.
@@ -69,7 +70,7 @@ impl<E: From<StoreError>> Refused<E> {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Creates the keys that `new` returns. `new` gets the caller and the ids of the account's
     /// subaccounts; no key is created if one of the rows is refused. Fails with [`StoreError::Row`]
     /// about one of them. [`StoreError::TierNotFound`], [`StoreError::NameTaken`] and
@@ -82,17 +83,19 @@ impl Acting {
         data: impl FnOnce(&[Key], usize) -> Value + Send + 'static,
     ) -> Result<Outcome<Imported>, E> {
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable().await? {
-                Outcome::New(deed) => deed,
+            let mut authorized = match self.begin_repeatable().await? {
+                Outcome::New(authorized) => authorized,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
-            ensure_possible(&deed.on)?;
-            let existing = subaccounts::ids(deed.on.connection(), &deed.caller.account_id).await?;
-            let rows = new(&deed.caller, &existing);
-            disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
+            ensure_possible(&authorized.tx)?;
+            let existing =
+                subaccounts::ids(authorized.tx.connection(), &authorized.caller.account_id).await?;
+            let rows = new(&authorized.caller, &existing);
+            disclosures::ensure_allowed(authorized.tx.connection(), &authorized.caller, self.now)
+                .await?;
             let judged = judge(
-                &mut deed.on,
-                &deed.caller.account_id,
+                &mut authorized.tx,
+                &authorized.caller.account_id,
                 rows,
                 options,
                 self.now,
@@ -102,15 +105,17 @@ impl Acting {
                 Ok(sorted) => sorted,
                 Err(Refused { error, elsewhere }) => {
                     if let Some(name) = elsewhere {
-                        let on = deed.on.connection();
+                        let on = authorized.tx.connection();
                         let (events, _) =
-                            disclosures::of_keys(on, &deed.caller, &[name], self.now).await?;
-                        deed.commit(&events).await?;
+                            disclosures::of_keys(on, &authorized.caller, &[name], self.now).await?;
+                        authorized.commit(&events).await?;
                     }
                     return Err(error);
                 }
             };
-            Ok(Outcome::New(create(deed, sorted, options, data).await?))
+            Ok(Outcome::New(
+                create(authorized, sorted, options, data).await?,
+            ))
         })
         .await
     }
@@ -123,16 +128,17 @@ impl Acting {
     ) -> Result<ImportCheck<E>, E> {
         run_to_completion(async move {
             // It is committed only to record its disclosures about other accounts.
-            let mut deed = self.begin().await?;
-            ensure_possible(&deed.on)?;
-            let account_id = &deed.caller.account_id.clone();
-            let existing = subaccounts::ids(deed.on.connection(), account_id).await?;
-            let rows = new(&deed.caller, &existing);
-            disclosures::ensure_allowed(deed.on.connection(), &deed.caller, self.now).await?;
-            let judged = judge(&mut deed.on, account_id, rows, options, self.now).await?;
+            let mut authorized = self.begin().await?;
+            ensure_possible(&authorized.tx)?;
+            let account_id = &authorized.caller.account_id.clone();
+            let existing = subaccounts::ids(authorized.tx.connection(), account_id).await?;
+            let rows = new(&authorized.caller, &existing);
+            disclosures::ensure_allowed(authorized.tx.connection(), &authorized.caller, self.now)
+                .await?;
+            let judged = judge(&mut authorized.tx, account_id, rows, options, self.now).await?;
             let mut elsewhere = Vec::new();
-            let mut quotas = AccountQuotas::new(&mut deed.on, self.now).await?;
-            let room = quotas.room(&mut deed.on, account_id).await?;
+            let mut quotas = AccountQuotas::new(&mut authorized.tx, self.now).await?;
+            let room = quotas.room(&mut authorized.tx, account_id).await?;
             let mut check = ImportCheck {
                 importable: 0,
                 skipped: Vec::new(),
@@ -149,7 +155,7 @@ impl Acting {
                         elsewhere.extend(name);
                         check.refused.push((index, error));
                     }
-                    Ok(Some(key)) => match quotas.admit(&mut deed.on, &key).await {
+                    Ok(Some(key)) => match quotas.admit(&mut authorized.tx, &key).await {
                         Ok(_) => check.importable = check.importable.saturating_add(1),
                         Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => {
                             return Err(error.into());
@@ -158,12 +164,16 @@ impl Acting {
                     },
                 }
             }
-            let shown =
-                disclosures::of_keys(deed.on.connection(), &deed.caller, &elsewhere, self.now)
-                    .await?;
+            let shown = disclosures::of_keys(
+                authorized.tx.connection(),
+                &authorized.caller,
+                &elsewhere,
+                self.now,
+            )
+            .await?;
             let (events, beyond) = shown;
             if !events.is_empty() {
-                deed.commit(&events).await?;
+                authorized.commit(&events).await?;
             }
             match beyond {
                 Some(error) => Err(error.into()),
@@ -206,7 +216,7 @@ impl Sorted {
 
 /// Creates the keys of the sorted rows, and commits.
 async fn create(
-    mut deed: Deed<RevisionTx>,
+    mut authorized: AuthorizedTx<RevisionTx>,
     rows: Sorted,
     options: ImportOptions,
     data: impl FnOnce(&[Key], usize) -> Value,
@@ -218,27 +228,27 @@ async fn create(
     } = rows;
     if keys.is_empty() {
         return Ok(Imported {
-            revision: deed.revision_before(),
+            revision: authorized.revision_before(),
             keys: Vec::new(),
             skipped,
         });
     }
 
-    let now = deed.now;
+    let now = authorized.now;
     if options.reimport_unused {
         let digests: Vec<_> = keys.iter().map(|key| key.digest).collect();
-        let account_id = &deed.caller.account_id;
-        secrets::release_unused_imports(&mut deed.on, account_id, &digests, now).await?;
+        let account_id = &authorized.caller.account_id;
+        secrets::release_unused_imports(&mut authorized.tx, account_id, &digests, now).await?;
     }
-    let created = creation::create(&mut deed.on, keys, now).await;
+    let created = creation::create(&mut authorized.tx, keys, now).await;
     let keys = created.map_err(|error| of_original_row(error, &indexes))?;
     let events: Vec<_> = keys
         .iter()
         .map(|key| Event::created("key.import", key))
         .collect();
-    deed.record(|| data(&keys, skipped.len())).await?;
+    authorized.record(|| data(&keys, skipped.len())).await?;
     Ok(Imported {
-        revision: deed.commit(&events).await?,
+        revision: authorized.commit(&events).await?,
         keys,
         skipped,
     })

@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `open`, `file`, `health`, `reading`, `at_rest` | the database's file, its health, connections for lists, encrypted digests |
-//! | `revision`, `acting`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
+//! | `revision`, `authorized`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
 //! | `keys`, `creation`, `editing`, `import`, `regenerate`, `revocation`, `expired` | keys |
 //! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `routes`, `policies` | the rest of what the API manages |
 //! | `quotas`, `restrictions`, `lasting`, `disclosures` | what a change may do |
@@ -23,9 +23,9 @@
 //! look-up of a credential, the feed of changes or the readiness probe.
 
 mod accounts;
-mod acting;
 mod at_rest;
 pub mod audit;
+mod authorized;
 pub mod backup;
 mod callers;
 mod chunks;
@@ -85,7 +85,7 @@ use json::{authority, from_json, listed_to_json, selection, to_json};
 
 pub use accounts::{Account, Credentials};
 pub use accounts::{AccountChange, NewAccount};
-pub use acting::Acting;
+pub use authorized::Authorized;
 pub use callers::{Actor, Caller};
 pub use callers::{Credential, SERVICE};
 pub use chunks::{CHUNK_LEN, Chunks};

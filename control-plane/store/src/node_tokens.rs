@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::audit::Event;
 use super::revision::run_to_completion;
-use super::{Acting, Outcome, Store, StoreError};
+use super::{Authorized, Outcome, Store, StoreError};
 
 /// The maximum number of valid tokens.
 pub const MAX_NODE_TOKENS: i64 = 1_000;
@@ -83,7 +83,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Adds a token. A repeatable call is recorded with the value that `data` returns for it.
     ///
     /// # Errors
@@ -98,11 +98,13 @@ impl Acting {
         const INSERT: &str =
             "INSERT INTO node_tokens (name, hash, pattern, created_at) VALUES (?, ?, ?, ?)";
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable_local().await? {
-                Outcome::New(deed) => deed,
+            let mut authorized = match self.begin_repeatable_local().await? {
+                Outcome::New(authorized) => authorized,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
-            let valid: i64 = sqlx::query_scalar(COUNT).fetch_one(&mut *deed.on).await?;
+            let valid: i64 = sqlx::query_scalar(COUNT)
+                .fetch_one(&mut *authorized.tx)
+                .await?;
             if valid >= MAX_NODE_TOKENS {
                 return Err(StoreError::NodeTokenLimit);
             }
@@ -110,10 +112,11 @@ impl Acting {
                 .bind(&new.name)
                 .bind(new.hash.as_bytes())
                 .bind(new.pattern.as_str());
-            insert.bind(self.now).execute(&mut *deed.on).await?;
-            let token = find(&mut deed.on, &new.name).await?;
-            deed.record(|| data(&token)).await?;
-            deed.commit(&[Event::created("node_token.create", &token)])
+            insert.bind(self.now).execute(&mut *authorized.tx).await?;
+            let token = find(&mut authorized.tx, &new.name).await?;
+            authorized.record(|| data(&token)).await?;
+            authorized
+                .commit(&[Event::created("node_token.create", &token)])
                 .await?;
             Ok(Outcome::New(token))
         })
@@ -129,14 +132,15 @@ impl Acting {
         const REVOKE: &str = "UPDATE node_tokens SET revoked_at = ? WHERE id = ?";
         let store = self.store().clone();
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let token = find(&mut deed.on, &name).await?;
+            let mut authorized = self.begin_local().await?;
+            let token = find(&mut authorized.tx, &name).await?;
             sqlx::query(REVOKE)
                 .bind(self.now)
                 .bind(token.id)
-                .execute(&mut *deed.on)
+                .execute(&mut *authorized.tx)
                 .await?;
-            deed.commit(&[Event::deleted("node_token.delete", &token)])
+            authorized
+                .commit(&[Event::deleted("node_token.delete", &token)])
                 .await?;
             store.0.revoked_node_tokens.send_modify(|revoked| {
                 revoked.insert(token.id);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::audit::{Event, Target};
 use super::revision::run_to_completion;
-use super::{Acting, FOREVER, Store, StoreError};
+use super::{Authorized, FOREVER, Store, StoreError};
 
 /// One Envoy process.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -92,7 +92,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Forgets lost nodes. With `unknown`, unknown nodes are forgotten as well.
     pub async fn forget_nodes(
         self,
@@ -100,13 +100,13 @@ impl Acting {
         unknown: bool,
     ) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
+            let mut authorized = self.begin_local().await?;
             let mut events = Vec::with_capacity(nodes.len());
             for (node_id, secret_hash) in &nodes {
                 sqlx::query(FORGET)
                     .bind(node_id)
                     .bind(secret_hash)
-                    .execute(&mut *deed.on)
+                    .execute(&mut *authorized.tx)
                     .await?;
                 let handle = secret_hash.get(..12).unwrap_or(secret_hash);
                 events.push(Event::done(
@@ -116,23 +116,23 @@ impl Acting {
             }
             if unknown {
                 sqlx::query("UPDATE meta SET unknown_until = NULL, longest_limit = 0")
-                    .execute(&mut *deed.on)
+                    .execute(&mut *authorized.tx)
                     .await?;
                 // No other node serves after this, so no other one counts after a start that does
                 // not know what happened.
-                let known = all(&mut *deed.on).await?;
+                let known = all(&mut *authorized.tx).await?;
                 let longest = known
                     .iter()
                     .map(NodeRow::reported_limit)
                     .max()
                     .unwrap_or_default();
-                raise_longest_limit(&mut *deed.on, longest).await?;
+                raise_longest_limit(&mut *authorized.tx, longest).await?;
                 events.push(Event::done(
                     "nodes.forget",
                     Target::new("node", "unknown", "unknown"),
                 ));
             }
-            deed.commit(&events).await
+            authorized.commit(&events).await
         })
         .await
     }

@@ -9,12 +9,12 @@
 use latchkey_policy::key::PlainKey;
 use serde_json::{Value, json};
 
-use super::acting::Deed;
 use super::audit::Event;
+use super::authorized::AuthorizedTx;
 use super::expired::Held;
 use super::policies::{self, Content};
 use super::revision::{RevisionTx, run_to_completion};
-use super::{Acting, Caller, Key, Outcome, StoreError, keys, secrets, to_json};
+use super::{Authorized, Caller, Key, Outcome, StoreError, keys, secrets, to_json};
 
 /// The number of seconds within which a newest secret is replaced.
 const RETRY_SECONDS: i64 = 600;
@@ -88,7 +88,7 @@ impl Key {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Gives one of the account's keys the secret that `new` creates. `new` gets the caller and the
     /// key as it will be, and may restrict it; if it fails, nothing changes. A repeatable call is
     /// recorded with the value that `data` returns for the key.
@@ -105,16 +105,16 @@ impl Acting {
         data: impl FnOnce(&Key) -> Value + Send + 'static,
     ) -> Result<Regenerated, E> {
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable().await? {
-                Outcome::New(deed) => deed,
+            let mut authorized = match self.begin_repeatable().await? {
+                Outcome::New(authorized) => authorized,
                 Outcome::Repeated(recorded) => {
                     return Ok(Regenerated::Done(Box::new(Outcome::Repeated(recorded))));
                 }
             };
-            let account_id = deed.caller.account_id.clone();
-            let before = keys::find(deed.on.connection(), &account_id, &id).await?;
-            deed.expect(&before)?;
-            let change = &mut deed.on;
+            let account_id = authorized.caller.account_id.clone();
+            let before = keys::find(authorized.tx.connection(), &account_id, &id).await?;
+            authorized.expect(&before)?;
+            let change = &mut authorized.tx;
             if before.revoked_at.is_some() {
                 return Err(StoreError::KeyRevoked.into());
             }
@@ -123,26 +123,26 @@ impl Acting {
             if after.has_expired(self.now) {
                 return Err(StoreError::KeyExpired.into());
             }
-            let secret = new(&deed.caller, &mut after)?;
+            let secret = new(&authorized.caller, &mut after)?;
             let held = Held::find(change, &id).await?;
             held.admit(change, &account_id, (&before, &after), self.now)
                 .await?;
-            let former = former(&mut deed, &before, &after, asked.overlap).await?;
+            let former = former(&mut authorized, &before, &after, asked.overlap).await?;
             if former == Former::Replace && !asked.reported.covers(held.secret) {
                 return Ok(Regenerated::ReportsPending(held.secret));
             }
 
-            secrets::require_new(&mut deed.on, &[secret.digest()]).await?;
-            keep(&mut deed.on, held, former, self.now).await?;
-            replace(&mut deed, held, (&before, &after), &secret).await?;
-            let key = keys::find(deed.on.connection(), &account_id, &id).await?;
+            secrets::require_new(&mut authorized.tx, &[secret.digest()]).await?;
+            keep(&mut authorized.tx, held, former, self.now).await?;
+            replace(&mut authorized, held, (&before, &after), &secret).await?;
+            let key = keys::find(authorized.tx.connection(), &account_id, &id).await?;
             let event = Event::edited("key.regenerate", &before, &key);
             let event = match former {
                 Former::Replace => event.with("retry", json!(true)),
                 _ => event.with("overlap_seconds", json!(asked.overlap)),
             };
-            deed.record(|| data(&key)).await?;
-            let revision = deed.commit(&[event]).await?;
+            authorized.record(|| data(&key)).await?;
+            let revision = authorized.commit(&[event]).await?;
             Ok(Regenerated::Done(Box::new(Outcome::New((
                 key, secret, revision,
             )))))
@@ -153,14 +153,14 @@ impl Acting {
 
 /// Gives the key the secret, and the policy of `after`.
 async fn replace(
-    deed: &mut Deed<RevisionTx>,
+    authorized: &mut AuthorizedTx<RevisionTx>,
     held: Held,
     (before, after): (&Key, &Key),
     secret: &PlainKey,
 ) -> Result<(), StoreError> {
-    let (change, now) = (&mut deed.on, deed.now);
-    let policy = policy(change, held, (before, after), &deed.caller.account_id).await?;
-    let maker = deed.caller.actor.id();
+    let (change, now) = (&mut authorized.tx, authorized.now);
+    let policy = policy(change, held, (before, after), &authorized.caller.account_id).await?;
+    let maker = authorized.caller.actor.id();
     give(change, (held, policy), secret, (after, maker), now).await?;
     held.return_to_snapshot(change, policy, after, now).await?;
     if policy != held.policy_id {
@@ -170,12 +170,12 @@ async fn replace(
 }
 
 async fn former(
-    deed: &mut Deed<RevisionTx>,
+    authorized: &mut AuthorizedTx<RevisionTx>,
     before: &Key,
     after: &Key,
     overlap: u32,
 ) -> Result<Former, StoreError> {
-    let now = deed.now;
+    let now = authorized.now;
     // Secrets that were refused stay refused.
     if overlap == 0 || before.has_expired(now) {
         return Ok(Former::End);
@@ -190,8 +190,8 @@ async fn former(
         ));
     }
     let maker = sqlx::query_scalar("SELECT secret_maker FROM keys WHERE id = ?").bind(&before.id);
-    let maker: Option<String> = maker.fetch_one(deed.on.connection()).await?;
-    let same = maker.is_some() && maker.as_deref() == deed.caller.actor.id();
+    let maker: Option<String> = maker.fetch_one(authorized.tx.connection()).await?;
+    let same = maker.is_some() && maker.as_deref() == authorized.caller.actor.id();
     if same && before.is_replaceable(now) {
         Ok(Former::Replace)
     } else {

@@ -14,8 +14,8 @@
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use std::time::{Duration, Instant};
 
-use super::acting::Deed;
 use super::audit::{self, Event, Origin};
+use super::authorized::AuthorizedTx;
 use super::insert::{Columns, NewRow, insert};
 use super::keys::KeyOwner;
 use super::revision::{RevisionTx, run_to_completion};
@@ -167,7 +167,7 @@ impl NewRow for NewRemovalRow<'_> {
     }
 }
 
-impl Deed<RevisionTx> {
+impl AuthorizedTx<RevisionTx> {
     /// Starts to remove the keys of a user or an account that no longer exists as of this change.
     /// Returns the number of live keys that a user had.
     pub(super) async fn remove_keys_of(
@@ -184,23 +184,23 @@ impl Deed<RevisionTx> {
         };
         let counted = sqlx::query_as(query)
             .bind(subject)
-            .fetch_one(self.on.connection())
+            .fetch_one(self.tx.connection())
             .await?;
         let (keys, left): (i64, i64) = counted;
         let row = NewRemovalRow {
             account_id,
             subject,
             removed_at: self.now,
-            revision: self.on.revision(),
+            revision: self.tx.revision(),
             keys_left: left,
             author: &self.caller,
             origin: &self.origin,
         };
-        insert(self.on.connection(), &[row]).await?;
-        let removal = find(self.on.connection(), Some(subject)).await?;
+        insert(self.tx.connection(), &[row]).await?;
+        let removal = find(self.tx.connection(), Some(subject)).await?;
         let removal = removal.ok_or(StoreError::Damaged("a removal that was written"))?;
-        if removal.step(&mut self.on, AT_ONCE, self.now).await? {
-            stamp_ended_owners(&mut self.on).await?;
+        if removal.step(&mut self.tx, AT_ONCE, self.now).await? {
+            stamp_ended_owners(&mut self.tx).await?;
         }
         Ok(keys.cast_unsigned())
     }

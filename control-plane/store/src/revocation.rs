@@ -7,7 +7,7 @@ use super::audit::Event;
 use super::revision::{RevisionTx, run_to_completion};
 use super::slots::{self, Leaving};
 use super::webhooks::outbox;
-use super::{Acting, Store, StoreError, keys, policies};
+use super::{Authorized, Store, StoreError, keys, policies};
 
 /// The maximum number of keys in one statement.
 const ROWS: usize = 500;
@@ -45,20 +45,27 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Revokes one key, unless it is revoked already. Fails with [`StoreError::KeyNotFound`].
     pub async fn revoke_key(self, id: String) -> Result<Revoked, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let key = keys::find(deed.on.connection(), &deed.caller.account_id, &id).await?;
+            let mut authorized = self.begin().await?;
+            let key = keys::find(
+                authorized.tx.connection(),
+                &authorized.caller.account_id,
+                &id,
+            )
+            .await?;
             // A repeated call gets the same response, with any `If-Match`.
             if key.revoked_at.is_none() {
-                deed.expect(&key)?;
+                authorized.expect(&key)?;
             }
-            let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let (change, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             let (revoked, any) = revoke_all(change, account_id, vec![id], self.now).await?;
             if any {
-                deed.commit(&[Event::deleted("key.revoke", &key)]).await?;
+                authorized
+                    .commit(&[Event::deleted("key.revoke", &key)])
+                    .await?;
             }
             revoked.into_iter().next().ok_or(StoreError::KeyNotFound)
         })

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::audit::Event;
 use super::revision::{RevisionTx, run_to_completion};
-use super::{Acting, Store, StoreError, from_json, to_json};
+use super::{Authorized, Store, StoreError, from_json, to_json};
 
 /// The record of the route rules in each format that is sent, from
 /// [`MIN_FORMAT`](latchkey_policy::record::MIN_FORMAT) on.
@@ -30,7 +30,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Replaces the rules, and returns them in the stored form, with the revision from which on
     /// nodes decide by them.
     pub async fn put_routes(
@@ -43,16 +43,16 @@ impl Acting {
             .map_err(|_| StoreError::Damaged("a rule that is no JSON"))?;
         let json = to_json(&document)?;
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let revision = deed.on.revision();
-            let (before, ..) = row(deed.on.connection(), 0).await?.ok_or(NONE)?;
-            deed.expect(&before)?;
+            let mut authorized = self.begin().await?;
+            let revision = authorized.tx.revision();
+            let (before, ..) = row(authorized.tx.connection(), 0).await?.ok_or(NONE)?;
+            authorized.expect(&before)?;
             sqlx::query("UPDATE routes SET document = ?, revision = ?")
                 .bind(json)
                 .bind(revision)
-                .execute(deed.on.connection())
+                .execute(authorized.tx.connection())
                 .await?;
-            let revision = deed
+            let revision = authorized
                 .commit(&[Event::edited("routes.update", &before, &document)])
                 .await?;
             Ok((document, revision))

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::audit::Event;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::revision::run_to_completion;
-use super::{Acting, Store, StoreError};
+use super::{Authorized, Store, StoreError};
 
 /// The maximum number of services in an account.
 pub const MAX_SERVICES: i64 = 1_000;
@@ -52,7 +52,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Registers a service. Fails with [`StoreError::ServiceNameTaken`], and with
     /// [`StoreError::ServiceLimit`] at [`MAX_SERVICES`].
     pub async fn create_service(
@@ -62,11 +62,11 @@ impl Acting {
     ) -> Result<Service, StoreError> {
         run_to_completion(async move {
             let service = Service { name, description, created_at: self.now };
-            let mut deed = self.begin_local().await?;
-            let account_id = &deed.caller.account_id;
+            let mut authorized = self.begin_local().await?;
+            let account_id = &authorized.caller.account_id;
             let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM services WHERE account_id = ?")
                 .bind(account_id)
-                .fetch_one(&mut *deed.on)
+                .fetch_one(&mut *authorized.tx)
                 .await?;
             if count >= MAX_SERVICES {
                 return Err(StoreError::ServiceLimit);
@@ -76,9 +76,9 @@ impl Acting {
                 .bind(&service.name)
                 .bind(&service.description)
                 .bind(service.created_at)
-                .execute(&mut *deed.on)
+                .execute(&mut *authorized.tx)
                 .await?;
-            deed.commit(&[Event::created("service.create", &service)]).await?;
+            authorized.commit(&[Event::created("service.create", &service)]).await?;
             Ok(service)
         })
         .await
@@ -92,9 +92,9 @@ impl Acting {
         description: Option<Option<String>>,
     ) -> Result<Service, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let account_id = &deed.caller.account_id;
-            let before = find(&mut *deed.on, account_id, &name).await?;
+            let mut authorized = self.begin_local().await?;
+            let account_id = &authorized.caller.account_id;
+            let before = find(&mut *authorized.tx, account_id, &name).await?;
             let mut after = before.clone();
             after.description = description.unwrap_or(after.description);
             if after == before {
@@ -104,9 +104,10 @@ impl Acting {
                 .bind(&after.description)
                 .bind(account_id)
                 .bind(&name)
-                .execute(&mut *deed.on)
+                .execute(&mut *authorized.tx)
                 .await?;
-            deed.commit(&[Event::edited("service.update", &before, &after)])
+            authorized
+                .commit(&[Event::edited("service.update", &before, &after)])
                 .await?;
             Ok(after)
         })
@@ -117,19 +118,20 @@ impl Acting {
     /// [`StoreError::ServiceInUse`] while the scope of a live key lists it.
     pub async fn delete_service(self, name: String) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let account_id = &deed.caller.account_id;
-            let service = find(&mut *deed.on, account_id, &name).await?;
-            if is_used(&mut deed.on, account_id, &name).await? {
+            let mut authorized = self.begin_local().await?;
+            let account_id = &authorized.caller.account_id;
+            let service = find(&mut *authorized.tx, account_id, &name).await?;
+            if is_used(&mut authorized.tx, account_id, &name).await? {
                 return Err(StoreError::ServiceInUse);
             }
             let query = sqlx::query("DELETE FROM services WHERE account_id = ? AND name = ?");
             query
                 .bind(account_id)
                 .bind(&name)
-                .execute(&mut *deed.on)
+                .execute(&mut *authorized.tx)
                 .await?;
-            deed.commit(&[Event::deleted("service.delete", &service)])
+            authorized
+                .commit(&[Event::deleted("service.delete", &service)])
                 .await
         })
         .await

@@ -8,7 +8,7 @@ use sqlx::{FromRow, SqliteExecutor};
 
 use super::audit::{self, Event, Origin, Target};
 use super::{
-    Acting, Actor, Caller, Credentials, Store, StoreError, authority, known_clients, selection,
+    Actor, Authorized, Caller, Credentials, Store, StoreError, authority, known_clients, selection,
 };
 
 /// The number of seconds without use after which a session ends.
@@ -103,13 +103,14 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Ends the session of the caller.
     pub async fn end_session(self, token: TokenHash) -> Result<(), StoreError> {
-        let mut deed = self.begin_local().await?;
+        let mut authorized = self.begin_local().await?;
         let query = sqlx::query("DELETE FROM sessions WHERE token_hash = ?").bind(token.as_bytes());
-        query.execute(&mut *deed.on).await?;
-        deed.commit(&[Event::done("session.delete", Target::the("session"))])
+        query.execute(&mut *authorized.tx).await?;
+        authorized
+            .commit(&[Event::done("session.delete", Target::the("session"))])
             .await
     }
 }

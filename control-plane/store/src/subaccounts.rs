@@ -8,7 +8,7 @@ use super::audit::Event;
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, PolicyScope};
 use super::revision::run_to_completion;
-use super::{Acting, Caller, Store, StoreError, listed_to_json};
+use super::{Authorized, Caller, Store, StoreError, listed_to_json};
 
 /// The maximum number of subaccounts in an account: every policy for all of them lists each one.
 pub const MAX_SUBACCOUNTS: i64 = 1_000;
@@ -62,7 +62,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Adds a subaccount, and returns it with the revision from which on keys for all subaccounts
     /// can act on it. Fails with [`StoreError::SubaccountNameTaken`], and with
     /// [`StoreError::SubaccountLimit`] at [`MAX_SUBACCOUNTS`].
@@ -73,8 +73,8 @@ impl Acting {
                 name,
                 created_at: self.now,
             };
-            let mut deed = self.begin().await?;
-            let (change, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let mut authorized = self.begin().await?;
+            let (change, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             let count: i64 =
                 sqlx::query_scalar("SELECT COUNT(*) FROM subaccounts WHERE account_id = ?")
                     .bind(account_id)
@@ -93,7 +93,7 @@ impl Acting {
             .execute(change.connection())
             .await?;
             policies::stamp(change, PolicyScope::Account(account_id)).await?;
-            let revision = deed
+            let revision = authorized
                 .commit(&[Event::created("subaccount.create", &subaccount)])
                 .await?;
             Ok((subaccount, revision))
@@ -109,11 +109,11 @@ impl Acting {
         name: Option<String>,
     ) -> Result<Subaccount, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            if !deed.caller.subaccounts.has(&id) {
+            let mut authorized = self.begin_local().await?;
+            if !authorized.caller.subaccounts.has(&id) {
                 return Err(StoreError::SubaccountNotFound);
             }
-            let before = find(&mut *deed.on, &deed.caller.account_id, &id).await?;
+            let before = find(&mut *authorized.tx, &authorized.caller.account_id, &id).await?;
             let mut after = before.clone();
             after.name = name.unwrap_or(after.name);
             if after == before {
@@ -122,8 +122,9 @@ impl Acting {
             let query = sqlx::query("UPDATE subaccounts SET name = ? WHERE id = ?")
                 .bind(&after.name)
                 .bind(&id);
-            query.execute(&mut *deed.on).await?;
-            deed.commit(&[Event::edited("subaccount.update", &before, &after)])
+            query.execute(&mut *authorized.tx).await?;
+            authorized
+                .commit(&[Event::edited("subaccount.update", &before, &after)])
                 .await?;
             Ok(after)
         })
@@ -135,8 +136,8 @@ impl Acting {
     /// with [`StoreError::SubaccountNotFound`], also if the caller may not act on it.
     pub async fn delete_subaccount(self, id: String) -> Result<u64, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let (change, Caller { account_id, subaccounts, .. }) = (&mut deed.on, &deed.caller);
+            let mut authorized = self.begin().await?;
+            let (change, Caller { account_id, subaccounts, .. }) = (&mut authorized.tx, &authorized.caller);
             if !subaccounts.has(&id) {
                 return Err(StoreError::SubaccountNotFound);
             }
@@ -145,7 +146,7 @@ impl Acting {
             let deleted: Option<Subaccount> = query.fetch_optional(change.connection()).await?;
             let deleted = deleted.ok_or(StoreError::SubaccountNotFound)?;
             policies::stamp(change, PolicyScope::Account(account_id)).await?;
-            deed.commit(&[Event::deleted("subaccount.delete", &deleted)]).await
+            authorized.commit(&[Event::deleted("subaccount.delete", &deleted)]).await
         })
         .await
     }

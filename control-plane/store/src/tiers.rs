@@ -7,7 +7,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use super::audit::Event;
 use super::policies::{self, PolicyScope};
 use super::revision::{RevisionTx, run_to_completion};
-use super::{Acting, Store, StoreError, from_json, to_json};
+use super::{Authorized, Store, StoreError, from_json, to_json};
 
 impl Store {
     /// Returns all tiers.
@@ -16,18 +16,18 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Replaces the tiers by `tiers`, and returns the revision from which on keys have their
     /// limits. Fails with [`StoreError::TierInUse`] if an open account or a live key has a tier
     /// that would be removed, and with [`StoreError::KeyExceeded`] if the change would raise the
     /// limits of the calling key.
     pub async fn put_tiers(self, tiers: Vec<Tier>) -> Result<u64, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let before = all(deed.on.connection()).await?;
-            deed.expect(before.as_slice())?;
-            let change = &mut deed.on;
-            let restrictions = deed.caller.restrictions.as_ref();
+            let mut authorized = self.begin().await?;
+            let before = all(authorized.tx.connection()).await?;
+            authorized.expect(before.as_slice())?;
+            let change = &mut authorized.tx;
+            let restrictions = authorized.caller.restrictions.as_ref();
             if let Some(exceeded) =
                 restrictions.and_then(|restrictions| restrictions.exceeded_by_tiers(&tiers))
             {
@@ -54,7 +54,8 @@ impl Acting {
                     .await?;
             }
             forget_retired(change).await?;
-            deed.commit(&[Event::edited("tiers.update", &before, &tiers)])
+            authorized
+                .commit(&[Event::edited("tiers.update", &before, &tiers)])
                 .await
         })
         .await

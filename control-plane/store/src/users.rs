@@ -15,8 +15,8 @@ use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::policies::{self, PolicyScope};
 use super::revision::run_to_completion;
 use super::{
-    Acting, Actor, Caller, Credential, Store, StoreError, authority, disclosures, listed_to_json,
-    selection, subaccounts, to_json,
+    Actor, Authorized, Caller, Credential, Store, StoreError, authority, disclosures,
+    listed_to_json, selection, subaccounts, to_json,
 };
 
 pub use deletion::DeletedUser;
@@ -118,7 +118,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Adds the user that `new` returns to the caller's account. `new` gets the caller and the ids
     /// of the account's subaccounts; if it fails, no user is added. Fails with
     /// [`StoreError::EmailTaken`].
@@ -127,18 +127,21 @@ impl Acting {
         new: impl FnOnce(&Caller, &[String]) -> Result<NewUser, E> + Send + 'static,
     ) -> Result<User, E> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let account_id = &deed.caller.account_id;
-            let existing = subaccounts::ids(&mut *deed.on, account_id).await?;
-            let new = new(&deed.caller, &existing)?;
+            let mut authorized = self.begin_local().await?;
+            let account_id = &authorized.caller.account_id;
+            let existing = subaccounts::ids(&mut *authorized.tx, account_id).await?;
+            let new = new(&authorized.caller, &existing)?;
             if let Some(event) =
-                disclosures::of_email(&mut deed.on, &deed.caller, &new.email, self.now).await?
+                disclosures::of_email(&mut authorized.tx, &authorized.caller, &new.email, self.now)
+                    .await?
             {
-                deed.commit(&[event]).await?;
+                authorized.commit(&[event]).await?;
                 return Err(StoreError::EmailTaken.into());
             }
-            let user = insert(&mut deed.on, account_id, new, self.now).await?;
-            deed.commit(&[Event::created("user.create", &user)]).await?;
+            let user = insert(&mut authorized.tx, account_id, new, self.now).await?;
+            authorized
+                .commit(&[Event::created("user.create", &user)])
+                .await?;
             Ok(user)
         })
         .await
@@ -157,10 +160,15 @@ impl Acting {
         edit: impl FnOnce(&Caller, &[String], &mut User) -> Result<(), E> + Send + 'static,
     ) -> Result<(User, u64), E> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let before = find(deed.on.connection(), &deed.caller.account_id, &id).await?;
-            deed.expect(&before)?;
-            let (change, caller) = (&mut deed.on, &deed.caller);
+            let mut authorized = self.begin().await?;
+            let before = find(
+                authorized.tx.connection(),
+                &authorized.caller.account_id,
+                &id,
+            )
+            .await?;
+            authorized.expect(&before)?;
+            let (change, caller) = (&mut authorized.tx, &authorized.caller);
             let existing = subaccounts::ids(change.connection(), &caller.account_id).await?;
             let mut user = before.clone();
             edit(caller, &existing, &mut user)?;
@@ -169,7 +177,7 @@ impl Acting {
                     disclosures::of_email(change.connection(), caller, &user.email, self.now)
                         .await?
             {
-                deed.commit(&[event]).await?;
+                authorized.commit(&[event]).await?;
                 return Err(StoreError::EmailTaken.into());
             }
             update(change.connection(), &user).await?;
@@ -196,22 +204,22 @@ impl Acting {
             if password_hash.is_some() {
                 event = event.with_other("password");
             }
-            let revision = deed.commit(&[event]).await?;
+            let revision = authorized.commit(&[event]).await?;
             Ok((user, revision))
         })
         .await
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Sets the password of the calling user, if the present one is still the one that was
     /// `verified`, and ends all other sessions of theirs. Fails with [`StoreError::SessionEnded`]
     /// if it is not.
     pub async fn change_password(self, verified: String, hash: String) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
+            let mut authorized = self.begin_local().await?;
             let (Credential::Session(token), Actor::User { id, email }) =
-                (&self.credential, &deed.caller.actor)
+                (&self.credential, &authorized.caller.actor)
             else {
                 return Err(StoreError::SessionEnded);
             };
@@ -221,7 +229,7 @@ impl Acting {
             .bind(hash)
             .bind(id)
             .bind(verified)
-            .execute(&mut *deed.on)
+            .execute(&mut *authorized.tx)
             .await?;
             if changed.rows_affected() == 0 {
                 return Err(StoreError::SessionEnded);
@@ -230,10 +238,10 @@ impl Acting {
             others
                 .bind(id)
                 .bind(token.as_bytes())
-                .execute(&mut *deed.on)
+                .execute(&mut *authorized.tx)
                 .await?;
             let event = Event::done("user.password", Target::new("user", id, email));
-            deed.commit(&[event]).await
+            authorized.commit(&[event]).await
         })
         .await
     }

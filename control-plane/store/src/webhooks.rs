@@ -25,7 +25,7 @@ use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use super::audit::Event;
 use super::insert::{Columns, NewRow, insert};
 use super::revision::run_to_completion;
-use super::{Acting, Outcome, Store, StoreError, from_json, to_json};
+use super::{Authorized, Outcome, Store, StoreError, from_json, to_json};
 
 /// The maximum number of webhooks in an account.
 pub const MAX_WEBHOOKS: i64 = 20;
@@ -111,7 +111,7 @@ impl Store {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Adds a webhook. Fails with [`StoreError::WebhookLimit`] at [`MAX_WEBHOOKS`]. A repeatable
     /// call is recorded with the value that `data` returns for the webhook.
     pub async fn create_webhook(
@@ -120,11 +120,11 @@ impl Acting {
         data: impl FnOnce(&Webhook) -> Value + Send + 'static,
     ) -> Result<Outcome<Webhook>, StoreError> {
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable_local().await? {
-                Outcome::New(deed) => deed,
+            let mut authorized = match self.begin_repeatable_local().await? {
+                Outcome::New(authorized) => authorized,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
-            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let (transaction, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             let count: i64 =
                 sqlx::query_scalar("SELECT COUNT(*) FROM webhooks WHERE account_id = ?")
                     .bind(account_id)
@@ -142,8 +142,9 @@ impl Acting {
             };
             insert(&mut *transaction, &[row]).await?;
             let webhook = find(&mut **transaction, account_id, &id).await?;
-            deed.record(|| data(&webhook)).await?;
-            deed.commit(&[Event::created("webhook.create", &webhook)])
+            authorized.record(|| data(&webhook)).await?;
+            authorized
+                .commit(&[Event::created("webhook.create", &webhook)])
                 .await?;
             Ok(Outcome::New(webhook))
         })
@@ -158,8 +159,8 @@ impl Acting {
         change: WebhookChange,
     ) -> Result<Webhook, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let mut authorized = self.begin_local().await?;
+            let (transaction, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             let before = find(&mut **transaction, account_id, &id).await?;
             let mut webhook = before.clone();
             change.apply(&mut webhook);
@@ -175,7 +176,8 @@ impl Acting {
                 _ => {}
             }
             let webhook = find(&mut **transaction, account_id, &id).await?;
-            deed.commit(&[Event::edited("webhook.update", &before, &webhook)])
+            authorized
+                .commit(&[Event::edited("webhook.update", &before, &webhook)])
                 .await?;
             Ok(webhook)
         })
@@ -185,14 +187,15 @@ impl Acting {
     /// Removes a webhook with all of its deliveries. Fails with [`StoreError::WebhookNotFound`].
     pub async fn delete_webhook(self, id: String) -> Result<(), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let mut authorized = self.begin_local().await?;
+            let (transaction, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;
             sqlx::query("DELETE FROM webhooks WHERE id = ?")
                 .bind(id)
                 .execute(&mut **transaction)
                 .await?;
-            deed.commit(&[Event::deleted("webhook.delete", &webhook)])
+            authorized
+                .commit(&[Event::deleted("webhook.delete", &webhook)])
                 .await
         })
         .await

@@ -6,7 +6,7 @@ use latchkey_model::entity_tag::IfMatch;
 use latchkey_policy::verdict::Code;
 use latchkey_server::http::Place;
 use latchkey_store::audit::Origin;
-use latchkey_store::{Acting, Caller, Credential, Lasting, StoreError};
+use latchkey_store::{Authorized, Caller, Credential, Lasting, StoreError};
 use std::sync::Arc;
 
 use super::RequestOrigin;
@@ -69,7 +69,7 @@ impl FromRequestParts<Arc<App>> for Session {
 impl Session {
     /// Authorizes a change that requires `permission`. Refuses a caller without it at once; the
     /// change's transaction checks it again.
-    pub(crate) fn acting(&self, app: &App, permission: &'static str) -> Result<Acting, ApiError> {
+    pub(crate) fn acting(&self, app: &App, permission: &'static str) -> Result<Authorized, ApiError> {
         self.caller.require(permission)?;
         Ok(self.begin(app, Some(permission)))
     }
@@ -81,7 +81,7 @@ impl Session {
         app: &App,
         permission: &'static str,
         lasting: Lasting,
-    ) -> Result<Acting, ApiError> {
+    ) -> Result<Authorized, ApiError> {
         let acting = self.acting(app, permission)?;
         match self.caller.kept_to(lasting) {
             Some(restriction) => Err(ApiError::restricted_key(restriction, lasting)),
@@ -90,11 +90,11 @@ impl Session {
     }
 
     /// Authorizes a change that every caller may make to their own data.
-    pub(crate) fn acting_for_oneself(&self, app: &App) -> Acting {
+    pub(crate) fn acting_for_oneself(&self, app: &App) -> Authorized {
         self.begin(app, None)
     }
 
-    fn begin(&self, app: &App, permission: Option<&'static str>) -> Acting {
+    fn begin(&self, app: &App, permission: Option<&'static str>) -> Authorized {
         let acting = app.store.acting(
             self.credential.clone(),
             permission,

@@ -10,7 +10,7 @@ use crate::keys::KeyOwner;
 use crate::policies::{self, PolicyScope};
 use crate::revision::{RevisionTx, run_to_completion};
 use crate::users::{self, NewUser, User};
-use crate::{Acting, StoreError, disclosures, tiers};
+use crate::{Authorized, StoreError, disclosures, tiers};
 
 /// An account to create, with its first administrator.
 pub struct NewAccount {
@@ -52,20 +52,20 @@ impl AccountChange {
     }
 }
 
-impl Acting {
+impl Authorized {
     /// Adds an account and its first administrator. Fails with [`StoreError::TierNotFound`] and
     /// [`StoreError::EmailTaken`].
     pub async fn create_account(self, new: NewAccount) -> Result<(Account, User), StoreError> {
         run_to_completion(async move {
             let NewAccount { name, tier, max_keys, email, password_hash } = new;
-            let mut deed = self.begin_local().await?;
+            let mut authorized = self.begin_local().await?;
             // The administrator holds every permission.
-            if !deed.caller.grants.cover_role(Role::ADMIN) {
+            if !authorized.caller.grants.cover_role(Role::ADMIN) {
                 return Err(StoreError::PermissionMissing("*"));
             }
-            tiers::position(&tiers::with_retired(&mut deed.on).await?, &tier)?;
-            if let Some(event) = disclosures::of_email(&mut deed.on, &deed.caller, &email, self.now).await? {
-                deed.commit(&[event]).await?;
+            tiers::position(&tiers::with_retired(&mut authorized.tx).await?, &tier)?;
+            if let Some(event) = disclosures::of_email(&mut authorized.tx, &authorized.caller, &email, self.now).await? {
+                authorized.commit(&[event]).await?;
                 return Err(StoreError::EmailTaken);
             }
             let id = random::id("acc")?;
@@ -75,13 +75,13 @@ impl Acting {
                 .bind(tier)
                 .bind(max_keys)
                 .bind(self.now)
-                .execute(&mut *deed.on)
+                .execute(&mut *authorized.tx)
                 .await?;
             let admin =
-                users::insert(&mut deed.on, &id, NewUser::administrator(email, password_hash), self.now).await?;
-            let account = find(&mut deed.on, &id, self.now).await?;
+                users::insert(&mut authorized.tx, &id, NewUser::administrator(email, password_hash), self.now).await?;
+            let account = find(&mut authorized.tx, &id, self.now).await?;
             let events = [Event::created("account.create", &account), Event::created("user.create", &admin)];
-            deed.commit(&events).await?;
+            authorized.commit(&events).await?;
             Ok((account, admin))
         })
         .await
@@ -97,30 +97,30 @@ impl Acting {
         change: AccountChange,
     ) -> Result<(Account, u64), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let before = find(deed.on.connection(), &id, self.now).await?;
+            let mut authorized = self.begin().await?;
+            let before = find(authorized.tx.connection(), &id, self.now).await?;
             if before.closed_at.is_some() {
                 return Err(StoreError::AccountClosed);
             }
             let after = change.applied_to(&before);
             if after == before {
-                return Ok((after, deed.revision_before()));
+                return Ok((after, authorized.revision_before()));
             }
             if after.disabled && after.operator {
                 return Err(StoreError::OperatorsAccount);
             }
             tiers::position(
-                &tiers::with_retired(deed.on.connection()).await?,
+                &tiers::with_retired(authorized.tx.connection()).await?,
                 &after.tier,
             )?;
-            update(&mut deed.on, &after).await?;
+            update(&mut authorized.tx, &after).await?;
             if after.disabled {
-                users::log_out(deed.on.connection(), KeyOwner::Account(&id)).await?;
+                users::log_out(authorized.tx.connection(), KeyOwner::Account(&id)).await?;
             }
             if (after.disabled, &after.tier) != (before.disabled, &before.tier) {
-                policies::stamp(&mut deed.on, PolicyScope::Account(&id)).await?;
+                policies::stamp(&mut authorized.tx, PolicyScope::Account(&id)).await?;
             }
-            let revision = deed
+            let revision = authorized
                 .commit(&[Event::edited("account.update", &before, &after)])
                 .await?;
             Ok((after, revision))
@@ -133,21 +133,23 @@ impl Acting {
     /// [`StoreError::AccountNotFound`] and [`StoreError::OperatorsAccount`].
     pub async fn close_account(self, id: String) -> Result<(Account, u64), StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let before = find(deed.on.connection(), &id, self.now).await?;
+            let mut authorized = self.begin().await?;
+            let before = find(authorized.tx.connection(), &id, self.now).await?;
             if before.operator {
                 return Err(StoreError::OperatorsAccount);
             }
             if before.closed_at.is_some() {
-                return Ok((before, deed.revision_before()));
+                return Ok((before, authorized.revision_before()));
             }
             let close = sqlx::query("UPDATE accounts SET closed_at = ? WHERE id = ?")
                 .bind(self.now)
                 .bind(&id);
-            close.execute(deed.on.connection()).await?;
-            deed.remove_keys_of(&id, KeyOwner::Account(&id)).await?;
-            let closed = find(deed.on.connection(), &id, self.now).await?;
-            let revision = deed
+            close.execute(authorized.tx.connection()).await?;
+            authorized
+                .remove_keys_of(&id, KeyOwner::Account(&id))
+                .await?;
+            let closed = find(authorized.tx.connection(), &id, self.now).await?;
+            let revision = authorized
                 .commit(&[Event::deleted("account.delete", &before)])
                 .await?;
             Ok((closed, revision))

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    Acting, Credential, KeyQuery, KeyState, NewAccount, NewKey, NewUser, OpenMode, PageQuery,
+    Authorized, Credential, KeyQuery, KeyState, NewAccount, NewKey, NewUser, OpenMode, PageQuery,
 };
 use latchkey_model::authority::Authority;
 use latchkey_model::client_network::ClientNetwork;
@@ -93,7 +93,7 @@ impl World {
         world
     }
 
-    fn acting(&self) -> Acting {
+    fn acting(&self) -> Authorized {
         self.store
             .acting(self.admin.clone(), None, Origin::default(), 7)
     }

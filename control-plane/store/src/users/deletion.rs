@@ -7,7 +7,7 @@ use super::{User, UserRow, find, have_administrator};
 use crate::audit::Event;
 use crate::keys::KeyOwner;
 use crate::revision::run_to_completion;
-use crate::{Acting, Caller, StoreError, to_json};
+use crate::{Authorized, Caller, StoreError, to_json};
 
 /// A deleted user.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct DeletedUser {
     pub revision: u64,
 }
 
-impl Acting {
+impl Authorized {
     /// Deletes one of the account's users, unless `may` refuses; `may` gets the caller and the
     /// present user. Nodes refuse the user's keys from the returned revision on, and the keys are
     /// removed in steps. A user who is already deleted is returned unchanged. Fails with
@@ -32,34 +32,36 @@ impl Acting {
         may: impl FnOnce(&Caller, &User) -> Result<(), E> + Send + 'static,
     ) -> Result<DeletedUser, E> {
         run_to_completion(async move {
-            let mut deed = self.begin().await?;
-            let account_id = deed.caller.account_id.clone();
+            let mut authorized = self.begin().await?;
+            let account_id = authorized.caller.account_id.clone();
             if let Some((user, revoked_keys)) =
-                find_deleted(deed.on.connection(), &account_id, &id).await?
+                find_deleted(authorized.tx.connection(), &account_id, &id).await?
             {
-                may(&deed.caller, &user)?;
+                may(&authorized.caller, &user)?;
                 return Ok(DeletedUser {
                     user,
                     revoked_keys,
-                    revision: deed.revision_before(),
+                    revision: authorized.revision_before(),
                 });
             }
-            let user = find(deed.on.connection(), &account_id, &id).await?;
-            if deed.caller.user_id == id {
+            let user = find(authorized.tx.connection(), &account_id, &id).await?;
+            if authorized.caller.user_id == id {
                 return Err(StoreError::DeletesThemselves.into());
             }
-            deed.expect(&user)?;
-            may(&deed.caller, &user)?;
-            let revoked_keys = deed
+            authorized.expect(&user)?;
+            may(&authorized.caller, &user)?;
+            let revoked_keys = authorized
                 .remove_keys_of(&account_id, KeyOwner::User(&id))
                 .await?;
-            delete(deed.on.connection(), &id, revoked_keys, self.now).await?;
+            delete(authorized.tx.connection(), &id, revoked_keys, self.now).await?;
             if user.is_administrator()
-                && !have_administrator(deed.on.connection(), &account_id).await?
+                && !have_administrator(authorized.tx.connection(), &account_id).await?
             {
                 return Err(StoreError::LastAdministrator.into());
             }
-            let revision = deed.commit(&[Event::deleted("user.delete", &user)]).await?;
+            let revision = authorized
+                .commit(&[Event::deleted("user.delete", &user)])
+                .await?;
             Ok(DeletedUser {
                 user,
                 revoked_keys,

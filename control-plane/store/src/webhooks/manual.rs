@@ -9,21 +9,21 @@ use super::{Webhook, find, outbox};
 use crate::audit::{Audited as _, Event};
 use crate::revision::run_to_completion;
 use crate::webhooks::event;
-use crate::{Acting, StoreError};
+use crate::{Authorized, StoreError};
 
 /// The maximum number of deliveries that can be requested in a minute, for each webhook.
 pub const MAX_PER_MINUTE: i64 = 60;
 
 const MINUTE: i64 = 60;
 
-impl Acting {
+impl Authorized {
     /// Sends `webhook.test` to a webhook, and returns the delivery's id. Fails with
     /// [`StoreError::WebhookNotFound`], [`StoreError::WebhookInactive`] and
     /// [`StoreError::WebhookBusy`].
     pub async fn test_webhook(self, id: String) -> Result<String, StoreError> {
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let mut authorized = self.begin_local().await?;
+            let (transaction, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &id).await?;
             admit(transaction, &webhook, self.now).await?;
             let event = event::Event::Test {
@@ -34,7 +34,8 @@ impl Acting {
                 .await?
                 .pop();
             let delivery = delivery.ok_or(StoreError::Damaged("a delivery that was written"))?;
-            deed.commit(&[Event::done("webhook.test", webhook.target())])
+            authorized
+                .commit(&[Event::done("webhook.test", webhook.target())])
                 .await?;
             Ok(delivery)
         })
@@ -49,8 +50,8 @@ impl Acting {
              done_at = NULL, redelivered_at = ?1 \
              WHERE id = ?2 AND webhook_id = ?3 AND (done_at IS NULL OR done_at >= ?4)";
         run_to_completion(async move {
-            let mut deed = self.begin_local().await?;
-            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let mut authorized = self.begin_local().await?;
+            let (transaction, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             let webhook = find(&mut **transaction, account_id, &webhook_id).await?;
             let again = sqlx::query(AGAIN)
                 .bind(self.now)
@@ -66,7 +67,9 @@ impl Acting {
             admit(transaction, &webhook, self.now).await?;
             outbox::set_due(transaction, [&webhook_id], self.now).await?;
             let event = Event::done("webhook.redeliver", webhook.target());
-            deed.commit(&[event.with("delivery_id", json!(id))]).await
+            authorized
+                .commit(&[event.with("delivery_id", json!(id))])
+                .await
         })
         .await
     }

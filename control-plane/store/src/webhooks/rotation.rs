@@ -7,7 +7,7 @@ use sqlx::{FromRow, SqliteConnection};
 use super::{Webhook, find};
 use crate::audit::{Audited as _, Event};
 use crate::revision::run_to_completion;
-use crate::{Acting, Outcome, Store, StoreError, usage};
+use crate::{Authorized, Outcome, Store, StoreError, usage};
 
 /// The number of seconds within which the same caller can repeat a rotation, for example after a
 /// lost response.
@@ -17,7 +17,7 @@ const RETRY: i64 = 10 * 60;
 /// be ahead by less.
 const KEPT: i64 = 24 * 60 * 60;
 
-impl Acting {
+impl Authorized {
     /// Replaces a webhook's secret by `new`. The previous secret signs for `overlap` more seconds;
     /// with an overlap of 0, every older secret ends at once. While an overlap runs, the caller of
     /// the last rotation can replace its secret within [`RETRY`] seconds, and the old one keeps its
@@ -32,14 +32,14 @@ impl Acting {
         data: impl FnOnce(&Webhook) -> Value + Send + 'static,
     ) -> Result<Outcome<Webhook>, StoreError> {
         run_to_completion(async move {
-            let mut deed = match self.begin_repeatable_local().await? {
-                Outcome::New(deed) => deed,
+            let mut authorized = match self.begin_repeatable_local().await? {
+                Outcome::New(authorized) => authorized,
                 Outcome::Repeated(recorded) => return Ok(Outcome::Repeated(recorded)),
             };
-            let (transaction, account_id) = (&mut deed.on, &deed.caller.account_id);
+            let (transaction, account_id) = (&mut authorized.tx, &authorized.caller.account_id);
             find(&mut **transaction, account_id, &id).await?;
             let secrets = Secrets::read(transaction, &id).await?;
-            let actor = deed.caller.actor.id().unwrap_or_default();
+            let actor = authorized.caller.actor.id().unwrap_or_default();
             let (old_secret, old_ends_at) = secrets.old_after(overlap, actor, self.now)?;
             write(
                 transaction,
@@ -52,8 +52,9 @@ impl Acting {
             .await?;
             let webhook = find(&mut **transaction, account_id, &id).await?;
             let event = Event::done("webhook.rotate_secret", webhook.target());
-            deed.record(|| data(&webhook)).await?;
-            deed.commit(&[event.with("overlap_seconds", json!(overlap))])
+            authorized.record(|| data(&webhook)).await?;
+            authorized
+                .commit(&[event.with("overlap_seconds", json!(overlap))])
                 .await?;
             Ok(Outcome::New(webhook))
         })

@@ -3,8 +3,8 @@
 //! **Invariant: such a change is made only if, in its own transaction, the credential is valid and
 //! its holder has the permission that the change needs; and it is committed only with its audit
 //! entry.** What a handler checked earlier can be outdated, because reading the request's body and
-//! hashing a password take time. The functions of [`Acting`] get their transaction and the caller
-//! from [`Acting::begin`] or [`Acting::begin_local`], and from nowhere else.
+//! hashing a password take time. The functions of [`Authorized`] get their transaction and the caller
+//! from [`Authorized::begin`] or [`Authorized::begin_local`], and from nowhere else.
 
 use latchkey_model::entity_tag::{IfMatch, Tagged};
 use serde_json::Value;
@@ -16,7 +16,7 @@ use super::revision::RevisionTx;
 use super::{Caller, Credential, Lasting, Store, StoreError, callers};
 
 /// The store, used by the holder of one credential for one change.
-pub struct Acting {
+pub struct Authorized {
     store: Store,
     pub(super) credential: Credential,
     permission: Option<&'static str>,
@@ -36,8 +36,8 @@ impl Store {
         permission: Option<&'static str>,
         origin: Origin,
         now: i64,
-    ) -> Acting {
-        Acting {
+    ) -> Authorized {
+        Authorized {
             store: self.clone(),
             credential,
             permission,
@@ -51,9 +51,9 @@ impl Store {
 }
 
 /// A change that a caller is making. Dropping it rolls everything back.
-pub(super) struct Deed<T> {
+pub(super) struct AuthorizedTx<T> {
     /// The transaction in which the change is made.
-    pub(super) on: T,
+    pub(super) tx: T,
     /// The caller on whose behalf it is made.
     pub(super) caller: Caller,
     pub(super) origin: Origin,
@@ -65,7 +65,7 @@ pub(super) struct Deed<T> {
     pub(super) now: i64,
 }
 
-impl Acting {
+impl Authorized {
     /// Marks the change as one that creates or edits something lasting, to which the restrictions
     /// of a calling key would not apply.
     pub fn lasting(self, lasting: Lasting) -> Self {
@@ -90,35 +90,41 @@ impl Acting {
     }
 
     /// Begins a change that nodes decide by, which advances the revision.
-    pub(super) async fn begin(&self) -> Result<Deed<RevisionTx>, StoreError> {
+    pub(super) async fn begin(&self) -> Result<AuthorizedTx<RevisionTx>, StoreError> {
         let mut change = RevisionTx::begin(&self.store).await?;
         let caller = self.caller(change.connection()).await?;
-        Ok(self.deed(change, caller))
+        Ok(self.authorized(change, caller))
     }
 
     /// Begins a change that does not concern nodes, which keeps the revision.
     pub(super) async fn begin_local(
         &self,
-    ) -> Result<Deed<Transaction<'static, Sqlite>>, StoreError> {
+    ) -> Result<AuthorizedTx<Transaction<'static, Sqlite>>, StoreError> {
         let mut transaction = self.store.0.begin().await?;
         let caller = self.caller(&mut transaction).await?;
-        Ok(self.deed(transaction, caller))
+        Ok(self.authorized(transaction, caller))
     }
 
     /// Begins as [`begin`](Self::begin) does, unless the call is a repeated one.
-    pub(super) async fn begin_repeatable(&self) -> Result<Outcome<Deed<RevisionTx>>, StoreError> {
-        let mut deed = self.begin().await?;
-        let recorded = self.recorded(deed.on.connection(), &deed.caller).await?;
-        Ok(recorded.map_or(Outcome::New(deed), Outcome::Repeated))
+    pub(super) async fn begin_repeatable(
+        &self,
+    ) -> Result<Outcome<AuthorizedTx<RevisionTx>>, StoreError> {
+        let mut authorized = self.begin().await?;
+        let recorded = self
+            .recorded(authorized.tx.connection(), &authorized.caller)
+            .await?;
+        Ok(recorded.map_or(Outcome::New(authorized), Outcome::Repeated))
     }
 
     /// Begins as [`begin_local`](Self::begin_local) does, unless the call is a repeated one.
     pub(super) async fn begin_repeatable_local(
         &self,
-    ) -> Result<Outcome<Deed<Transaction<'static, Sqlite>>>, StoreError> {
-        let mut deed = self.begin_local().await?;
-        let recorded = self.recorded(&mut deed.on, &deed.caller).await?;
-        Ok(recorded.map_or(Outcome::New(deed), Outcome::Repeated))
+    ) -> Result<Outcome<AuthorizedTx<Transaction<'static, Sqlite>>>, StoreError> {
+        let mut authorized = self.begin_local().await?;
+        let recorded = self
+            .recorded(&mut authorized.tx, &authorized.caller)
+            .await?;
+        Ok(recorded.map_or(Outcome::New(authorized), Outcome::Repeated))
     }
 
     async fn recorded(
@@ -134,14 +140,14 @@ impl Acting {
         }
     }
 
-    fn deed<T>(&self, on: T, caller: Caller) -> Deed<T> {
+    fn authorized<T>(&self, tx: T, caller: Caller) -> AuthorizedTx<T> {
         let call = self
             .call
             .as_ref()
             .map(|call| call.stored(&self.store.0.at_rest));
         let if_match = self.if_match.clone();
-        Deed {
-            on,
+        AuthorizedTx {
+            tx,
             caller,
             origin: self.origin.clone(),
             if_match,
@@ -177,7 +183,7 @@ impl Acting {
     }
 }
 
-impl<T> Deed<T> {
+impl<T> AuthorizedTx<T> {
     /// Compares `before`, the present resource, with the caller's `If-Match`, and refuses the
     /// change if they differ.
     ///
@@ -202,7 +208,7 @@ impl<T> Deed<T> {
     }
 }
 
-impl Deed<RevisionTx> {
+impl AuthorizedTx<RevisionTx> {
     /// Records the result of a repeatable call: `data` of its response, without secrets.
     pub(super) async fn record(&mut self, data: impl FnOnce() -> Value) -> Result<(), StoreError> {
         let Some(call) = &self.call else {
@@ -210,10 +216,10 @@ impl Deed<RevisionTx> {
         };
         let recorded = Recorded {
             data: data(),
-            revision: Some(self.on.revision().cast_unsigned()),
+            revision: Some(self.tx.revision().cast_unsigned()),
         };
         repeatable::record(
-            self.on.connection(),
+            self.tx.connection(),
             &self.caller,
             call,
             &recorded,
@@ -224,21 +230,21 @@ impl Deed<RevisionTx> {
 
     /// Returns the revision that is in force until this is committed. No other change is under way.
     pub(super) fn revision_before(&self) -> u64 {
-        self.on.revision().cast_unsigned().saturating_sub(1)
+        self.tx.revision().cast_unsigned().saturating_sub(1)
     }
 
     /// Writes some of the change's audit entries, for changes with too many of them to keep in
     /// memory until the end.
     pub(super) async fn record_audit(&mut self, events: &[Event]) -> Result<(), StoreError> {
         let Self {
-            on,
+            tx,
             caller,
             origin,
             now,
             ..
         } = self;
         audit::write(
-            on.connection(),
+            tx.connection(),
             &caller.account_id,
             &caller.actor,
             origin,
@@ -252,11 +258,11 @@ impl Deed<RevisionTx> {
     pub(super) async fn commit(mut self, events: &[Event]) -> Result<u64, StoreError> {
         self.ensure_compared()?;
         self.record_audit(events).await?;
-        self.on.commit().await
+        self.tx.commit().await
     }
 }
 
-impl Deed<Transaction<'static, Sqlite>> {
+impl AuthorizedTx<Transaction<'static, Sqlite>> {
     /// Records the result of a repeatable call: `data` of its response, without secrets.
     pub(super) async fn record(&mut self, data: impl FnOnce() -> Value) -> Result<(), StoreError> {
         let Some(call) = &self.call else {
@@ -266,19 +272,19 @@ impl Deed<Transaction<'static, Sqlite>> {
             data: data(),
             revision: None,
         };
-        repeatable::record(&mut self.on, &self.caller, call, &recorded, self.now).await
+        repeatable::record(&mut self.tx, &self.caller, call, &recorded, self.now).await
     }
 
     pub(super) async fn commit(mut self, events: &[Event]) -> Result<(), StoreError> {
         self.ensure_compared()?;
         let Self {
-            on,
+            tx,
             caller,
             origin,
             now,
             ..
         } = &mut self;
-        audit::write(on, &caller.account_id, &caller.actor, origin, events, *now).await?;
-        Ok(self.on.commit().await?)
+        audit::write(tx, &caller.account_id, &caller.actor, origin, events, *now).await?;
+        Ok(self.tx.commit().await?)
     }
 }
