@@ -6,8 +6,8 @@ use latchkey_policy::verdict::Code;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::exceeded::Exceeded;
 use super::lasting::Lasting;
-use super::restrictions::Exceeded;
 
 /// The reason why the store could not be opened.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@
 //! | `revision`, `authorized`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
 //! | `keys`, `creation`, `editing`, `import`, `regenerate`, `revocation`, `expired` | keys |
 //! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `routes`, `policies` | the rest of what the API manages |
-//! | `quotas`, `restrictions`, `lasting`, `disclosures` | what a change may do |
+//! | `quotas`, `restrictions`, `exceeded`, `lasting`, `disclosures` | what a change may do |
 //! | `sessions`, `known_clients`, `refused_logins` | log-ins |
 //! | `nodes`, `node_tokens`, `life`, `epochs`, `history`, `export` | nodes, and what they are sent |
 //! | `listing`, `page`, `walk`, `condition` | lists |
@@ -36,6 +36,7 @@ mod editing;
 mod entity_tags;
 mod epochs;
 mod error;
+mod exceeded;
 mod expired;
 mod explain;
 mod export;
@@ -92,6 +93,7 @@ pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::Created;
 pub use editing::KeyChange;
 pub use error::{OpenError, StoreError};
+pub use exceeded::Exceeded;
 pub use export::{Changes, Page, Place};
 pub use file::OpenMode;
 use file::{OpenFile, lock};
@@ -113,7 +115,7 @@ use reading::ListReads;
 pub use refused_logins::{Refusals, RefusedLogins};
 pub use regenerate::{Regenerated, Regeneration, Reported};
 pub use repeatable::{Outcome, RepeatableCall};
-pub use restrictions::{Exceeded, KeyRestrictions};
+pub use restrictions::KeyRestrictions;
 pub use revocation::Revoked;
 pub use routes::RouteRecords;
 pub use secrets::Secret;

@@ -11,6 +11,7 @@
 //! from then on, even if the tier changes ([`Ceilings`]).
 
 mod bounds;
+mod lasting;
 
 use latchkey_model::ceilings::Ceilings;
 use latchkey_model::ip_list::IpList;
@@ -20,10 +21,10 @@ use latchkey_model::tier::{Tier, Tiers};
 use latchkey_policy::key::Environment;
 use latchkey_policy::limit::{Limits, Window};
 
+use super::exceeded::{Exceeded, exceeded};
 use super::{Key, KeySettings};
-pub use bounds::Exceeded;
 pub(super) use bounds::KeyBounds;
-use bounds::{exceeded, exceeds, later};
+use bounds::{exceeds, later};
 
 /// The bounds that a calling key cannot exceed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use latchkey_policy::key::Environment;
 use latchkey_policy::limit::{Limits, Window};
 
 use crate::KeySettings;
+use crate::exceeded::{Exceeded, exceeded};
 
 /// The maximum that a key can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,23 +30,6 @@ pub(crate) struct KeyBounds {
     pub(super) denied_ips: IpList,
     /// The addresses that the two lists together admit.
     pub(crate) addresses: AddressRule,
-}
-
-/// A field that exceeds what the calling key has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exceeded {
-    /// The field's name in requests.
-    pub field: String,
-    /// The text that follows the field's name, such as "must be …".
-    pub reason: String,
-}
-
-/// Returns the field that exceeds what the calling key has, with the reason.
-pub(super) fn exceeded(field: impl Into<String>, reason: impl Into<String>) -> Option<Exceeded> {
-    Some(Exceeded {
-        field: field.into(),
-        reason: reason.into(),
-    })
 }
 
 impl KeyBounds {
