@@ -6,9 +6,9 @@
 //! [`AuthorizedTx`](super::authorized::AuthorizedTx) requires one. Entries hold no secret: they are built from the
 //! public view of a resource, which never contains one.
 
-mod audited;
 pub mod cut;
 mod read;
+mod target;
 
 use serde_json::{Map, Value, json};
 use sqlx::SqliteConnection;
@@ -17,8 +17,8 @@ use std::net::IpAddr;
 use super::insert::{Columns, NewRow, insert};
 use super::{Actor, StoreError, to_json};
 
-pub use audited::{Audited, Target};
 pub use read::{AuditEntry, AuditQuery};
+pub use target::{Audited, Target};
 
 /// The maximum length of one side of an entry, in bytes. Of a longer one only the length is kept.
 const MAX_LEN: usize = 64 * 1024;

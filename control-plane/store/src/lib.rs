@@ -10,7 +10,7 @@
 //! | `sessions`, `known_clients`, `refused_logins` | log-ins |
 //! | `nodes`, `node_tokens`, `life`, `epochs`, `history`, `export` | nodes, and what they are sent |
 //! | `listing`, `page`, `walk`, `condition` | lists |
-//! | [`audit`], [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
+//! | [`audit`], `audited`, [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
 //! | [`backup`], `former` | backups, and what a replaced database knew |
 //! | `removals`, `retention`, `secrets`, `slots` | what is removed, and what is kept of it |
 //!
@@ -25,6 +25,7 @@
 mod accounts;
 mod at_rest;
 pub mod audit;
+mod audited;
 mod authorized;
 pub mod backup;
 mod callers;
