@@ -15,7 +15,7 @@ use sqlx::{SqliteConnection, SqliteExecutor};
 use std::collections::HashMap;
 
 use super::at_rest::AtRest;
-use super::{Secret, Store, StoreError, to_json};
+use super::{Store, StoreError, to_json};
 pub(super) use row::NewKeyRow;
 use row::{KeyRow, KeySummaryRow};
 
@@ -112,6 +112,22 @@ impl NewKey {
             },
         }
     }
+}
+
+/// A secret as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The masked form, by which people recognise it.
+    pub masked: String,
+    /// The time of creation, in Unix seconds.
+    pub created_at: i64,
+    /// The second from which on it is refused, if it is not the current one.
+    pub ends_at: Option<i64>,
+    /// The last time that nodes have reported at which a request was admitted with it, in Unix
+    /// seconds.
+    pub last_used_at: Option<i64>,
+    /// The address of that request.
+    pub last_used_ip: Option<String>,
 }
 
 /// A key as the API shows it.

@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `open`, `file`, `health`, `reading`, `at_rest` | the database's file, its health, connections for lists, encrypted digests |
-//! | `revision`, `authorized`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
+//! | `revision`, `authorized`, `actors`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
 //! | `keys`, `creation`, `editing`, `import`, `regenerate`, `revocation`, `expired` | keys |
 //! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `routes`, `policies` | the rest of what the API manages |
 //! | `quotas`, `restrictions`, `exceeded`, `lasting`, `disclosures` | what a change may do |
@@ -23,6 +23,7 @@
 //! look-up of a credential, the feed of changes or the readiness probe.
 
 mod accounts;
+mod actors;
 mod at_rest;
 pub mod audit;
 mod audited;
@@ -87,9 +88,8 @@ use json::{authority, from_json, listed_to_json, selection, to_json};
 
 pub use accounts::{Account, Credentials};
 pub use accounts::{AccountChange, NewAccount};
+pub use actors::{Actor, Caller, Credential, SERVICE};
 pub use authorized::Authorized;
-pub use callers::{Actor, Caller};
-pub use callers::{Credential, SERVICE};
 pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::Created;
 pub use editing::KeyChange;
@@ -103,7 +103,7 @@ pub use history::Vouched;
 pub use history::{Head, Tag};
 pub use import::{ImportCheck, ImportOptions, Imported};
 pub use keys::ListedKey;
-pub use keys::{Key, KeySettings, NewKey};
+pub use keys::{Key, KeySettings, NewKey, Secret};
 pub use lasting::Lasting;
 pub use life::{FOREVER, Note, instance_hash};
 pub use listing::{KeyQuery, KeySort, KeyState};
@@ -119,7 +119,6 @@ pub use repeatable::{Outcome, RepeatableCall};
 pub use restrictions::KeyRestrictions;
 pub use revocation::Revoked;
 pub use routes::RouteRecords;
-pub use secrets::Secret;
 pub use services::MAX_SERVICES;
 pub use services::Service;
 pub use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;

@@ -6,7 +6,7 @@ use latchkey_model::tier::{Tier, Tiers};
 use latchkey_policy::limit::{Limits, Window};
 use std::collections::{HashMap, HashSet};
 
-use super::callers::SERVICE;
+use super::actors::SERVICE;
 use super::expired::KeyNumbers;
 use super::revision::RevisionTx;
 use super::{Key, NewKey, StoreError, services, tiers};

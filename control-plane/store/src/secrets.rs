@@ -31,22 +31,6 @@ const ROWS: usize = 200;
 /// request was ever admitted with it: a week.
 const REIMPORT_SECONDS: i64 = 7 * 24 * 60 * 60;
 
-/// A secret as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secret {
-    /// The masked form, by which people recognise it.
-    pub masked: String,
-    /// The time of creation, in Unix seconds.
-    pub created_at: i64,
-    /// The second from which on it is refused, if it is not the current one.
-    pub ends_at: Option<i64>,
-    /// The last time that nodes have reported at which a request was admitted with it, in Unix
-    /// seconds.
-    pub last_used_at: Option<i64>,
-    /// The address of that request.
-    pub last_used_ip: Option<String>,
-}
-
 /// Marks the old secrets of changed keys as changed, because their records contain the same data of
 /// the key. Those of keys that have left the snapshot are removed.
 pub(super) async fn follow_keys(change: &mut RevisionTx) -> Result<(), StoreError> {

@@ -74,7 +74,7 @@ impl World {
             secrets: Vec::new(),
             ids: Vec::new(),
         };
-        let zoe = |_: &super::super::Caller, _: &[String]| {
+        let zoe = |_: &Caller, _: &[String]| {
             let (email, password_hash) = ("zoe@localhost".to_owned(), "hash".to_owned());
             let (authority, subaccounts) = (Authority::default(), Selection::All);
             Ok::<_, StoreError>(NewUser {
@@ -427,7 +427,7 @@ async fn closed_account_is_gone_before_its_rows() {
             > 0,
         "nothing is left to try"
     );
-    let taken = |_: &super::super::Caller, _: &[String]| {
+    let taken = |_: &Caller, _: &[String]| {
         let (authority, subaccounts) = (Authority::default(), Selection::All);
         let email = "399@beta".to_owned();
         Ok::<_, StoreError>(NewUser {
