@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::at_rest::AtRest;
-use super::{Epoch, LOG, LOG_INDEX, MIGRATIONS, OpenError, PATIENCE, beside, former, life, lock};
+use super::{Epoch, LOG, LOG_INDEX, MIGRATIONS, OpenError, PATIENCE, beside, former, lock, uptime};
 use crate::AtRestKeys;
 
 /// The reason why no copy was made.
@@ -302,7 +302,7 @@ impl Copy {
         })?;
         let mut epoch = Epoch::default();
         random::fill(&mut epoch)?;
-        let skipped = life::numbers_to_skip()?;
+        let skipped = uptime::numbers_to_skip()?;
         let change = async {
             let later = former::take_over(&mut connection, replaced, now).await?;
             sqlx::query("UPDATE meta SET epoch = ?")
@@ -314,7 +314,7 @@ impl Copy {
             for gone in ["DELETE FROM sessions", "DELETE FROM node_usage"] {
                 sqlx::query(gone).execute(&mut connection).await?;
             }
-            life::skip_numbers(&mut connection, skipped).await?;
+            uptime::skip_numbers(&mut connection, skipped).await?;
             let live = "SELECT COUNT(*) FROM keys WHERE slot IS NOT NULL";
             let keys: i64 = sqlx::query_scalar(live).fetch_one(&mut connection).await?;
             connection.close().await?;

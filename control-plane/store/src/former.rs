@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _, FromRow};
 use std::path::Path;
 use tracing::warn;
 
-use super::{FOREVER, NodeRow, PATIENCE, epochs, life, nodes};
+use super::{FOREVER, NodeRow, PATIENCE, epochs, nodes, uptime};
 
 /// The data of the replaced database.
 struct Former {
@@ -146,7 +146,7 @@ impl Former {
 fn of_version_0_1((node_id, instance, version): (String, String, String)) -> NodeRow {
     NodeRow {
         node_id,
-        secret_hash: life::instance_hash(&instance),
+        secret_hash: uptime::instance_hash(&instance),
         meter: instance.clone(),
         instance: Some(instance),
         version,
@@ -173,7 +173,7 @@ pub(super) async fn take_over(
         None => None,
     };
     let mut former = former.unwrap_or_else(Former::unknown);
-    life::name_instances(to).await?;
+    uptime::name_instances(to).await?;
     if former.is_later {
         // Nodes that the later state does not have no longer exist.
         sqlx::query("DELETE FROM nodes").execute(&mut *to).await?;

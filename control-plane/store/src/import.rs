@@ -70,6 +70,23 @@ impl<E: From<StoreError>> Refused<E> {
     }
 }
 
+impl<E: From<StoreError>> ImportCheck<E> {
+    /// Counts a row as importable, or as refused if its account may not have the key.
+    ///
+    /// # Errors
+    /// When the database failed.
+    fn add(&mut self, index: usize, admitted: Result<(), StoreError>) -> Result<(), StoreError> {
+        match admitted {
+            Ok(()) => self.importable = self.importable.saturating_add(1),
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => {
+                return Err(error);
+            }
+            Err(error) => self.refused.push((index, error.of_row(index).into())),
+        }
+        Ok(())
+    }
+}
+
 impl Authorized {
     /// Creates the keys that `new` returns. `new` gets the caller and the ids of the account's
     /// subaccounts; no key is created if one of the rows is refused. Fails with [`StoreError::Row`]
@@ -155,15 +172,13 @@ impl Authorized {
                         elsewhere.extend(name);
                         check.refused.push((index, error));
                     }
-                    Ok(Some(key)) => match quotas.admit(&mut authorized.tx, &key).await {
-                        Ok(_) => check.importable = check.importable.saturating_add(1),
-                        Err(error @ (StoreError::Unavailable(_) | StoreError::Database(_))) => {
-                            return Err(error.into());
-                        }
-                        Err(error) => check.refused.push((index, error.of_row(index).into())),
-                    },
+                    Ok(Some(key)) => {
+                        let admitted = quotas.admit(&mut authorized.tx, &key).await;
+                        check.add(index, admitted.map(drop))?;
+                    }
                 }
             }
+
             let shown = disclosures::of_keys(
                 authorized.tx.connection(),
                 &authorized.caller,

@@ -8,7 +8,7 @@
 //! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `routes`, `policies` | the rest of what the API manages |
 //! | `quotas`, `restrictions`, `exceeded`, `lasting`, `disclosures` | what a change may do |
 //! | `sessions`, `known_clients`, `refused_logins` | log-ins |
-//! | `nodes`, `node_tokens`, `life`, `epochs`, `history`, `export` | nodes, and what they are sent |
+//! | `nodes`, `node_tokens`, `uptime`, `epochs`, `history`, `export` | nodes, and what they are sent |
 //! | `listing`, `page`, `walk`, `condition` | lists |
 //! | [`audit`], `audited`, [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
 //! | [`backup`], `former` | backups, and what a replaced database knew |
@@ -52,7 +52,6 @@ mod json;
 mod keys;
 mod known_clients;
 mod lasting;
-mod life;
 mod listing;
 mod node_tokens;
 mod nodes;
@@ -77,6 +76,7 @@ mod sessions;
 mod slots;
 mod subaccounts;
 mod tiers;
+mod uptime;
 pub mod usage;
 mod users;
 mod walk;
@@ -105,7 +105,6 @@ pub use import::{ImportCheck, ImportOptions, Imported};
 pub use keys::ListedKey;
 pub use keys::{Key, KeySettings, NewKey, Secret};
 pub use lasting::Lasting;
-pub use life::{FOREVER, Note, instance_hash};
 pub use listing::{KeyQuery, KeySort, KeyState};
 pub use node_tokens::NodeTokenDetails;
 pub use node_tokens::{MAX_NODE_TOKENS, NewNodeToken, RevokedNodeTokens};
@@ -124,6 +123,7 @@ pub use services::Service;
 pub use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
 pub use subaccounts::MAX_SUBACCOUNTS;
 pub use subaccounts::Subaccount;
+pub use uptime::{FOREVER, Note, instance_hash};
 pub use usage::KeyUsage;
 pub use users::DeletedUser;
 pub use users::{NewUser, User};

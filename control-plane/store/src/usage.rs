@@ -4,26 +4,26 @@
 //! Nodes report totals, and the store keeps the last total, so a report that arrives twice counts
 //! once. [`commit`] calculates the difference to the previous totals. [`counts`] calculates what a
 //! node must know about the other nodes, and [`news`] for which keys. [`read`], [`buckets`] and
-//! [`top`] answer queries of users, and [`tidy`] deletes data that is no longer needed.
+//! [`top`] answer queries of users, and [`cleanup`] deletes data that is no longer needed.
 //!
 //! None of this is part of a snapshot by which nodes decide, so none of it advances the revision.
 
 mod buckets;
+mod cleanup;
 mod commit;
 mod counts;
 mod news;
 mod query;
 mod read;
-mod tidy;
 mod top;
 
 pub use buckets::{Bucket, NamedKey};
+pub(super) use cleanup::{forget, trusts};
 pub use counts::{Count, Current, Elsewhere, ElsewherePage};
 pub use news::News;
 pub use query::{Group, Resolution, UsageQuery};
 pub use read::KeyUsage;
 pub(super) use read::admitted;
-pub(super) use tidy::{forget, trusts};
 
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::Outcome;

@@ -4,7 +4,7 @@
 //! is trusted ([`trusts`]). There are two ways. A request was admitted today: such a count is
 //! accepted only if the clock of the reporting node agrees with this one, so this one is wrong by
 //! less than a day. Or the clock ran for a day without being set, as the notes of control planes
-//! show (`life.rs`): so a control plane without any requests also deletes old data. A host that
+//! show (`uptime.rs`): so a control plane without any requests also deletes old data. A host that
 //! starts with a clock that is days ahead meets neither condition until its clock is corrected.
 //!
 //! **So all deleted data ended at least a day ago**, except for counts of windows: those are
@@ -16,7 +16,7 @@ use sqlx::{Database, Sqlite, SqliteConnection, SqlitePool};
 
 use super::{DAY, HOUR, kind};
 use crate::json::to_json;
-use crate::{Store, StoreError, life};
+use crate::{Store, StoreError, uptime};
 
 /// The number of seconds without a report after which an Envoy process counts as gone, unless it is
 /// connected. If it returned later, all of its totals would be counted again.
@@ -45,7 +45,7 @@ impl Store {
         const PAST: &str = "WITH past (kind, last) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)) \
              DELETE FROM window_counts WHERE (kind, number, key_seq) IN (SELECT w.kind, w.number, w.key_seq \
              FROM past p CROSS JOIN window_counts w ON w.kind = p.kind AND w.number < p.last LIMIT ?2)";
-        let steady = life::is_steady(&self.0.readers, STEADY, now).await?;
+        let steady = uptime::is_steady(&self.0.readers, STEADY, now).await?;
         let mut past = Vec::new();
         for window in Window::ALL {
             let last = window.number(now).saturating_sub(1);
@@ -145,7 +145,7 @@ pub(crate) async fn forget(from: &mut SqliteConnection, seq: i64) -> Result<(), 
 /// present day, or the clock has run for a day without being set.
 pub(crate) async fn trusts(from: &SqlitePool, now: i64) -> Result<bool, StoreError> {
     let today = counts_since(from, Window::Day, Window::Day.number(now)).await?;
-    Ok(today || life::is_steady(from, STEADY, now).await?)
+    Ok(today || uptime::is_steady(from, STEADY, now).await?)
 }
 
 /// Returns whether a node has reported a request of the window with this number, or of a later one.
