@@ -12,7 +12,7 @@
 //! | `listing`, `page`, `walk`, `condition` | lists |
 //! | [`audit`], `audited`, [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
 //! | [`backup`], `former` | backups, and what a replaced database knew |
-//! | `removals`, `retention`, `secrets`, `slots` | what is removed, and what is kept of it |
+//! | `removals`, `retention`, `secrets`, `slots`, `dependents` | what is removed, and what is kept of it |
 //!
 //! **Invariant: every change to what a node decides by happens in one transaction that also
 //! advances the revision by one and stamps the changed rows with it.** [`revision::RevisionTx`] is the
@@ -33,6 +33,7 @@ mod callers;
 mod chunks;
 mod condition;
 mod creation;
+mod dependents;
 mod disclosures;
 mod editing;
 mod entity_tags;
@@ -108,8 +109,8 @@ pub use lasting::Lasting;
 pub use listing::{KeyQuery, KeySort, KeyState};
 pub use node_tokens::NodeTokenDetails;
 pub use node_tokens::{MAX_NODE_TOKENS, NewNodeToken, RevokedNodeTokens};
-pub use nodes::NodeKey;
 pub use nodes::NodeRow;
+pub use nodes::{FOREVER, NodeKey};
 pub use page::{PageQuery, Position, Total};
 use reading::ListReads;
 pub use refused_logins::{Refusals, RefusedLogins};
@@ -123,7 +124,7 @@ pub use services::Service;
 pub use sessions::IDLE_SECONDS as SESSION_IDLE_SECONDS;
 pub use subaccounts::MAX_SUBACCOUNTS;
 pub use subaccounts::Subaccount;
-pub use uptime::{FOREVER, Note, instance_hash};
+pub use uptime::{Note, instance_hash};
 pub use usage::KeyUsage;
 pub use users::DeletedUser;
 pub use users::{NewUser, User};

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use super::audit::{Event, Target};
 use super::revision::run_to_completion;
-use super::{Authorized, FOREVER, Store, StoreError};
+use super::{Authorized, Store, StoreError};
+
+/// No limit, for an uptime and for a duration.
+pub const FOREVER: i64 = i64::MAX;
 
 /// One Envoy process.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]

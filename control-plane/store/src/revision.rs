@@ -7,7 +7,7 @@ use std::time::Instant;
 use tracing::Instrument as _;
 
 use super::at_rest::AtRest;
-use super::{Head, Shared, Store, StoreError, history, secrets};
+use super::{Head, Shared, Store, StoreError, dependents, history};
 
 /// A change under way. Dropping it rolls everything back.
 pub(super) struct RevisionTx {
@@ -48,8 +48,9 @@ impl RevisionTx {
     /// Commits, and returns the revision that is now in force. The consequences for the secrets of
     /// changed keys are part of the same change.
     pub(super) async fn commit(mut self) -> Result<u64, StoreError> {
-        secrets::follow_keys(&mut self).await?;
-        secrets::record_imported(&mut self).await?;
+        let revision = self.revision();
+        dependents::follow_keys(&mut self.transaction, revision).await?;
+        dependents::record_imported(&mut self.transaction, revision).await?;
         let committed = match self.store.file.check() {
             Ok(()) => self.transaction.commit().await.map_err(StoreError::from),
             // The file at the path is another one, so the change would be lost.

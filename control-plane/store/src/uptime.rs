@@ -22,9 +22,6 @@ const STEADY_WITHIN: i64 = 5;
 /// control plane ran since.
 const RESTART_WITHIN: i64 = 60 * 60;
 
-/// No limit, for an uptime and for a duration.
-pub const FOREVER: i64 = i64::MAX;
-
 /// The maximum age of the last note, in seconds.
 const NOTED_WITHIN: i64 = 5;
 
