@@ -14,7 +14,7 @@ pub(crate) fn anybody() -> Caller {
         user_id: String::new(),
         tier: String::new(),
         operator: false,
-        grants: Grants::of(&Authority::default()),
+        grants: Grants::new(&Authority::default()),
         subaccounts: Selection::All,
         scope: Selection::All,
         restrictions: None,

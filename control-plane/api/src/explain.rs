@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use latchkey_api_types as types;
-use latchkey_model::explain::{Described, Explanation, explain};
+use latchkey_model::explain::{DescribedRequest, Explanation, explain};
 use latchkey_policy::verdict::Code;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub(crate) async fn ask(
     Ok(Answer::ok("Request explained", view(&explanation)))
 }
 
-fn described(request: types::DescribedRequest) -> Result<Described, ApiError> {
+fn described(request: types::DescribedRequest) -> Result<DescribedRequest, ApiError> {
     let bounded = |field, text: &str, most| {
         let plain = !text.chars().any(|c| c.is_control());
         let reason = format_args!("must have at most {most} bytes, and no control characters");
@@ -71,7 +71,7 @@ fn described(request: types::DescribedRequest) -> Result<Described, ApiError> {
             return Err(ApiError::field(&field, "appears twice, in different case"));
         }
     }
-    Ok(Described {
+    Ok(DescribedRequest {
         method: request.method,
         host: request.host,
         path: request.path,

@@ -75,7 +75,7 @@ impl SessionFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(failed)?,
         };
-        if let Some(exposure) = Exposure::of(&file.metadata().map_err(failed)?) {
+        if let Some(exposure) = Exposure::find(&file.metadata().map_err(failed)?) {
             let reason = format!("{exposure}; or remove it and log in again: latchkey login");
             return Err(CommandError::file(&self.0, reason));
         }

@@ -94,7 +94,7 @@ pub struct Grants(Vec<Vec<Pattern>>);
 
 impl Grants {
     /// Returns what `authority` grants.
-    pub fn of(authority: &Authority) -> Self {
+    pub fn new(authority: &Authority) -> Self {
         Self(vec![authority.patterns()])
     }
 
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_goes_beyond_is_named() {
-        let held = Grants::of(&authority(&["dns_manager"], &["vm:read"]));
+        let held = Grants::new(&authority(&["dns_manager"], &["vm:read"]));
         for (roles, permissions, beyond) in [
             (&[][..], &[][..], None),
             (&["dns_manager"], &["dns:read", "vm:read"], None),
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_key_holds_what_it_and_its_owner_have() {
-        let held = Grants::of(&authority(&["dns_manager"], &["vm:read"]))
+        let held = Grants::new(&authority(&["dns_manager"], &["vm:read"]))
             .and(&authority(&[], &["dns:read", "vm:*"]));
         for (permission, holds) in [
             ("dns:read", true),

@@ -14,7 +14,7 @@ pub struct ClientNetwork(Option<IpAddr>);
 
 impl ClientNetwork {
     /// Returns the client of this address.
-    pub fn of(address: Option<IpAddr>) -> Self {
+    pub fn from_address(address: Option<IpAddr>) -> Self {
         Self(address.map(|address| match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
             address => address,
@@ -47,13 +47,14 @@ mod tests {
 
     #[test]
     fn client_of_ipv6_is_a_64() {
-        let network = |address: &str| ClientNetwork::of(Some(address.parse().unwrap())).to_string();
+        let network =
+            |address: &str| ClientNetwork::from_address(Some(address.parse().unwrap())).to_string();
         assert_eq!(network("2001:db8:1:2:ffff::1"), "2001:db8:1:2::/64");
         assert_eq!(network("2001:db8:1:2::"), network("2001:db8:1:2:3:4:5:6"));
         assert_ne!(network("2001:db8:1:2::"), network("2001:db8:1:3::"));
         assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(network("192.0.2.7"), "192.0.2.7");
         assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
-        assert_eq!(ClientNetwork::of(None).to_string(), "unknown");
+        assert_eq!(ClientNetwork::from_address(None).to_string(), "unknown");
     }
 }

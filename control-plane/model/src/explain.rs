@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 /// The description of a request.
 #[derive(Debug, Clone)]
-pub struct Described {
+pub struct DescribedRequest {
     /// The method, such as `GET`.
     pub method: String,
     /// The `:authority` header.
@@ -32,7 +32,7 @@ pub struct Described {
     pub key: Option<KeyDigest>,
 }
 
-impl Described {
+impl DescribedRequest {
     fn value(&self, name: &str) -> Option<&[u8]> {
         self.headers.get(name).map(String::as_bytes)
     }
@@ -66,7 +66,7 @@ impl Described {
     }
 }
 
-impl Request for Described {
+impl Request for DescribedRequest {
     fn credential(&self) -> Credential<'_> {
         self.key.map_or_else(
             || Credential::Presented(self.presented()),
@@ -91,18 +91,18 @@ impl Request for Described {
 
 /// The data for a verdict, at one revision of the store.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub struct ExplainInput {
     /// The settings of the snapshot.
     pub settings: SettingsRecord,
     /// The existing keys among those that the request may contain.
-    pub keys: Vec<KeyFacts>,
+    pub keys: Vec<ExplainKey>,
     /// The current time, in Unix seconds.
     pub now: i64,
 }
 
 /// A key with the data for its checks.
 #[derive(Debug, Clone)]
-pub struct KeyFacts {
+pub struct ExplainKey {
     /// The key's encoded record.
     pub record: Vec<u8>,
     /// The policy that it shares with other keys.
@@ -136,13 +136,13 @@ pub struct Explanation {
 /// # Errors
 /// Fails if a record is invalid.
 pub fn explain(
-    facts: &Facts,
-    request: &Described,
+    input: &ExplainInput,
+    request: &DescribedRequest,
     keys: &KeyFormat,
 ) -> Result<Explanation, Unavailable> {
-    let snapshot = Rc::new(SnapshotSettings::compile(&facts.settings));
+    let snapshot = Rc::new(SnapshotSettings::compile(&input.settings));
     let mut steps = Steps(Vec::new());
-    let source = Ledger { facts, snapshot };
+    let source = Ledger { input, snapshot };
     let verdict = verdict::decide(&source, request, Settings { keys, shadow: &[] }, &mut steps)?;
     Ok(Explanation {
         verdict,
@@ -162,9 +162,9 @@ impl Trace for Steps {
     }
 }
 
-/// The facts, in the form in which the decision reads them.
+/// The input, in the form in which the decision reads them.
 struct Ledger<'f> {
-    facts: &'f Facts,
+    input: &'f ExplainInput,
     snapshot: Rc<SnapshotSettings>,
 }
 
@@ -190,7 +190,7 @@ impl Source for Ledger<'_> {
     }
 
     fn now(&self) -> Result<i64, Unavailable> {
-        Ok(self.facts.now)
+        Ok(self.input.now)
     }
 
     fn admit(
@@ -211,8 +211,8 @@ impl<'f> Ledger<'f> {
     fn key(
         &self,
         digest: &KeyDigest,
-    ) -> Result<Option<(&'f KeyFacts, KeyRecord<'f>)>, Unavailable> {
-        for key in &self.facts.keys {
+    ) -> Result<Option<(&'f ExplainKey, KeyRecord<'f>)>, Unavailable> {
+        for key in &self.input.keys {
             let record = KeyRecord::decode(&key.record)?;
             if record.digest == *digest {
                 return Ok(Some((key, record)));

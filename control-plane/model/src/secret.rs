@@ -21,7 +21,7 @@ pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
     /// Hashes a token.
-    pub fn of(token: &str) -> Self {
+    pub fn from_token(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
@@ -121,7 +121,7 @@ impl NodeToken {
 
     /// Returns the hash by which the store finds it.
     pub fn hash(&self) -> TokenHash {
-        TokenHash::of(&self.0)
+        TokenHash::from_token(&self.0)
     }
 
     /// Returns whether it has at least [`Self::MIN_LEN`] characters.
@@ -136,9 +136,9 @@ impl NodeToken {
 
     /// Returns whether `presented` is this token. The comparison takes constant time.
     pub fn is(&self, presented: &str) -> bool {
-        TokenHash::of(presented)
+        TokenHash::from_token(presented)
             .0
-            .ct_eq(&TokenHash::of(&self.0).0)
+            .ct_eq(&TokenHash::from_token(&self.0).0)
             .into()
     }
 }
@@ -185,7 +185,7 @@ impl SessionToken {
 
     /// Returns the hash by which the store finds it.
     pub fn hash(&self) -> TokenHash {
-        TokenHash::of(&self.0)
+        TokenHash::from_token(&self.0)
     }
 }
 

@@ -53,7 +53,7 @@ impl fmt::Display for Exposure {
 
 impl Exposure {
     /// Returns the first exposure of a file to anyone but its owner and the process's groups.
-    pub fn of(file: &Metadata) -> Option<Self> {
+    pub fn find(file: &Metadata) -> Option<Self> {
         // Pipes and terminals are not stored.
         file.is_file()
             .then(|| find(file.permissions().mode() & 0o777, file.gid(), is_own_group))
@@ -86,7 +86,7 @@ fn is_own_group(group: u32) -> bool {
 pub fn read(path: &Path) -> Result<String, String> {
     let unreadable = |error: io::Error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(unreadable)?;
-    if let Some(exposure) = Exposure::of(&file.metadata().map_err(unreadable)?) {
+    if let Some(exposure) = Exposure::find(&file.metadata().map_err(unreadable)?) {
         return Err(format!("holds a secret, but {exposure}"));
     }
     let mut text = String::new();

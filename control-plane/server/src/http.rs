@@ -98,7 +98,7 @@ async fn accept(
     places: &Places,
 ) -> io::Result<Option<(TcpStream, Peer, Place)>> {
     let (stream, address) = listener.accept().await?;
-    let client = ClientNetwork::of(Some(address.ip()));
+    let client = ClientNetwork::from_address(Some(address.ip()));
     loop {
         match places.admit(client, Instant::now()) {
             Admission::Admitted(place) => return Ok(Some((stream, Peer(address), place))),

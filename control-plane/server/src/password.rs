@@ -107,7 +107,7 @@ mod tests {
     async fn a_hash_verifies_its_own_password_only() {
         let passwords = Passwords::new().unwrap();
         let password = |text: &str| text.parse::<Password>().unwrap();
-        let party = Party::Client(ClientNetwork::of(None));
+        let party = Party::Client(ClientNetwork::from_address(None));
         let stored = passwords
             .hash(password("correct horse"), "usr_1")
             .await

@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn client(n: u32) -> ClientNetwork {
-        ClientNetwork::of(Some(std::net::Ipv4Addr::from_bits(n).into()))
+        ClientNetwork::from_address(Some(std::net::Ipv4Addr::from_bits(n).into()))
     }
 
     fn refused(user: &str) -> RefusedLogins {

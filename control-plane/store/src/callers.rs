@@ -124,7 +124,7 @@ async fn key(
         user_id: key.user_id,
         tier: account.tier,
         operator: account.operator,
-        grants: Grants::of(&owner.authority).and(&Authority { roles, permissions }),
+        grants: Grants::new(&owner.authority).and(&Authority { roles, permissions }),
         subaccounts: owner.subaccounts.and(&key.settings.subaccounts),
         scope: key.settings.scope,
         restrictions: Some(restrictions),

@@ -1,6 +1,6 @@
 //! The data that a verdict on one request depends on, as of one moment.
 
-use latchkey_model::explain::{Facts, KeyFacts};
+use latchkey_model::explain::{ExplainInput, ExplainKey};
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Window;
 use latchkey_policy::meter::{Meter, Owner};
@@ -29,7 +29,7 @@ impl Store {
         account_id: &str,
         digests: &[KeyDigest],
         now: i64,
-    ) -> Result<Facts, StoreError> {
+    ) -> Result<ExplainInput, StoreError> {
         let mut transaction = self.0.readers.begin().await?;
         let settings = routes::changed(&mut *transaction, 0)
             .await?
@@ -41,7 +41,7 @@ impl Store {
                     .await?,
             );
         }
-        Ok(Facts {
+        Ok(ExplainInput {
             settings,
             keys,
             now,
@@ -54,7 +54,7 @@ impl Store {
         account_id: &str,
         digest: &KeyDigest,
         now: i64,
-    ) -> Result<Option<KeyFacts>, StoreError> {
+    ) -> Result<Option<ExplainKey>, StoreError> {
         let Some(exported) =
             export::live_key(&mut *transaction, &self.0.at_rest, account_id, digest).await?
         else {
@@ -71,7 +71,7 @@ impl Store {
                 now,
             );
         }
-        Ok(Some(KeyFacts {
+        Ok(Some(ExplainKey {
             record: exported.record,
             policy: exported.policy,
             meter,

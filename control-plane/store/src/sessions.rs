@@ -144,7 +144,7 @@ pub(super) async fn find(
         user_id: row.user_id,
         tier: row.tier,
         operator: row.operator,
-        grants: Grants::of(&authority(&row.roles, &row.permissions)?),
+        grants: Grants::new(&authority(&row.roles, &row.permissions)?),
         subaccounts: selection(row.subaccounts.as_deref())?,
         scope: Selection::All,
         restrictions: None,
@@ -182,7 +182,7 @@ mod tests {
                 .begin_session(
                     &token,
                     &verified,
-                    ClientNetwork::of(None),
+                    ClientNetwork::from_address(None),
                     &Origin::default(),
                     0,
                 )

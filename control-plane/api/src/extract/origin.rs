@@ -41,7 +41,7 @@ impl FromRequestParts<Arc<App>> for CountedNetwork {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let peer = peer(&parts.extensions);
         // If no proxy reports a client, the peer of the connection counts.
-        Ok(Self(ClientNetwork::of(
+        Ok(Self(ClientNetwork::from_address(
             client_address::forwarded(&parts.headers, peer, app.trusted_hops).or(peer),
         )))
     }

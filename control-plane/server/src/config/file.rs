@@ -79,7 +79,7 @@ fn with_file(command: Command, path: &Path) -> Result<Command, InvalidFile> {
 
 fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
     let mut file = File::open(path)?;
-    let exposure = Exposure::of(&file.metadata()?);
+    let exposure = Exposure::find(&file.metadata()?);
     let mut text = String::new();
     file.read_to_string(&mut text)?;
     for (key, value) in table(&text)? {

@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     fn client(last: u8) -> ClientNetwork {
-        ClientNetwork::of(Some([192, 0, 2, last].into()))
+        ClientNetwork::from_address(Some([192, 0, 2, last].into()))
     }
 
     fn places(connections: usize, per_client: usize) -> Places {

@@ -148,7 +148,7 @@ mod tests {
     use latchkey_model::client_network::ClientNetwork;
 
     fn client(last: u8) -> Party {
-        Party::Client(ClientNetwork::of(Some([192, 0, 2, last].into())))
+        Party::Client(ClientNetwork::from_address(Some([192, 0, 2, last].into())))
     }
 
     /// Returns the result of `future`, if it is ready.

@@ -213,7 +213,7 @@ impl Admissions {
             .map_err(|_| StoreError::Interrupted)?;
         let Some(token) = self
             .store
-            .valid_node_token(&TokenHash::of(presented))
+            .valid_node_token(&TokenHash::from_token(presented))
             .await?
         else {
             return Ok(Admission::Refused);

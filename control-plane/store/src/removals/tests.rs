@@ -7,7 +7,7 @@ use crate::{
 };
 use latchkey_model::authority::Authority;
 use latchkey_model::client_network::ClientNetwork;
-use latchkey_model::explain::{Described, explain};
+use latchkey_model::explain::{DescribedRequest, explain};
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::random;
 use latchkey_model::secret::SessionToken;
@@ -57,7 +57,7 @@ impl World {
                 .begin_session(
                     &token,
                     &admin,
-                    ClientNetwork::of(None),
+                    ClientNetwork::from_address(None),
                     &Origin::default(),
                     0
                 )
@@ -188,7 +188,7 @@ impl World {
                 .facts(&self.account_id, &[secret.digest()], 9)
                 .await
                 .unwrap();
-            let request = Described {
+            let request = DescribedRequest {
                 method: "GET".to_owned(),
                 host: String::new(),
                 path: "/".to_owned(),
@@ -376,7 +376,7 @@ async fn closed_account_is_gone_before_its_rows() {
             .begin_session(
                 &token,
                 &found,
-                ClientNetwork::of(None),
+                ClientNetwork::from_address(None),
                 &Origin::default(),
                 0
             )
@@ -413,7 +413,7 @@ async fn closed_account_is_gone_before_its_rows() {
             .begin_session(
                 &token,
                 &found,
-                ClientNetwork::of(None),
+                ClientNetwork::from_address(None),
                 &Origin::default(),
                 0
             )
