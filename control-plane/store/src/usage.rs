@@ -19,7 +19,7 @@ mod top;
 
 pub use buckets::{Bucket, NamedKey};
 pub(super) use cleanup::{forget, trusts};
-pub use counts::{Count, Current, Elsewhere, ElsewherePage};
+pub use counts::{Count, Current, RemoteUsage, RemoteUsagePage};
 pub use news::News;
 pub use query::{Group, Resolution, UsageQuery};
 pub use read::KeyUsage;

@@ -6,7 +6,7 @@ use latchkey_policy::record::{FORMAT, KeyRecord, Kind, MIN_FORMAT, PolicyRecord,
 use latchkey_policy::settings::SettingsRecord;
 use latchkey_protocol::snapshots_client::SnapshotsClient;
 use latchkey_protocol::{
-    Ack, Batch, FromNode, Heartbeat, Hello, KeyElsewhere, KeyUsage, ToNode, Usage, UsageAck,
+    Ack, Batch, FromNode, Heartbeat, Hello, KeyRemoteUsage, KeyUsage, ToNode, Usage, UsageAck,
     Welcome, from_node, to_node,
 };
 use std::collections::BTreeMap;
@@ -310,7 +310,7 @@ pub(crate) struct Node {
     /// The sequence number of the newest stored report.
     pub(crate) stored: u64,
     /// The usage of other nodes that was received since this was last emptied.
-    pub(crate) elsewhere: Vec<KeyElsewhere>,
+    pub(crate) elsewhere: Vec<KeyRemoteUsage>,
 }
 
 impl Node {
@@ -373,7 +373,7 @@ impl Node {
                 assert!(sequence > self.stored && sequence <= self.reported);
                 self.stored = sequence;
             }
-            to_node::Message::Elsewhere(told) => self.elsewhere.extend(told.keys),
+            to_node::Message::RemoteUsage(told) => self.elsewhere.extend(told.keys),
             message => panic!("unexpected {message:?}"),
         }
         None
@@ -404,7 +404,7 @@ impl Node {
     }
 
     /// Waits for usage of other nodes, and returns it.
-    pub(crate) async fn told(&mut self) -> Vec<KeyElsewhere> {
+    pub(crate) async fn told(&mut self) -> Vec<KeyRemoteUsage> {
         while self.elsewhere.is_empty() {
             assert!(self.hear().await.is_none(), "a batch came");
         }

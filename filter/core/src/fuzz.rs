@@ -12,7 +12,7 @@ use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
 use latchkey_policy::snapshot::{self, Unavailable, Writer, note_contact};
 use latchkey_policy::test_util::{self, Random, fuzz};
 use latchkey_protocol::{
-    Batch, Elsewhere, Heartbeat, KeyElsewhere, ToNode, UsageAck, Welcome, WindowCount, to_node,
+    Batch, Heartbeat, KeyRemoteUsage, RemoteUsage, ToNode, UsageAck, Welcome, WindowCount, to_node,
 };
 use prost::Message as _;
 use std::borrow::Cow;
@@ -56,12 +56,12 @@ fn message(random: &mut Random, sequence: u64) -> Vec<u8> {
                 number: random.below(1 << 20),
                 count: random.below(100),
             };
-            let key = KeyElsewhere {
+            let key = KeyRemoteUsage {
                 key: u64::from(random.below(3)),
                 slot: random.below(3),
                 windows: vec![count],
             };
-            to_node::Message::Elsewhere(Elsewhere { keys: vec![key] })
+            to_node::Message::RemoteUsage(RemoteUsage { keys: vec![key] })
         }
         _ => to_node::Message::Batch(Batch {
             sequence,

@@ -130,7 +130,7 @@ impl Follower {
             Some(to_node::Message::UsageAck(UsageAck { sequence })) => {
                 Ok(Outcome::Stored(sequence))
             }
-            Some(to_node::Message::Elsewhere(_)) => {
+            Some(to_node::Message::RemoteUsage(_)) => {
                 ensure!(
                     self.state != State::Greeted,
                     "counts came before the welcome"

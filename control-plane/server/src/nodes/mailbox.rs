@@ -1,6 +1,6 @@
 //! Messages about usage that wait until a stream can send them to its node.
 
-use latchkey_store::usage::Elsewhere;
+use latchkey_store::usage::RemoteUsage;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ pub(crate) struct Mail {
     /// The sequences of stored reports, at most those that the stream has handed over.
     pub(crate) acknowledged: Vec<u64>,
     /// The usage by other nodes, of at most [`KEYS`] keys.
-    pub(crate) elsewhere: Vec<Elsewhere>,
+    pub(crate) elsewhere: Vec<RemoteUsage>,
     /// True if too many keys were waiting: they must be read from the store.
     pub(crate) missed: bool,
     /// True if a report was rejected permanently.
@@ -32,7 +32,7 @@ pub(crate) struct Mail {
 struct Waiting {
     acknowledged: Vec<u64>,
     /// The usage by other nodes, by key. A newer count replaces an older one.
-    elsewhere: BTreeMap<u64, Elsewhere>,
+    elsewhere: BTreeMap<u64, RemoteUsage>,
     missed: bool,
     failed: bool,
 }
@@ -42,7 +42,7 @@ impl Waiting {
         self.acknowledged.is_empty() && self.elsewhere.is_empty() && !self.missed && !self.failed
     }
 
-    fn tell(&mut self, told: Elsewhere) {
+    fn tell(&mut self, told: RemoteUsage) {
         if self.missed {
             return;
         }
@@ -80,7 +80,7 @@ impl Mailbox {
     }
 
     /// Adds usage by other nodes.
-    pub(crate) fn tell(&self, keys: Vec<Elsewhere>) {
+    pub(crate) fn tell(&self, keys: Vec<RemoteUsage>) {
         self.0
             .send_modify(|waiting| keys.into_iter().for_each(|told| waiting.tell(told)));
     }
@@ -121,10 +121,10 @@ mod tests {
     use super::*;
     use latchkey_store::usage::{Count, Windows};
 
-    fn told(key: u64, minute: Option<u32>, day: Option<u32>) -> Elsewhere {
+    fn told(key: u64, minute: Option<u32>, day: Option<u32>) -> RemoteUsage {
         let count = |count: Option<u32>| count.map(|count| Count { number: 7, count });
         let windows: Windows = [count(minute), None, count(day), None];
-        Elsewhere {
+        RemoteUsage {
             key,
             slot: 1,
             windows,

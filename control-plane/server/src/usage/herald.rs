@@ -105,7 +105,7 @@ impl Work {
                     continue;
                 };
                 if news.is_for(counts.key, instance) && current.has_any(own) {
-                    told.extend(counts.elsewhere(own, current));
+                    told.extend(counts.remote_usage(own, current));
                 }
             }
         }

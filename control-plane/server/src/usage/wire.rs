@@ -1,9 +1,9 @@
 //! Conversions of reports and counts between the stream's messages and the store's types.
 
 use latchkey_policy::limit::Window;
-use latchkey_protocol::{KeyElsewhere, KeyUsage, WindowCount};
+use latchkey_protocol::{KeyRemoteUsage, KeyUsage, WindowCount};
 use latchkey_store::usage::{
-    self, Count, Elsewhere, KeyReport, LastUse, MAX_REQUESTS, Requests, Windows,
+    self, Count, KeyReport, LastUse, MAX_REQUESTS, RemoteUsage, Requests, Windows,
 };
 use std::collections::BTreeSet;
 use std::iter;
@@ -120,7 +120,7 @@ fn refused(reason: impl std::fmt::Display) -> Status {
 }
 
 /// Converts the counts of a key to the message for nodes.
-pub(crate) fn key_elsewhere(told: &Elsewhere) -> KeyElsewhere {
+pub(crate) fn key_remote_usage(told: &RemoteUsage) -> KeyRemoteUsage {
     let windows = iter::zip(Window::ALL, told.windows).filter_map(|(window, count)| {
         let Count { number, count } = count?;
         Some(WindowCount {
@@ -129,7 +129,7 @@ pub(crate) fn key_elsewhere(told: &Elsewhere) -> KeyElsewhere {
             count,
         })
     });
-    KeyElsewhere {
+    KeyRemoteUsage {
         key: told.key,
         slot: told.slot,
         windows: windows.collect(),

@@ -95,7 +95,7 @@ impl Current {
 
 /// The use of a key by other Envoy processes, as one process must know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct RemoteUsage {
     /// The key's number.
     pub key: u64,
     /// The slot in which nodes count it.
@@ -122,7 +122,7 @@ impl KeyCounts {
     /// Returns what a process must know that reported `own`. For each kind this is the newest
     /// window that has been used and that our clock is in or near to, or the process' own window if
     /// its clock is further ahead. Returns `None` if others have used no such window.
-    pub fn elsewhere(&self, own: &Windows, current: Current) -> Option<Elsewhere> {
+    pub fn remote_usage(&self, own: &Windows, current: Current) -> Option<RemoteUsage> {
         let mut windows = Windows::default();
         for (window, (told, (own, sums))) in Window::ALL
             .into_iter()
@@ -149,15 +149,15 @@ impl KeyCounts {
         windows
             .iter()
             .any(Option::is_some)
-            .then_some(Elsewhere { key, slot, windows })
+            .then_some(RemoteUsage { key, slot, windows })
     }
 }
 
 /// A page of the keys that were used, in the order of their numbers.
 #[derive(Debug)]
-pub struct ElsewherePage {
+pub struct RemoteUsagePage {
     /// The keys.
-    pub keys: Vec<Elsewhere>,
+    pub keys: Vec<RemoteUsage>,
     /// The number of the key after which the next page begins. `None` after the last one.
     pub next: Option<u64>,
 }
@@ -192,14 +192,14 @@ impl Store {
     /// Returns what `instance` must know about the other processes, for at most `limit` keys after
     /// the number `after`: for all keys that were used in the `current` windows, or for those that
     /// it has `used` itself.
-    pub async fn elsewhere_page(
+    pub async fn remote_usage_page(
         &self,
         instance: &str,
         used: bool,
         after: u64,
         current: Current,
         limit: usize,
-    ) -> Result<ElsewherePage, StoreError> {
+    ) -> Result<RemoteUsagePage, StoreError> {
         let rows = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut query = QueryBuilder::<Sqlite>::new("");
         if used {
@@ -241,9 +241,9 @@ impl Store {
         };
         let keys = counts
             .iter()
-            .filter_map(|counts| counts.elsewhere(&own(counts), current))
+            .filter_map(|counts| counts.remote_usage(&own(counts), current))
             .collect();
-        Ok(ElsewherePage { keys, next })
+        Ok(RemoteUsagePage { keys, next })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::harness::{Plane, START};
 use crate::node::{Node, Snapshot, hello};
-use latchkey_protocol::{Hello, KeyElsewhere, KeyUsage, to_node};
+use latchkey_protocol::{Hello, KeyRemoteUsage, KeyUsage, to_node};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
     let held = one.snapshot.key("key-1").clone();
     let other = one.snapshot.key("key-0").number;
     let told = |count| {
-        vec![KeyElsewhere {
+        vec![KeyRemoteUsage {
             key: held.number,
             slot: held.slot,
             windows: windows(START, count),
@@ -121,10 +121,10 @@ async fn a_new_process_is_told_what_was_admitted_before_it_may_admit_anything() 
         Snapshot::default(),
     )
     .await;
-    let to_node::Message::Elsewhere(told) = after.stream.next().await.unwrap() else {
+    let to_node::Message::RemoteUsage(told) = after.stream.next().await.unwrap() else {
         panic!("a batch came first")
     };
-    let expected = [(&used, 5), (&other, 3)].map(|(key, count)| KeyElsewhere {
+    let expected = [(&used, 5), (&other, 3)].map(|(key, count)| KeyRemoteUsage {
         key: key.number,
         slot: key.slot,
         windows: windows(START, count),
@@ -160,7 +160,7 @@ async fn a_new_process_is_told_of_many_keys_in_several_messages() {
     .await;
     let mut told = Vec::new();
     for _ in 0..3 {
-        let to_node::Message::Elsewhere(more) = after.stream.next().await.unwrap() else {
+        let to_node::Message::RemoteUsage(more) = after.stream.next().await.unwrap() else {
             panic!("a batch came")
         };
         assert!(more.keys.len() <= 1_000);
@@ -198,7 +198,7 @@ async fn a_node_that_resumes_is_told_of_the_keys_that_it_uses() {
     .await;
     assert!(one.welcome.resume);
     one.publish().await;
-    let told = KeyElsewhere {
+    let told = KeyRemoteUsage {
         key: both.number,
         slot: both.slot,
         windows: windows(START, 7),

@@ -6,7 +6,7 @@ use crate::metrics::Metrics;
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
 use latchkey_policy::snapshot::{self, ApplyError, Batch, Epoch, Image, Tag};
 use latchkey_policy::table::WriteError;
-use latchkey_protocol::{Ack, Elsewhere, Heartbeat, ToNode, Welcome, from_node, to_node};
+use latchkey_protocol::{Ack, Heartbeat, RemoteUsage, ToNode, Welcome, from_node, to_node};
 use prost::Message as _;
 
 /// The longest message that the control plane sends; longer ones are rejected.
@@ -46,7 +46,7 @@ impl Session {
             Some(to_node::Message::Waiting(_)) => self.waiting(metrics, host),
             Some(to_node::Message::Batch(batch)) => self.apply(host, metrics, &batch),
             Some(to_node::Message::Heartbeat(heartbeat)) => self.heartbeat(host, &heartbeat),
-            Some(to_node::Message::Elsewhere(elsewhere)) => self.remote_usage(host, elsewhere),
+            Some(to_node::Message::RemoteUsage(elsewhere)) => self.remote_usage(host, elsewhere),
             Some(to_node::Message::UsageAck(ack)) => {
                 self.reporter
                     .acknowledged(host, ack.sequence)
@@ -267,7 +267,7 @@ impl Session {
     }
 
     /// Takes over the counts of other nodes' requests.
-    fn remote_usage(&mut self, host: &impl Host, elsewhere: Elsewhere) -> Result<Received, End> {
+    fn remote_usage(&mut self, host: &impl Host, elsewhere: RemoteUsage) -> Result<Received, End> {
         if matches!(self.state, State::Greeted | State::Waiting) {
             return Err(End::Protocol("counts before the welcome"));
         }

@@ -7,7 +7,7 @@ use latchkey_policy::ledger;
 use latchkey_policy::meter::Owner;
 use latchkey_policy::snapshot::{Epoch, Unavailable};
 use latchkey_policy::table::WriteError;
-use latchkey_protocol::KeyElsewhere;
+use latchkey_protocol::KeyRemoteUsage;
 
 /// The highest number of keys whose counts are pending until their history is in force. If there
 /// are more, some are sent again only when they are used elsewhere.
@@ -15,11 +15,11 @@ const MAX_PENDING: usize = 200_000;
 
 /// Counts from other nodes for a history that is not in force yet.
 #[derive(Debug, Default)]
-pub(super) struct PendingUsage(Vec<KeyElsewhere>);
+pub(super) struct PendingUsage(Vec<KeyRemoteUsage>);
 
 impl PendingUsage {
     /// Keeps counts for later.
-    pub(super) fn hold(&mut self, keys: Vec<KeyElsewhere>) {
+    pub(super) fn hold(&mut self, keys: Vec<KeyRemoteUsage>) {
         let room = MAX_PENDING.saturating_sub(self.0.len());
         self.0.extend(keys.into_iter().take(room));
     }
@@ -31,7 +31,7 @@ impl PendingUsage {
 }
 
 /// Counts the requests that other nodes have admitted in the meters.
-pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyElsewhere]) -> Result<(), End> {
+pub(super) fn count(host: &impl Host, epoch: &Epoch, keys: &[KeyRemoteUsage]) -> Result<(), End> {
     if keys.is_empty() {
         return Ok(());
     }

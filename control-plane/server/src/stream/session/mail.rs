@@ -1,8 +1,8 @@
 //! Messages about usage to a node: acknowledgements of stored reports, and the usage by other
 //! nodes.
 
-use latchkey_protocol::{Elsewhere, UsageAck, to_node};
-use latchkey_store::usage::{self as counts, Current, ElsewherePage};
+use latchkey_protocol::{RemoteUsage, UsageAck, to_node};
+use latchkey_store::usage::{self as counts, Current, RemoteUsagePage};
 use tokio::time::{self, Instant};
 use tonic::Status;
 
@@ -30,10 +30,10 @@ impl Session {
         );
         let page = self.read(async |store| {
             store
-                .elsewhere_page(&instance, used, after, current, mailbox::KEYS)
+                .remote_usage_page(&instance, used, after, current, mailbox::KEYS)
                 .await
         });
-        let ElsewherePage { keys, next } = page.await?;
+        let RemoteUsagePage { keys, next } = page.await?;
         while !keys.is_empty() && self.outbox.capacity() <= RESERVED {
             self.meanwhile(time::sleep(mailbox::PACE)).await?;
         }
@@ -62,10 +62,10 @@ impl Session {
         Ok(())
     }
 
-    fn tell_elsewhere(&mut self, keys: &[counts::Elsewhere]) {
+    fn tell_elsewhere(&mut self, keys: &[counts::RemoteUsage]) {
         if !keys.is_empty() {
-            let keys = keys.iter().map(wire::key_elsewhere).collect();
-            self.tell(to_node::Message::Elsewhere(Elsewhere { keys }));
+            let keys = keys.iter().map(wire::key_remote_usage).collect();
+            self.tell(to_node::Message::RemoteUsage(RemoteUsage { keys }));
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::nodes::registry::{Connection, NodeLimits};
 use crate::stop::{self, Stopper};
 use latchkey_policy::key::{Environment, KeyFormat};
 use latchkey_policy::limit::Window;
-use latchkey_store::usage::{Count, Elsewhere, KeyReport, Requests, Windows};
+use latchkey_store::usage::{Count, KeyReport, RemoteUsage, Requests, Windows};
 use latchkey_store::{NewKey, OpenMode};
 use sqlx::{Connection as _, SqliteConnection};
 use std::collections::BTreeSet;
@@ -213,7 +213,7 @@ async fn told(connection: &Connection, keys: usize, sum: u32) {
         connection.mailbox.filled().await;
         let mail = connection.mailbox.take();
         assert!(!mail.missed && !mail.failed);
-        let all = |told: &&Elsewhere| {
+        let all = |told: &&RemoteUsage| {
             told.windows
                 .iter()
                 .flatten()

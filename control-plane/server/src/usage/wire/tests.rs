@@ -191,7 +191,7 @@ fn a_node_is_told_the_windows_that_there_are() {
         number: 24_000,
         count: 3,
     });
-    let told = key_elsewhere(&Elsewhere {
+    let told = key_remote_usage(&RemoteUsage {
         key: 7,
         slot: 2,
         windows: [None, None, None, count],
@@ -203,7 +203,7 @@ fn a_node_is_told_the_windows_that_there_are() {
     };
     assert_eq!(
         told,
-        KeyElsewhere {
+        KeyRemoteUsage {
             key: 7,
             slot: 2,
             windows: vec![month]

@@ -25,7 +25,7 @@ fn on_a_day(sum: u64) -> KeyCounts {
 
 /// Returns the count of that day that a process receives which reported `own`.
 fn count_elsewhere(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
-    let elsewhere = counts.elsewhere(&[None, None, own, None], Current::at(NOW))?;
+    let elsewhere = counts.remote_usage(&[None, None, own, None], Current::at(NOW))?;
     assert_eq!(
         (
             elsewhere.key,
@@ -141,7 +141,7 @@ fn newer_window_counts_unless_clock_is_fast() {
     ] {
         let own = number.map(|number| Count { number, count: 2 });
         let windows = counts
-            .elsewhere(&[own, None, None, None], Current::at(NOW))
+            .remote_usage(&[own, None, None, None], Current::at(NOW))
             .unwrap()
             .windows;
         assert_eq!(

@@ -6,7 +6,7 @@ use latchkey_policy::ledger;
 use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::meter::{Meter, Outcome, Owner};
 use latchkey_protocol::window_count::Kind;
-use latchkey_protocol::{Elsewhere, KeyElsewhere, LastUse, Usage, UsageAck, WindowCount};
+use latchkey_protocol::{KeyRemoteUsage, LastUse, RemoteUsage, Usage, UsageAck, WindowCount};
 
 const EPOCH: [u8; 16] = [9; 16];
 const NOW: i64 = 1_700_000_000;
@@ -225,7 +225,7 @@ fn what_others_admitted_is_held_until_its_history_is_in_force() {
         number: Window::Day.number(NOW),
         count: 4,
     }];
-    let keys = vec![KeyElsewhere {
+    let keys = vec![KeyRemoteUsage {
         key: 101,
         slot: 1,
         windows,
@@ -233,7 +233,7 @@ fn what_others_admitted_is_held_until_its_history_is_in_force() {
     deliver(
         &mut worker,
         &host,
-        to_node::Message::Elsewhere(Elsewhere { keys }),
+        to_node::Message::RemoteUsage(RemoteUsage { keys }),
     );
     admit(&host, &worker, 1);
     deliver(
@@ -281,7 +281,7 @@ fn what_others_admitted_is_taken_from_the_limits_here() {
             number,
             count,
         }];
-        let keys = vec![KeyElsewhere {
+        let keys = vec![KeyRemoteUsage {
             key: 101,
             slot: 1,
             windows,
@@ -289,7 +289,7 @@ fn what_others_admitted_is_taken_from_the_limits_here() {
         deliver(
             worker,
             &host,
-            to_node::Message::Elsewhere(Elsewhere { keys }),
+            to_node::Message::RemoteUsage(RemoteUsage { keys }),
         );
     };
     let left = || {
@@ -318,7 +318,7 @@ fn counts_before_the_welcome_end_the_stream() {
     deliver(
         &mut worker,
         &host,
-        to_node::Message::Elsewhere(Elsewhere { keys: Vec::new() }),
+        to_node::Message::RemoteUsage(RemoteUsage { keys: Vec::new() }),
     );
     assert!(
         host.log
