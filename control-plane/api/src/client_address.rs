@@ -40,6 +40,7 @@ impl HopsCheck {
     pub(crate) fn check(&self, headers: &HeaderMap, hops: usize, metrics: &Metrics) {
         if hops == 0 && headers.contains_key(FORWARDED_FOR) {
             metrics
+                .http
                 .forwarded_for
                 .get_or_create(&ForwardedFor::IGNORED)
                 .inc();
@@ -53,6 +54,7 @@ impl HopsCheck {
             }
         } else if hops > 0 && forwarded(headers, None, hops).is_none() {
             metrics
+                .http
                 .forwarded_for
                 .get_or_create(&ForwardedFor::MISSING)
                 .inc();

@@ -75,7 +75,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResp
     }
     let revision = app.store.revision();
     let slowest_node = app.registry.slowest().unwrap_or(revision);
-    let text = app.metrics.encode(&Moment {
+    let text = app.metrics.encode(&GaugeValues {
         revision,
         nodes: app.registry.totals(),
         slowest_node,

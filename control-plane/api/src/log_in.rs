@@ -70,6 +70,7 @@ pub(crate) async fn log_in(
 
     counted.succeeded();
     app.metrics
+        .http
         .logins
         .get_or_create(&LoginOutcome::ACCEPTED)
         .inc();
@@ -142,7 +143,7 @@ impl Attempt<'_> {
 
     /// Counts and logs a refused login, and records it in the audit of the user's account.
     fn refused(&self, outcome: &LoginOutcome) {
-        self.app.metrics.logins.get_or_create(outcome).inc();
+        self.app.metrics.http.logins.get_or_create(outcome).inc();
         let (client, outcome) = (self.client, outcome.name());
         let Some(user) = self.found else {
             let email = self.app.digests.digest(&text::normalized_email(self.email));

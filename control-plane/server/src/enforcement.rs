@@ -45,9 +45,9 @@ pub(crate) async fn wait(
     let progress = registry.progress(revision);
     let elapsed = started.elapsed();
     if !progress.complete() {
-        metrics.unenforced.inc();
+        metrics.enforcement.timeouts.inc();
     } else if progress.nodes > 0 {
-        metrics.enforcement.observe(elapsed.as_secs_f64());
+        metrics.enforcement.seconds.observe(elapsed.as_secs_f64());
     }
     Enforcement {
         revision,

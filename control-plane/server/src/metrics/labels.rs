@@ -4,31 +4,26 @@ use prometheus_client::encoding::EncodeLabelSet;
 
 /// The labels of a request. The route is the pattern, never the path, which can contain anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Request {
-    /// The pattern of the path.
-    pub route: String,
-    /// The method, from a bounded set.
-    pub method: &'static str,
-    /// The status of the response.
-    pub status: u16,
+pub(crate) struct RequestLabels {
+    pub(crate) route: String,
+    pub(crate) method: &'static str,
+    pub(crate) status: u16,
 }
 
 /// The endpoint of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Endpoint {
-    /// The pattern of the path.
-    pub route: String,
-    /// The method, from a bounded set.
-    pub method: &'static str,
+pub(crate) struct EndpointLabels {
+    pub(crate) route: String,
+    pub(crate) method: &'static str,
 }
 
 /// The kind of a stream's start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Snapshot {
+pub(crate) struct StreamStart {
     kind: &'static str,
 }
 
-impl Snapshot {
+impl StreamStart {
     pub(crate) const FULL: Self = Self { kind: "full" };
     pub(crate) const RESUMED: Self = Self { kind: "resumed" };
 }
@@ -64,39 +59,37 @@ impl RefusedCredential {
 /// The outcome of a login. It does not reveal whether the user exists, because everybody can read
 /// the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct LoginOutcome {
+pub(crate) struct LoginOutcome {
     outcome: &'static str,
 }
 
 impl LoginOutcome {
-    /// The login was accepted.
-    pub const ACCEPTED: Self = Self {
+    pub(crate) const ACCEPTED: Self = Self {
         outcome: "accepted",
     };
     /// The email address or the password was wrong.
-    pub const REFUSED: Self = Self { outcome: "refused" };
+    pub(crate) const REFUSED: Self = Self { outcome: "refused" };
     /// There were too many wrong passwords before.
-    pub const THROTTLED: Self = Self {
+    pub(crate) const THROTTLED: Self = Self {
         outcome: "throttled",
     };
     /// Too many passwords were being verified.
-    pub const BUSY: Self = Self { outcome: "busy" };
+    pub(crate) const BUSY: Self = Self { outcome: "busy" };
 
-    /// Returns the label's value.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.outcome
     }
 }
 
 /// A mismatch between `X-Forwarded-For` and the setting `trusted-hops`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ForwardedFor {
+pub(crate) struct ForwardedFor {
     problem: &'static str,
 }
 
 impl ForwardedFor {
     /// The header is present, and the setting is 0.
-    pub const IGNORED: Self = Self { problem: "ignored" };
+    pub(crate) const IGNORED: Self = Self { problem: "ignored" };
     /// The header does not contain the client's address.
-    pub const MISSING: Self = Self { problem: "missing" };
+    pub(crate) const MISSING: Self = Self { problem: "missing" };
 }

@@ -7,13 +7,15 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::export_zeros;
+
 /// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Outcome {
+pub(crate) struct AttemptOutcome {
     outcome: &'static str,
 }
 
-impl Outcome {
+impl AttemptOutcome {
     pub(crate) const DELIVERED: Self = Self {
         outcome: "delivered",
     };
@@ -27,46 +29,49 @@ impl Outcome {
 
 /// The metrics. The worker updates the counters; the gauges are set at each read.
 #[derive(Default)]
-pub struct WebhookMetrics {
-    deliveries: Family<Outcome, Counter>,
+pub(crate) struct WebhookMetrics {
+    deliveries: Family<AttemptOutcome, Counter>,
     pending: Gauge,
     oldest: Gauge,
 }
 
 impl WebhookMetrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    /// Creates the metrics in `registry`.
+    pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self::default();
-        for outcome in [
-            Outcome::DELIVERED,
-            Outcome::RETRIED,
-            Outcome::FAILED,
-            Outcome::GONE,
-        ] {
-            // Exports zero as 0, not as absent.
-            drop(metrics.deliveries.get_or_create(&outcome));
-        }
-        let help = "Attempts to deliver to webhooks, by outcome";
-        registry.register("webhook_deliveries", help, metrics.deliveries.clone());
+        let outcomes = [
+            AttemptOutcome::DELIVERED,
+            AttemptOutcome::RETRIED,
+            AttemptOutcome::FAILED,
+            AttemptOutcome::GONE,
+        ];
+        export_zeros(&metrics.deliveries, outcomes);
+
+        registry.register(
+            "webhook_deliveries",
+            "Attempts to deliver to webhooks, by outcome",
+            metrics.deliveries.clone(),
+        );
         registry.register(
             "webhook_outbox_pending",
             "Pending deliveries",
             metrics.pending.clone(),
         );
-        let help = "Age of the oldest pending delivery";
         registry.register(
             "webhook_oldest_pending_seconds",
-            help,
+            "Age of the oldest pending delivery",
             metrics.oldest.clone(),
         );
         metrics
     }
 
-    pub(crate) fn count(&self, outcome: Outcome) {
+    /// Counts an attempt.
+    pub(crate) fn count(&self, outcome: AttemptOutcome) {
         self.deliveries.get_or_create(&outcome).inc();
     }
 
     /// Sets the gauges, as of `now`.
-    pub fn set(&self, backlog: Backlog, now: i64) {
+    pub(crate) fn set(&self, backlog: Backlog, now: i64) {
         self.pending.set(backlog.pending);
         self.oldest.set(
             backlog

@@ -82,7 +82,11 @@ impl Admission {
                 (RefusedCredential::TOKEN, no_valid_token())
             }
         };
-        metrics.refused_credentials.get_or_create(&refused).inc();
+        metrics
+            .stream
+            .refused_credentials
+            .get_or_create(&refused)
+            .inc();
         Err(status)
     }
 }
@@ -230,7 +234,7 @@ impl Admissions {
     }
 
     fn counted(&self, kind: CredentialKind) -> Counted {
-        Counted::new(self.metrics.credentials.get_or_create(&kind).clone())
+        Counted::new(self.metrics.stream.credentials.get_or_create(&kind).clone())
     }
 
     /// Records the use in the background: no stream waits for it, and none fails because of it.

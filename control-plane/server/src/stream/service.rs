@@ -97,7 +97,7 @@ impl Snapshots for Service {
             tokio::select! {
                 () = session => {}
                 _ = ended => {
-                    metrics.refused_credentials.get_or_create(&RefusedCredential::TOKEN).inc();
+                    metrics.stream.refused_credentials.get_or_create(&RefusedCredential::TOKEN).inc();
                     // If it is closed, the peer is gone.
                     let _ = outbox.try_send(Err(no_valid_token()));
                 }

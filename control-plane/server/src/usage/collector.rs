@@ -99,7 +99,7 @@ impl Work {
             return;
         }
         let nodes = u64::try_from(held_back.len()).unwrap_or(u64::MAX);
-        self.metrics.usage_held_back.inc_by(nodes);
+        self.metrics.usage.held_back.inc_by(nodes);
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_some_and(|warned| warned.elapsed() < WARNED_EVERY) {
             return;
@@ -161,7 +161,8 @@ impl Work {
             {
                 Ok(taken) => {
                     self.metrics
-                        .usage_commits
+                        .usage
+                        .commit_seconds
                         .observe(started.elapsed().as_secs_f64());
                     self.held_back(received, &taken.held_back);
                     news.append(taken.news);
@@ -177,10 +178,12 @@ impl Work {
         }
         let keys: usize = reports.iter().map(|report| report.keys.len()).sum();
         self.metrics
-            .usage_reports
+            .usage
+            .reports
             .inc_by(u64::try_from(reports.len()).unwrap_or(u64::MAX));
         self.metrics
-            .usage_keys
+            .usage
+            .keys
             .inc_by(u64::try_from(keys).unwrap_or(u64::MAX));
         received
             .iter()

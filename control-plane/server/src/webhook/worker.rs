@@ -16,7 +16,7 @@ use super::client::{Answer, Client};
 use super::reach::Reach;
 use super::retry;
 use crate::metrics::Metrics;
-use crate::metrics::webhook::Outcome;
+use crate::metrics::webhook::AttemptOutcome;
 use crate::stop::Stop;
 
 /// The maximum number of concurrent deliveries.
@@ -140,10 +140,10 @@ impl Work {
     }
 }
 
-fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, Outcome) {
+fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, AttemptOutcome) {
     match answer {
-        Answer::Taken(status) => (Settled::Delivered { status }, Outcome::DELIVERED),
-        Answer::Gone(status) => (Settled::Gone { status }, Outcome::GONE),
+        Answer::Taken(status) => (Settled::Delivered { status }, AttemptOutcome::DELIVERED),
+        Answer::Gone(status) => (Settled::Gone { status }, AttemptOutcome::GONE),
         Answer::Failed { status, error } => {
             match retry::next_attempt(claim.attempts, claim.since, now, jitter()) {
                 Some(next_at) => (
@@ -152,9 +152,9 @@ fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, Outcome) {
                         error,
                         next_at,
                     },
-                    Outcome::RETRIED,
+                    AttemptOutcome::RETRIED,
                 ),
-                None => (Settled::Failed { status, error }, Outcome::FAILED),
+                None => (Settled::Failed { status, error }, AttemptOutcome::FAILED),
             }
         }
     }

@@ -65,7 +65,7 @@ impl Shared {
             if node.facts.protocol == 0 {
                 nodes.former.remember(id.clone(), node.facts);
             }
-            self.metrics.nodes_merged.inc();
+            self.metrics.nodes.merged.inc();
             if self.full.permits() {
                 warn!(
                     node = id.node_id,
@@ -85,7 +85,7 @@ impl Shared {
     /// status of its stream.
     pub(super) fn refuse_for_room(&self, id: &NodeId, remote: Option<SocketAddr>) -> Status {
         let nodes = self.limits.max_nodes;
-        self.metrics.node_limit_refusals.inc();
+        self.metrics.nodes.limit_refusals.inc();
         self.remember_refused(id, remote, Refusal::Nodes);
         if self.full.permits() {
             warn!(

@@ -69,7 +69,7 @@ impl Registry {
         status: &Status,
     ) {
         if refusal == Refusal::Format {
-            self.0.metrics.refused_formats.inc();
+            self.0.metrics.nodes.format_refusals.inc();
         }
         if !self.0.clone().lose_refused(id, refusal, status.message()) {
             self.0.remember_refused(id, remote, refusal);

@@ -118,7 +118,7 @@ async fn lost_nodes_make_room_and_count_as_unknown() {
         unknown: true,
     };
     assert_eq!(registry.progress(1), expected, "one is unknown now");
-    assert_eq!(registry.0.metrics.nodes_merged.get(), 1);
+    assert_eq!(registry.0.metrics.nodes.merged.get(), 1);
     let left = registry.unknown().unwrap().unwrap();
     assert!((86_390..=86_401).contains(&left), "{left}");
 
@@ -132,7 +132,7 @@ async fn lost_nodes_make_room_and_count_as_unknown() {
             .collect::<Vec<_>>(),
         [Refusal::Nodes]
     );
-    assert_eq!(registry.0.metrics.node_limit_refusals.get(), 1);
+    assert_eq!(registry.0.metrics.nodes.limit_refusals.get(), 1);
 
     // A restarted control plane knows it as well.
     let rows = rows(&registry).await;

@@ -9,7 +9,7 @@ use tonic::Status;
 use tracing::{error, info, warn};
 
 use super::{End, HEARTBEAT, Session};
-use crate::metrics::Snapshot;
+use crate::metrics::StreamStart;
 use crate::nodes::hello::ValidatedHello;
 use crate::stream::window::Window;
 
@@ -79,11 +79,11 @@ impl Session {
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), End> {
         let kind = if welcome.resume {
-            Snapshot::RESUMED
+            StreamStart::RESUMED
         } else {
-            Snapshot::FULL
+            StreamStart::FULL
         };
-        self.shared.metrics.snapshots.get_or_create(&kind).inc();
+        self.shared.metrics.stream.starts.get_or_create(&kind).inc();
         self.welcomed = true;
         self.send(to_node::Message::Welcome(Welcome {
             epoch: self.shared.store.epoch().to_vec(),
@@ -123,7 +123,7 @@ impl Session {
             "a node holds a snapshot of another database and keeps it until its epoch is accepted \
              (`latchkey node accept-epoch`)"
         );
-        self.shared.metrics.waiting_streams.inc();
+        self.shared.metrics.stream.waiting.inc();
         self.waiting = true;
         self.connection.wait(Some(epoch));
         let own = self.shared.store.epoch().to_vec();
@@ -176,7 +176,7 @@ impl Session {
             }
             Vouched::Pruned => Ok(None),
             Vouched::Unknown => {
-                self.shared.metrics.history_mismatches.inc();
+                self.shared.metrics.stream.history_mismatches.inc();
                 error!(
                     node = self.connection.id.node_id,
                     handle = self.connection.id.handle(),

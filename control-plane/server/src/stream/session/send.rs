@@ -81,9 +81,10 @@ impl Session {
             revision: batch.revision,
             tag,
         });
-        self.shared.metrics.batches.inc();
+        self.shared.metrics.stream.batches.inc();
         self.shared
             .metrics
+            .stream
             .batch_bytes
             .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
         self.send(to_node::Message::Batch(batch))?;
