@@ -37,43 +37,47 @@ async fn main() -> ExitCode {
     tls::init();
     let command = match config::parse::<Cli>() {
         Ok(cli) => cli.command,
-        Err(error) => return failed(&error, ExitCode::FAILURE),
+        Err(error) => return report(&error, ExitCode::FAILURE),
     };
     match command {
         Command::Serve(config) => run(*config).await,
-        Command::Client(command) => ended(command.run(check_import_row).await),
-        Command::Completions(completions) => ended(completions.run(Cli::command())),
-        Command::Init(init) => done(init.run().await),
-        Command::Backup(backup) => done(backup.run().await),
-        Command::Restore(restore) => done(restore.run().await),
-        Command::AuditCut(cut) => done(cut.run().await),
-        Command::AtRestKey(command) => done(command.run()),
+        Command::Client(command) => client_exit(command.run(check_import_row).await),
+        Command::Completions(completions) => client_exit(completions.run(Cli::command())),
+        Command::Init(init) => exit(init.run().await),
+        Command::Backup(backup) => exit(backup.run().await),
+        Command::Restore(restore) => exit(restore.run().await),
+        Command::AuditCut(cut) => exit(cut.run().await),
+        Command::AtRestKey(command) => exit(command.run()),
     }
 }
 
+/// Starts logging and runs the control plane.
 async fn run(config: Config) -> ExitCode {
     if let Err(error) = log::init(&config.log) {
-        return failed(&error, ExitCode::FAILURE);
+        return report(&error, ExitCode::FAILURE);
     }
-    done(serve(config).await)
+    exit(serve(config).await)
 }
 
-fn done<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
+/// Converts the result of a command to its exit code.
+fn exit<E: std::error::Error>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, ExitCode::FAILURE),
+        Err(error) => report(&error, ExitCode::FAILURE),
     }
 }
 
-fn ended(ended: Result<cli::Exit, cli::CommandError>) -> ExitCode {
-    match ended {
+/// Converts the result of a client command to its exit code.
+fn client_exit(result: Result<cli::Exit, cli::CommandError>) -> ExitCode {
+    match result {
         Ok(exit) => exit.into(),
         Err(error) if error.is_silent() => error.exit().into(),
-        Err(error) => failed(&error, error.exit().into()),
+        Err(error) => report(&error, error.exit().into()),
     }
 }
 
-fn failed(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
+/// Prints the error and returns the exit code.
+fn report(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
     eprintln!("latchkey: {error}");
     code
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use latchkey_server::metrics::Moment;
+use latchkey_server::metrics::GaugeValues;
 use std::sync::Arc;
 use tracing::warn;
 

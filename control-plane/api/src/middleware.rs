@@ -88,21 +88,22 @@ fn count(
     response: &Response,
     started: Instant,
 ) {
-    let endpoint = metrics::Endpoint {
+    let endpoint = metrics::EndpointLabels {
         route: route.clone(),
         method,
     };
     metrics
+        .http
         .request_seconds
         .get_or_create(&endpoint)
         .observe(started.elapsed().as_secs_f64());
 
-    let request = metrics::Request {
+    let request = metrics::RequestLabels {
         route,
         method,
         status: response.status().as_u16(),
     };
-    metrics.requests.get_or_create(&request).inc();
+    metrics.http.requests.get_or_create(&request).inc();
 }
 
 /// Returns the error for a request that was not completed in time. A change that has begun

@@ -156,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_union_of_roles_and_permissions() {
+    fn authority_is_roles_plus_permissions() {
         let both = authority(&["dns_manager", "cache_purger"], &["vm:read", "dns:*"]);
         let patterns: Vec<_> = both.patterns().iter().map(ToString::to_string).collect();
         assert_eq!(patterns, ["cache:purge", "dns:*", "vm:read"]);
     }
 
     #[test]
-    fn what_goes_beyond_is_named() {
+    fn first_grant_beyond_is_named() {
         let held = Grants::new(&authority(&["dns_manager"], &["vm:read"]));
         for (roles, permissions, beyond) in [
             (&[][..], &[][..], None),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_holds_what_it_and_its_owner_have() {
+    fn key_holds_grants_shared_with_its_owner() {
         let held = Grants::new(&authority(&["dns_manager"], &["vm:read"]))
             .and(&authority(&[], &["dns:read", "vm:*"]));
         for (permission, holds) in [
@@ -197,18 +197,20 @@ mod tests {
         ] {
             assert_eq!(held.hold(permission), holds, "{permission}");
         }
+
         assert_eq!(authority(&[], &["dns:read"]).beyond(&held), None);
         assert_eq!(
             authority(&[], &["dns:*"]).beyond(&held),
             Some(("permissions", "dns:*"))
         );
         assert!(!held.cover_role(Role::parse("dns_manager").unwrap()));
+
         let patterns: Vec<_> = held.patterns().iter().map(ToString::to_string).collect();
         assert_eq!(patterns, ["dns:read", "vm:read"]);
     }
 
     #[test]
-    fn everything_is_everything_however_it_is_said() {
+    fn all_spellings_of_everything_are_recognized() {
         assert!(authority(&["admin"], &[]).is_everything());
         assert!(authority(&[], &["*:*", "*:*:*"]).is_everything());
         assert!(!authority(&["read_only_admin"], &["*:write"]).is_everything());

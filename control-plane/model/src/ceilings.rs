@@ -99,12 +99,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lowest_limit_of_a_windows_tiers_bounds_it() {
+    fn lowest_tier_limit_bounds_a_window() {
         let json = r#"{"hour":["free"],"minute":["basic","free"]}"#;
         let ceilings: Ceilings = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&ceilings).unwrap(), json);
         let minute = |limit| Limits::default().with(Window::Minute, Some(limit));
         let tier = |name: &str| minute(if name == "free" { 10 } else { 100 });
+
         for (limits, bounded) in [
             (Limits::default(), minute(10)),
             (minute(5), minute(5)),
@@ -115,6 +116,7 @@ mod tests {
         ] {
             assert_eq!(ceilings.bound(limits, tier), bounded);
         }
+
         assert_eq!(
             Ceilings::default().bound(Limits::default(), tier),
             Limits::default()

@@ -56,7 +56,7 @@ mod tests {
     use super::rfc3339;
 
     #[test]
-    fn times_are_written_to_the_second_in_utc() {
+    fn times_are_written_in_utc_seconds() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(1_705_314_600), "2024-01-15T10:30:00Z");
         assert_eq!(rfc3339(253_370_764_799), "9998-12-31T23:59:59Z");

@@ -61,6 +61,7 @@ impl IfMatch {
         if value.trim_ascii() == b"*" {
             return Some(Self::Any);
         }
+
         let (mut rest, mut tags, mut any) = (value, Vec::new(), false);
         loop {
             // A recipient has to ignore empty elements of a list.
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn if_match_is_a_star_or_a_list_of_tags() {
+    fn if_match_accepts_star_or_tags() {
         let tags = |tags: &[&str]| {
             Some(IfMatch::Tags(
                 tags.iter().map(|tag| (*tag).to_owned()).collect(),
@@ -153,6 +154,7 @@ mod tests {
                 "{value}"
             );
         }
+
         assert!(
             IfMatch::parse(tag.quoted().as_bytes())
                 .unwrap()

@@ -52,6 +52,7 @@ impl DescribedRequest {
         if let Some(digest) = self.key {
             return vec![digest];
         }
+
         let candidates = match self.presented() {
             Presented::None | Presented::TooMany => Vec::new(),
             Presented::One(candidate) => vec![candidate],
@@ -60,6 +61,7 @@ impl DescribedRequest {
         let can_exist =
             |candidate: &[u8]| keys.check(candidate).is_ok() || may_be_imported(candidate);
         let candidates = candidates.iter().filter(|candidate| can_exist(candidate));
+
         candidates
             .map(|candidate| KeyDigest::of(candidate))
             .collect()

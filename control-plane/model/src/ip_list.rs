@@ -74,6 +74,7 @@ impl PartialSchema for IpList {
             .property("enabled", enabled);
         let entries = ArrayBuilder::new().items(OneOfBuilder::new().item(range()).item(entry));
         let description = "Addresses and ranges. A disabled entry counts as absent.";
+
         entries
             .max_items(Some(MAX_ENTRIES))
             .description(Some(description))
@@ -139,6 +140,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
         fn yes() -> bool {
             true
         }
+
         let Fields { cidr, enabled } = Fields::deserialize(MapAccessDeserializer::new(fields))?;
         Ok(Entry {
             enabled,
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_texts_or_objects_and_shown_as_objects() {
+    fn entries_may_be_texts_or_objects() {
         let list = read(
             r#"["192.0.2.1", {"cidr": "10.0.0.0/8"}, {"enabled": false, "cidr": "2001:db8::/32"}]"#,
         )
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_entry_is_refused_with_the_reason() {
+    fn invalid_entry_is_refused_with_reason() {
         for (json, reason) in [
             (
                 r#"["example.com"]"#,
@@ -199,6 +201,7 @@ mod tests {
             let error = read(json).unwrap_err();
             assert!(error.contains(reason), "{json}: {error}");
         }
+
         let many = format!("[{}]", vec![r#""10.0.0.1""#; MAX_ENTRIES + 1].join(","));
         assert!(read(&many).unwrap_err().contains("at most 5000 entries"));
     }

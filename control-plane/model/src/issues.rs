@@ -85,6 +85,7 @@ impl Issues {
                 format!("must be a whole number from 1 to {MAX_EXPIRY_DAYS}"),
             ));
         }
+
         let known = |words: &[String]| words.iter().all(|word| Environment::parse(word).is_some());
         if self
             .environments
@@ -138,6 +139,7 @@ impl PartialSchema for Issues {
             );
         let description = "Limits for the new keys that the key creates, in place of its own \
         attributes. The key's own attributes apply to omitted fields.";
+
         schema.description(Some(description)).into()
     }
 }
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn issues_are_written_as_they_were_read() {
+    fn issues_round_trip_through_json() {
         for json in [
             r#"{"tier":"pro"}"#,
             r#"{"limits":{"minute":5},"addresses":"all","expiry_days":30,"environments":["test","live"]}"#,
@@ -220,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn issues_that_mean_nothing_are_refused_by_field() {
+    fn invalid_issues_name_the_field() {
         for (json, field) in [
             ("{}", "issues"),
             (r#"{"addresses":[]}"#, "issues.addresses"),
@@ -235,6 +237,7 @@ mod tests {
         ] {
             assert_eq!(read(json).unwrap().check().unwrap_err().0, field, "{json}");
         }
+
         for json in [
             r#"{"tier":null}"#,
             r#"{"addresses":"some"}"#,

@@ -113,10 +113,12 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
     if !inner.is_data() {
         return not_json(inner);
     }
+
     let place = format!(" at line {} column {}", inner.line(), inner.column());
     let text = inner.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
     let path = error.path().to_string();
+
     // For unknown, missing and duplicate fields, serde gives the field's name in the text and the
     // path of the object that contains the field.
     for (kind, is) in [
@@ -139,6 +141,7 @@ fn fault(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
             };
         }
     }
+
     Fault {
         field: (path != ".").then_some(path),
         reason: format!("is refused: {text}"),

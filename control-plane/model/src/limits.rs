@@ -141,6 +141,7 @@ impl LimitsChange {
                     None => limits,
                     Some(limit) => limits.with(window, limit.map(|Requests(requests)| requests)),
                 });
+
         DeclaredLimits(changed)
     }
 
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_written_as_they_were_read() {
+    fn limits_round_trip_through_json() {
         for json in [
             "{}",
             r#"{"minute":1}"#,
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_limit_is_refused() {
+    fn invalid_limits_are_refused() {
         for number in ["0", "-1", "4294967296", "1.5", "\"10\"", "true"] {
             let error = read(&format!(r#"{{"minute":{number}}}"#)).unwrap_err();
             assert!(
@@ -223,6 +224,7 @@ mod tests {
                 "{number}: {error}"
             );
         }
+
         assert!(
             read(r#"{"second":1}"#)
                 .unwrap_err()
@@ -233,6 +235,7 @@ mod tests {
                 .unwrap_err()
                 .contains("duplicate field `day`")
         );
+
         for value in ["null", "10", "[10]"] {
             assert!(
                 read(value).unwrap_err().contains("expected an object"),
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_has_the_nearer_limit_if_it_has_one() {
+    fn own_limit_precedes_the_base() {
         let (own, base) = (
             read(r#"{"minute":5,"day":7}"#).unwrap(),
             read(r#"{"minute":10,"hour":20}"#).unwrap(),
@@ -254,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_exceeded_in_no_window_that_it_names() {
+    fn bound_lowers_only_named_windows() {
         let (bound, limits) = (
             read(r#"{"minute":10,"hour":20,"day":30}"#).unwrap(),
             r#"{"minute":5,"hour":50,"month":9}"#,
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_leaves_alone_what_it_does_not_name() {
+    fn change_keeps_unnamed_windows() {
         let change: LimitsChange = serde_json::from_str(r#"{"minute":null,"day":7}"#).unwrap();
         let before = read(r#"{"minute":5,"hour":20}"#).unwrap();
         assert_eq!(

@@ -45,6 +45,7 @@ impl NodePattern {
     pub fn matches(&self, node_id: &str) -> bool {
         let (pattern, text) = (self.0.as_bytes(), node_id.as_bytes());
         let (mut at, mut read) = (0, 0);
+
         // After the last `*` so far: the position at which the pattern continues, and the end of
         // the text that the `*` matches.
         let mut retry = None;
@@ -64,6 +65,7 @@ impl NodePattern {
                 }
             }
         }
+
         pattern[at..].iter().all(|byte| *byte == b'*')
     }
 }
@@ -96,6 +98,7 @@ mod tests {
             let parsed = NodePattern::parse(pattern).unwrap();
             assert_eq!(parsed.matches(node_id), expected, "{pattern} {node_id}");
         }
+
         assert!(NodePattern::any().matches("") && NodePattern::any().matches("edge-1"));
     }
 
@@ -106,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_long_and_unprintable_patterns_are_refused() {
+    fn empty_long_unprintable_patterns_are_refused() {
         for text in ["", "a\n", &"x".repeat(257)] {
             assert_eq!(NodePattern::parse(text), Err(InvalidPattern), "{text:?}");
         }

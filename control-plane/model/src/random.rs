@@ -25,6 +25,7 @@ pub fn base62(len: usize) -> Result<String, NoRandomness> {
             .filter_map(|byte| BASE62.get(usize::from(byte & 63)));
         text.extend(drawn.take(len - text.len()).map(|&byte| char::from(byte)));
     }
+
     Ok(text)
 }
 

@@ -71,7 +71,7 @@ mod tests {
     use super::Role;
 
     #[test]
-    fn every_role_has_a_name_of_its_own_and_gives_something() {
+    fn roles_are_distinct_and_not_empty() {
         for role in Role::all() {
             assert_eq!(Role::parse(role.as_str()), Some(role));
             assert!(!role.patterns().is_empty(), "{role:?}");

@@ -150,6 +150,7 @@ impl RouteDocument {
                 reason: format!("must be at most {MAX_RULES}"),
             }]);
         }
+
         let (mut rules, mut faults) = (Vec::with_capacity(self.rules.len()), Vec::new());
         for (index, text) in self.rules.iter().enumerate() {
             match rule(text) {
@@ -159,9 +160,11 @@ impl RouteDocument {
                 }
             }
         }
+
         if !faults.is_empty() {
             return Err(faults);
         }
+
         let unmatched = match self.unmatched {
             UnmatchedWord::ValidKey => Unmatched::ValidKey,
             UnmatchedWord::Deny => Unmatched::Deny,
@@ -226,6 +229,7 @@ impl TryFrom<RuleDocument> for RuleSpec {
         let subaccount = subaccount
             .map(|Object(place)| place.try_into())
             .transpose()?;
+
         Ok(Self {
             host,
             methods,
@@ -290,6 +294,7 @@ impl TryFrom<&RouteRecord> for RouteDocument {
             PathCase::Ignore => PathCaseWord::Ignore,
             PathCase::Distinct => PathCaseWord::Distinct,
         };
+
         Ok(Self {
             rules: rules.collect::<Result<_, _>>()?,
             unmatched,
@@ -337,6 +342,7 @@ impl From<&RuleSpec> for RuleDocument {
                 ..PlaceDocument::default()
             },
         });
+
         Self {
             host,
             methods,

@@ -89,6 +89,7 @@ pub fn read(path: &Path) -> Result<String, String> {
     if let Some(exposure) = Exposure::find(&file.metadata().map_err(unreadable)?) {
         return Err(format!("holds a secret, but {exposure}"));
     }
+
     let mut text = String::new();
     let read = file
         .take(MAX_LEN.saturating_add(1))
@@ -97,6 +98,7 @@ pub fn read(path: &Path) -> Result<String, String> {
     if u64::try_from(read).is_ok_and(|read| read > MAX_LEN) {
         return Err(format!("has more than {MAX_LEN} bytes"));
     }
+
     Ok(without_line_break(&text).to_owned())
 }
 
@@ -106,32 +108,37 @@ mod tests {
     use std::fs::{self, Permissions};
 
     #[test]
-    fn secrets_are_taken_from_files_of_own_groups() {
+    fn secret_file_must_be_of_own_group() {
         let own = |group| [0, 2_000].contains(&group);
         for mode in [0o600, 0o400, 0o640, 0o440] {
             for group in [0, 2_000] {
                 assert_eq!(find(mode, group, own), None, "{mode:o} {group}");
             }
         }
+
         for mode in [0o600, 0o400] {
             assert_eq!(find(mode, 7, own), None, "{mode:o}");
         }
+
         for mode in [0o640, 0o440] {
             assert_eq!(find(mode, 7, own), Some(Exposure::OtherGroup(mode, 7)));
         }
+
         for mode in [0o644, 0o604, 0o444, 0o601, 0o602, 0o777] {
             assert_eq!(find(mode, 0, own), Some(Exposure::Others(mode)));
         }
+
         for mode in [0o660, 0o620, 0o770, 0o610] {
             assert_eq!(find(mode, 0, own), Some(Exposure::GroupChanges(mode)));
         }
     }
 
     #[test]
-    fn file_with_a_secret_is_read_without_its_line_break() {
+    fn secret_file_loses_its_line_break() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("token");
         fs::write(&path, "correct horse\r\n").unwrap();
+
         for (mode, reason) in [
             (0o640, None),
             (0o400, None),
@@ -150,6 +157,7 @@ mod tests {
                 }
             }
         }
+
         fs::write(&path, vec![b'x'; 70_000]).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read(&path).unwrap_err(), "has more than 65536 bytes");

@@ -144,6 +144,7 @@ mod tests {
         for json in [r#""all""#, r#"["dns","cdn"]"#, "[]"] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
+
         for json in [r#""dns""#, r#""All""#, "null", "{}", "true"] {
             assert!(
                 read(json)
@@ -152,6 +153,7 @@ mod tests {
                 "{json}"
             );
         }
+
         assert!(read("[1]").unwrap_err().contains("expected a string"));
     }
 
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_both_select_is_no_more_than_either() {
+    fn intersection_is_within_both_selections() {
         let listed =
             |names: &[&str]| Selection::Listed(names.iter().map(ToString::to_string).collect());
         for (one, other, both) in [

@@ -56,6 +56,7 @@ pub fn email(text: &str) -> Result<String, String> {
             "must be an email address of at most {MAX_EMAIL_LEN} bytes"
         ));
     }
+
     ensure_plain(&email, |_| false)?;
     Ok(email)
 }
@@ -126,6 +127,7 @@ fn escaped_but(text: &str, allowed: fn(char) -> bool) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);
     }
+
     let mut out = String::with_capacity(text.len());
     for (c, fault) in faults(text) {
         if fault.is_some() && !allowed(c) {
@@ -134,6 +136,7 @@ fn escaped_but(text: &str, allowed: fn(char) -> bool) -> Cow<'_, str> {
             out.push(c);
         }
     }
+
     Cow::Owned(out)
 }
 
@@ -201,6 +204,7 @@ fn fault(before: Option<char>, c: char, after: Option<char>) -> Option<Fault> {
     if is_variation_selector(c) {
         return (!before.is_some_and(has_variations)).then_some(Fault::Invisible);
     }
+
     match c.general_category() {
         GeneralCategory::Format if is_joiner(c) => {
             let joins = before.is_some_and(is_of_word) && after.is_some_and(is_of_word);

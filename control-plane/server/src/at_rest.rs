@@ -107,6 +107,7 @@ impl AtRestConfig {
                 "needs the key that replaces it: set --at-rest-key-file".to_owned(),
             ));
         }
+
         Ok(AtRestKeys { current, old })
     }
 
@@ -137,10 +138,12 @@ fn make_file(path: &Path) -> io::Result<()> {
     let written = file
         .write_all(format!("{}\n", key.to_hex()).as_bytes())
         .and_then(|()| file.sync_all());
+
     if written.is_err() {
         // Removes a partly written key, which is useless.
         let _ = fs::remove_file(path);
     }
+
     written
 }
 
@@ -175,10 +178,11 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_read_whole_or_refused_unshown() {
+    fn invalid_key_is_refused_but_not_shown() {
         let directory = tempfile::tempdir().unwrap();
         let [good, open, bad, none] =
             ["good", "open", "bad", "none"].map(|name| directory.path().join(name));
+
         for (file, text, mode) in [
             (&good, HEX, 0o600),
             (&open, HEX, 0o644),
@@ -187,6 +191,7 @@ mod tests {
             fs::write(file, format!("{text}\n")).unwrap();
             fs::set_permissions(file, Permissions::from_mode(mode)).unwrap();
         }
+
         let key = AtRestKey::from_hex(HEX);
         assert!(key.is_some());
         assert_eq!(config(None, None, None).keys(), Ok(AtRestKeys::default()));
@@ -204,6 +209,7 @@ mod tests {
                 old: key
             })
         );
+
         for (refused, reason) in [
             (
                 config(Some("5ec2e7"), None, None),
@@ -241,12 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn new_database_gets_a_key_of_its_own() {
+    fn new_database_gets_its_own_key() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
         let keys = config(None, Some(&path), None)
             .keys_of_new_database()
             .unwrap();
+
         assert!(keys.current.is_some());
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,

@@ -10,7 +10,7 @@ use crate::enforcement::{self, Enforcement};
 use crate::metrics::Metrics;
 use crate::nodes::registry::Registry;
 use crate::password::Passwords;
-use crate::refused_logins::Collector;
+use crate::refused_logins::RefusedLoginCollector;
 use crate::stop::Stop;
 use crate::stream::FeedHealth;
 use crate::webhook::reach::Reach;
@@ -30,7 +30,7 @@ pub struct Backend {
     /// Hashes and verifies passwords.
     pub passwords: Passwords,
     /// The refused logins that the audit does not contain yet.
-    pub refused_logins: Arc<Collector>,
+    pub refused_logins: Arc<RefusedLoginCollector>,
     /// The destinations that webhooks may reach.
     pub reach: Reach,
     /// The format of new keys.

@@ -140,9 +140,11 @@ impl Init {
         } else {
             self.at_rest.keys_of_new_database()?
         };
+
         let store = Store::open_with(&self.database, OpenMode::Create, &keys).await?;
         store.close().await;
         println!("{} is an empty database.", self.database.display());
+
         match (&keys.current, &self.at_rest.key_file) {
             (Some(_), Some(file)) => println!(
                 "{} has its at-rest key. Keep a copy of it apart from the database and its backups.",
@@ -151,6 +153,7 @@ impl Init {
             (Some(_), None) => {}
             (None, _) => println!("To import keys that were made elsewhere, {HOW_TO}."),
         }
+
         Ok(())
     }
 }
@@ -188,15 +191,18 @@ impl Restore {
             "Restored {database} from {file} at revision {}, with {} live keys.",
             restored.revision, restored.keys
         );
+
         if let Some(former) = restored.former {
             println!("The previous database is {}.", former.display());
         }
+
         if !restored.replaces_later {
             println!(
                 "There was no later state of it: node tokens revoked since the backup are valid again \
                  (`latchkey node-token list`), and Envoys that connected since are unknown."
             );
         }
+
         println!(
             "The restored history is new: every Envoy loads a whole snapshot, and every user has to log \
              in again."

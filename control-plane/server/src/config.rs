@@ -2,24 +2,23 @@
 //! and a key in a file.
 
 mod file;
+mod http;
+mod stream;
 
 pub use crate::setting::InvalidSetting;
 pub use file::{InvalidFile, parse};
+pub use http::HttpConfig;
+pub use stream::StreamConfig;
 
-use axum::http::Uri;
-use clap::{Args, Parser, ValueEnum, value_parser};
+use clap::{Args, Parser, ValueEnum};
 use latchkey_model::secret::{NodeToken, Password};
 use latchkey_model::text;
 use latchkey_policy::key::{InvalidPrefix, KeyFormat};
 use latchkey_store::OpenMode;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::at_rest::AtRestConfig;
-use crate::http;
-use crate::nodes::registry::NodeLimits;
-use crate::usage::tidy::Ages;
+use crate::usage::cleanup::RetentionTimes;
 use crate::webhook::reach::Reach;
 
 /// All settings of `latchkey serve`.
@@ -60,117 +59,6 @@ pub struct Config {
     /// Write the bound addresses to this file, as JSON, once everything is ready
     #[arg(long, env = "LATCHKEY_READY_FILE", value_name = "PATH")]
     pub ready_file: Option<PathBuf>,
-}
-
-/// The API's address and limits.
-#[derive(Debug, Clone, Args)]
-pub struct HttpConfig {
-    /// Address of the API; port 0 selects a free port
-    #[arg(
-        long = "http-listen",
-        env = "LATCHKEY_HTTP_LISTEN",
-        default_value = "127.0.0.1:8080",
-        value_name = "ADDR"
-    )]
-    pub listen: SocketAddr,
-    /// Maximum number of open connections. A further connection replaces one that waits for its
-    /// client; if the same client has half of all connections, one of its own
-    #[arg(
-        id = "http-connections",
-        long = "http-connections",
-        env = "LATCHKEY_HTTP_CONNECTIONS",
-        default_value_t = 1_024,
-        value_name = "NUMBER",
-        value_parser = value_parser!(u32).range(1..)
-    )]
-    pub connections: u32,
-    /// Time after which a connection is closed that sends no request headers or reads nothing of a
-    /// response
-    #[arg(
-        id = "http-idle-ms",
-        long = "http-idle-ms",
-        env = "LATCHKEY_HTTP_IDLE_MS",
-        default_value_t = 10_000,
-        value_name = "MILLISECONDS",
-        value_parser = value_parser!(u64).range(1..)
-    )]
-    pub idle_ms: u64,
-    /// Maximum number of calls of a user or an API key per minute; 0 for no limit
-    #[arg(
-        long,
-        env = "LATCHKEY_CALLS_PER_MINUTE",
-        default_value_t = 6_000,
-        value_name = "CALLS"
-    )]
-    pub calls_per_minute: u32,
-    /// Number of proxies in front of the API whose X-Forwarded-For is trusted; 0 uses the
-    /// connection's own address
-    #[arg(
-        long,
-        env = "LATCHKEY_TRUSTED_HOPS",
-        default_value_t = 0,
-        value_name = "PROXIES"
-    )]
-    pub trusted_hops: usize,
-    /// Address at which clients reach Envoy, such as https://api.example.com; shown in the console
-    #[arg(long, env = "LATCHKEY_GATEWAY_URL", value_name = "URL", value_parser = gateway_url)]
-    pub gateway_url: Option<String>,
-}
-
-/// The stream's address, credentials and limits.
-#[derive(Debug, Clone, Args)]
-pub struct StreamConfig {
-    /// Address to which Envoys open their streams; port 0 selects a free port
-    #[arg(
-        id = "stream-listen",
-        long = "stream-listen",
-        env = "LATCHKEY_STREAM_LISTEN",
-        default_value = "127.0.0.1:8081",
-        value_name = "ADDR"
-    )]
-    pub listen: SocketAddr,
-    /// Token that any Envoy may present, at least 16 characters. Deprecated: create a token for
-    /// each group of Envoys with `latchkey node-token create`
-    #[arg(
-        long,
-        env = "LATCHKEY_NODE_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
-    pub node_token: Option<NodeToken>,
-    /// Maximum number of open connections of Envoys, within the limit of open files; further ones
-    /// wait to be accepted
-    #[arg(
-        id = "stream-connections",
-        long = "stream-connections",
-        env = "LATCHKEY_STREAM_CONNECTIONS",
-        default_value_t = 20_000,
-        value_name = "NUMBER",
-        value_parser = value_parser!(u32).range(1..)
-    )]
-    pub connections: u32,
-    /// Time for which a node that lost its stream still counts as serving
-    #[arg(
-        long,
-        env = "LATCHKEY_NODE_GRACE_MS",
-        default_value_t = 10_000,
-        value_name = "MILLISECONDS"
-    )]
-    pub node_grace_ms: u64,
-    /// Count lost Envoys of version 0.1, which report no staleness limit, until they return or are
-    /// forgotten
-    #[arg(long, env = "LATCHKEY_REQUIRE_STALENESS")]
-    pub require_staleness: bool,
-    /// Maximum number of counted Envoys, connected or lost; beyond it, lost ones count as unknown
-    /// and new ones are refused
-    #[arg(
-        long,
-        env = "LATCHKEY_MAX_NODES",
-        default_value_t = 10_000,
-        value_name = "NUMBER",
-        value_parser = value_parser!(u32).range(1..)
-    )]
-    pub max_nodes: u32,
 }
 
 /// The database.
@@ -312,6 +200,7 @@ impl Config {
                 reason,
             })
         };
+
         if self
             .stream
             .node_token
@@ -321,6 +210,7 @@ impl Config {
             let reason = format!("must have at least {} characters", NodeToken::MIN_LEN);
             return invalid("--node-token", "LATCHKEY_NODE_TOKEN", reason);
         }
+
         if self
             .admin
             .password
@@ -330,6 +220,7 @@ impl Config {
             let reason = format!("must have at least {} characters", Password::MIN_LEN);
             return invalid("--admin-password", "LATCHKEY_ADMIN_PASSWORD", reason);
         }
+
         if let Err(reason) = text::email(&self.admin.email) {
             return invalid("--admin-email", "LATCHKEY_ADMIN_EMAIL", reason);
         }
@@ -337,24 +228,9 @@ impl Config {
     }
 }
 
-impl HttpConfig {
-    pub(crate) fn limits(&self, connections: usize) -> http::Limits {
-        // With a proxy, all connections come from the proxy's address.
-        let per_client = if self.trusted_hops == 0 {
-            (connections / 2).max(1)
-        } else {
-            connections
-        };
-        http::Limits {
-            connections,
-            per_client,
-            idle: Duration::from_millis(self.idle_ms),
-        }
-    }
-}
-
 impl RetentionConfig {
-    pub(crate) fn ages(&self) -> Ages {
+    /// Returns the retention times. 0 days are no limit.
+    pub(crate) fn times(&self) -> RetentionTimes {
         let seconds = |days: u32| {
             if days == 0 {
                 i64::MAX
@@ -362,7 +238,8 @@ impl RetentionConfig {
                 i64::from(days) * 24 * 60 * 60
             }
         };
-        Ages {
+
+        RetentionTimes {
             revoked_keys: seconds(self.revoked_keys_days),
             usage: seconds(self.usage_days),
         }
@@ -370,6 +247,7 @@ impl RetentionConfig {
 }
 
 impl StoreConfig {
+    /// Returns whether a missing database is created.
     pub(crate) fn mode(&self) -> OpenMode {
         if self.create_database {
             OpenMode::CreateIfMissing
@@ -384,17 +262,8 @@ impl StoreConfig {
     }
 }
 
-impl StreamConfig {
-    pub(crate) fn node_limits(&self) -> NodeLimits {
-        NodeLimits {
-            grace: Duration::from_millis(self.node_grace_ms),
-            require_staleness: self.require_staleness,
-            max_nodes: usize::try_from(self.max_nodes).unwrap_or(usize::MAX),
-        }
-    }
-}
-
 impl WebhookConfig {
+    /// Returns the allowed destinations.
     pub(crate) fn reach(&self) -> Reach {
         if self.allow_private {
             Reach::Private
@@ -404,17 +273,7 @@ impl WebhookConfig {
     }
 }
 
-/// Checks the URL. Returns it without a trailing slash, fit for single quotes in a shell.
-fn gateway_url(text: &str) -> Result<String, &'static str> {
-    let wrong = "must be an http or https URL, without a query or quotes";
-    let url: Uri = text.parse().map_err(|_| wrong)?;
-    let is_http = matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some();
-    if is_http && url.query().is_none() && !text.contains('\'') {
-        return Ok(text.trim_end_matches('/').to_owned());
-    }
-    Err(wrong)
-}
-
+/// Parses the prefix.
 fn key_format(prefix: &str) -> Result<KeyFormat, InvalidPrefix> {
     KeyFormat::new(prefix)
 }
@@ -430,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_short_is_refused_by_name_and_not_told() {
+    fn short_secret_is_refused_unprinted() {
         let refused = parse(&["--node-token", "0123456789abcde"])
             .check()
             .unwrap_err()
@@ -439,6 +298,7 @@ mod tests {
             refused,
             "--node-token (LATCHKEY_NODE_TOKEN) must have at least 16 characters"
         );
+
         let refused = parse(&["--node-token", TOKEN, "--admin-password", "elevenchars"])
             .check()
             .unwrap_err();
@@ -462,6 +322,7 @@ mod tests {
             "correct horse battery",
         ]);
         let printed = format!("{config:?}");
+
         assert!(
             !printed.contains(TOKEN) && !printed.contains("correct horse"),
             "{printed}"
@@ -469,22 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateway_is_an_address() {
-        for (text, url) in [
-            ("https://api.example.com/", Some("https://api.example.com")),
-            ("http://127.0.0.1:10000", Some("http://127.0.0.1:10000")),
-            ("https://example.com/a/", Some("https://example.com/a")),
-            ("api.example.com", None),
-            ("ftp://example.com", None),
-            ("https://example.com/?a", None),
-            ("https://example.com/'", None),
-        ] {
-            assert_eq!(gateway_url(text).ok().as_deref(), url, "{text}");
-        }
-    }
-
-    #[test]
-    fn limits_of_nothing_are_refused() {
+    fn limits_of_zero_are_refused() {
         for flag in [
             "--http-connections",
             "--http-idle-ms",
@@ -496,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_cannot_begin_a_key_is_refused() {
+    fn invalid_key_prefix_is_refused() {
         let refused =
             Config::try_parse_from(["--node-token", TOKEN, "--key-prefix", "L_K"]).unwrap_err();
         assert!(refused.to_string().contains("--key-prefix"), "{refused}");

@@ -27,21 +27,22 @@ pub struct Enforcement {
 }
 
 /// Returns as soon as every node that is connected, or was lost within the grace period, has
-/// acknowledged `revision`. Also returns after `patience`, or when the control plane stops, since
+/// acknowledged `revision`. Also returns after `timeout`, or when the control plane stops, since
 /// streams end then.
 pub(crate) async fn wait(
     registry: &Registry,
     metrics: &Metrics,
     mut stop: Stop,
     revision: u64,
-    patience: Duration,
+    timeout: Duration,
 ) -> Enforcement {
     let started = Instant::now();
     // `progress` determines the result, regardless of the event that ends the wait.
     let _ = tokio::select! {
-        ended = time::timeout(patience, registry.acknowledged(revision)) => ended,
+        ended = time::timeout(timeout, registry.acknowledged(revision)) => ended,
         () = stop.requested() => Ok(()),
     };
+
     let progress = registry.progress(revision);
     let elapsed = started.elapsed();
     if !progress.complete() {
@@ -49,6 +50,7 @@ pub(crate) async fn wait(
     } else if progress.nodes > 0 {
         metrics.enforcement.seconds.observe(elapsed.as_secs_f64());
     }
+
     Enforcement {
         revision,
         nodes: progress.nodes,

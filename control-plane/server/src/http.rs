@@ -1,8 +1,8 @@
 //! Serves the API: HTTP/1.1, on a limited number of connections, each with time limits.
 
-mod placed;
+mod connection_service;
 mod places;
-mod unread;
+mod write_timeout;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,10 +18,10 @@ use tokio::time::{self, Instant};
 use tracing::{debug, error};
 
 use crate::stop::Stop;
-use placed::Placed;
+use connection_service::ConnectionService;
 pub use places::Place;
 use places::{Admission, Places};
-use unread::Unread;
+use write_timeout::WriteTimeout;
 
 /// The limits for clients.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +58,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
         .max_buf_size(MAX_BUFFERED);
     let graceful = GracefulShutdown::new();
     let places = Places::new(limits);
+
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
@@ -72,12 +73,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
                 continue;
             }
         };
-        let service = TowerToHyperService::new(Placed {
+        let service = TowerToHyperService::new(ConnectionService {
             router: router.clone(),
             place: place.clone(),
             peer,
         });
-        let stream = TokioIo::new(Unread::new(stream, limits.idle));
+        let stream = TokioIo::new(WriteTimeout::new(stream, limits.idle));
         let connection = graceful.watch(http.serve_connection(stream, service).into_owned());
         tokio::spawn(async move {
             tokio::select! {
@@ -88,6 +89,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             }
         });
     }
+
     drop(listener);
     graceful.shutdown().await;
 }
@@ -142,6 +144,7 @@ mod tests {
             stopper.stop();
             server.await.unwrap();
         };
+
         (address, end)
     }
 
@@ -154,6 +157,7 @@ mod tests {
         let mut answer = String::new();
         let answered = time::timeout(Duration::from_secs(20), other.read_to_string(&mut answer));
         answered.await.unwrap().unwrap();
+
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"),
             "{answer}"
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connection_waits_for_a_place_and_silence_holds_none() {
+    async fn silent_connection_yields_its_place() {
         let (address, end) = one_place(Router::new().route("/", get(async || "here")));
         for begun in [
             "",
@@ -177,11 +181,12 @@ mod tests {
                 "there was a second place beside {begun:?}"
             );
         }
+
         end().await;
     }
 
     #[tokio::test]
-    async fn headers_that_trickle_in_are_not_waited_for() {
+    async fn slow_headers_are_cut_off() {
         let (address, end) = one_place(Router::new().route("/", get(async || "here")));
         let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
         let trickle = tokio::spawn(async move {
@@ -190,8 +195,10 @@ mod tests {
                 time::sleep(IDLE / 10).await;
             }
         });
+
         is_served(address).await;
         let mut rest = Vec::new();
+
         // The server may reset the connection.
         let _ = reader.read_to_end(&mut rest).await;
         trickle.await.unwrap();
@@ -199,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_nobody_reads_holds_no_place() {
+    async fn unread_response_holds_no_place() {
         const LONG: usize = 64 * 1024 * 1024;
         let router = Router::new()
             .route("/", get(async || "here"))
@@ -211,6 +218,7 @@ mod tests {
             .unwrap();
         is_served(address).await;
         end().await;
+
         drop(deaf);
     }
 }

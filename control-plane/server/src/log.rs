@@ -15,11 +15,13 @@ pub fn init(config: &LogConfig) -> Result<(), InvalidSetting> {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);
+
     match config.format {
         LogFormat::Text => log
             .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
             .init(),
         LogFormat::Json => log.json().init(),
     }
+
     Ok(())
 }

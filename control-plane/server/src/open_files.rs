@@ -37,6 +37,7 @@ pub(crate) fn divide(wanted: Connections) -> Connections {
     let Ok((limit, _)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return wanted;
     };
+
     let allowed = share(limit, wanted);
     if allowed != wanted {
         warn!(
@@ -46,6 +47,7 @@ pub(crate) fn divide(wanted: Connections) -> Connections {
             "the limit of open files (ulimit -n) allows fewer connections than are configured"
         );
     }
+
     allowed
 }
 

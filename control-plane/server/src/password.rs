@@ -47,16 +47,16 @@ pub enum Party {
 pub struct Passwords {
     slots: Slots,
     /// The hash that is verified if the user does not exist, so that the response takes as long.
-    nobody: Arc<str>,
+    dummy_hash: Arc<str>,
 }
 
 impl Passwords {
     pub(crate) fn new() -> Result<Self, PasswordError> {
         let mut memory = Memory::new();
-        let nobody = memory.hash(&Password::generate()?)?.into();
+        let dummy_hash = memory.hash(&Password::generate()?)?.into();
         Ok(Self {
             slots: Slots::new([memory, Memory::new()]),
-            nobody,
+            dummy_hash,
         })
     }
 
@@ -76,9 +76,9 @@ impl Passwords {
         rank: Rank,
         party: &Party,
     ) -> Result<bool, PasswordError> {
-        let nobody = self.nobody.clone();
+        let dummy_hash = self.dummy_hash.clone();
         self.run(rank, party, move |memory| {
-            let matches = memory.verify(&password, stored.as_deref().unwrap_or(&nobody))?;
+            let matches = memory.verify(&password, stored.as_deref().unwrap_or(&dummy_hash))?;
             Ok(matches && stored.is_some())
         })
         .await
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_hash_verifies_its_own_password_only() {
+    async fn hash_verifies_only_its_own_password() {
         let passwords = Passwords::new().unwrap();
         let password = |text: &str| text.parse::<Password>().unwrap();
         let party = Party::Client(ClientNetwork::from_address(None));
@@ -118,6 +118,7 @@ mod tests {
                 .await
                 .unwrap()
         };
+
         assert!(verify("correct horse", Some(stored.clone())).await);
         assert!(!verify("correct hors", Some(stored)).await);
         assert!(!verify("correct horse", None).await);

@@ -31,7 +31,7 @@ const CAPACITY: usize = 10_000;
 
 /// The refused logins without an entry.
 #[derive(Default)]
-pub struct Collector(Mutex<Pending>);
+pub struct RefusedLoginCollector(Mutex<Pending>);
 
 #[derive(Default)]
 struct Pending {
@@ -41,9 +41,9 @@ struct Pending {
     sums: HashMap<String, (Refusals, i64)>,
 }
 
-/// Selects the entries to write.
+/// The entries to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
+enum WriteScope {
     /// Only due entries.
     Due,
     /// All counts, but only due sums.
@@ -65,7 +65,7 @@ impl Count {
     }
 }
 
-impl Collector {
+impl RefusedLoginCollector {
     /// Counts refused logins of a client.
     pub fn note(&self, client: ClientNetwork, refused: RefusedLogins, now: i64) {
         self.lock().note(client, refused, now);
@@ -76,11 +76,12 @@ impl Collector {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn write(&self, store: &Store, now: i64, which: Which) {
-        let (logins, sums) = self.lock().take(now, which);
+    async fn write(&self, store: &Store, now: i64, scope: WriteScope) {
+        let (logins, sums) = self.lock().take(now, scope);
         if logins.is_empty() && sums.is_empty() {
             return;
         }
+
         let (clients, refused): (Vec<_>, Vec<_>) = logins.into_iter().unzip();
         match store
             .write_refused_logins(refused.clone(), &sums, now)
@@ -134,18 +135,15 @@ impl Pending {
     }
 
     /// Takes the selected entries. Forgets clients without refusals for a minute.
-    #[expect(
-        clippy::type_complexity,
-        reason = "what is written, as the store takes it"
-    )]
+    #[expect(clippy::type_complexity, reason = "the lists that the store writes")]
     fn take(
         &mut self,
         now: i64,
-        which: Which,
+        scope: WriteScope,
     ) -> (Vec<(ClientNetwork, RefusedLogins)>, Vec<(String, Refusals)>) {
         let mut due = Vec::new();
         self.logins.retain(|(_, client), count| {
-            if which == Which::Due && !count.is_due(now) {
+            if scope == WriteScope::Due && !count.is_due(now) {
                 return true;
             }
             if count.refused.refusals == Refusals::default() {
@@ -162,8 +160,10 @@ impl Pending {
             count.written_at = Some(now);
             true
         });
-        let is_due =
-            |since: i64| which == Which::All || !(0..HOUR).contains(&now.saturating_sub(since));
+
+        let is_due = |since: i64| {
+            scope == WriteScope::All || !(0..HOUR).contains(&now.saturating_sub(since))
+        };
         let sums = self.sums.extract_if(|_, (_, since)| is_due(*since));
         (
             due,
@@ -185,6 +185,7 @@ impl Pending {
                 count.written_at = None;
             }
         }
+
         for (account, refusals) in sums {
             self.sums
                 .entry(account)
@@ -197,7 +198,7 @@ impl Pending {
 
 /// Writes due entries until `stop`, and then the rest.
 pub(crate) async fn run(
-    collector: Arc<Collector>,
+    collector: Arc<RefusedLoginCollector>,
     store: Store,
     clock: Arc<dyn Clock>,
     mut stop: Stop,
@@ -206,13 +207,16 @@ pub(crate) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => collector.write(&store, clock.now(), Which::Due).await,
+            _ = ticks.tick() => collector.write(&store, clock.now(), WriteScope::Due).await,
             () = stop.requested() => break,
         }
     }
+
     // The first write adds the entries beyond the limit to the sums, which the second one writes.
-    collector.write(&store, clock.now(), Which::Logins).await;
-    collector.write(&store, clock.now(), Which::All).await;
+    collector
+        .write(&store, clock.now(), WriteScope::Logins)
+        .await;
+    collector.write(&store, clock.now(), WriteScope::All).await;
 }
 
 #[cfg(test)]
@@ -239,7 +243,7 @@ mod tests {
 
     fn attempts(pending: &mut Pending, now: i64) -> Vec<u64> {
         pending
-            .take(now, Which::Due)
+            .take(now, WriteScope::Due)
             .0
             .iter()
             .map(|(_, refused)| refused.refusals.attempts)
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn client_and_user_have_one_entry_a_minute() {
+    fn refusals_make_one_entry_a_minute() {
         let mut pending = Pending::default();
         pending.note(client(1), refused("usr_1"), 100);
         assert_eq!(
@@ -255,9 +259,11 @@ mod tests {
             [1],
             "the first is written at once"
         );
+
         for _ in 0..5 {
             pending.note(client(1), refused("usr_1"), 101);
         }
+
         assert!(attempts(&mut pending, 159).is_empty());
         pending.note(client(2), refused("usr_1"), 159);
         assert_eq!(
@@ -272,16 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_bounds_is_summed_up_by_the_hour() {
+    fn excess_refusals_are_summed_hourly() {
         let mut pending = Pending::default();
         for n in 0..u32::try_from(CAPACITY).unwrap() + 7 {
             pending.note(client(n), refused("usr_1"), 100);
         }
+
         assert_eq!(attempts(&mut pending, 100).len(), CAPACITY);
         pending.sum_up([refused("usr_1")], 200);
-        assert!(pending.take(3_699, Which::Due).1.is_empty());
+        assert!(pending.take(3_699, WriteScope::Due).1.is_empty());
         assert_eq!(
-            pending.take(3_700, Which::Due).1,
+            pending.take(3_700, WriteScope::Due).1,
             [(
                 "acc_1".to_owned(),
                 Refusals {
@@ -294,14 +301,14 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_written_later() {
+    fn failed_write_is_repeated() {
         let mut pending = Pending::default();
         pending.note(client(1), refused("usr_1"), 100);
         pending.sum_up([refused("usr_2")], 100);
-        let (logins, sums) = pending.take(100, Which::All);
+        let (logins, sums) = pending.take(100, WriteScope::All);
         pending.note(client(1), refused("usr_1"), 101);
         pending.put_back(logins.into_iter(), sums, 101);
         assert_eq!(attempts(&mut pending, 102), [2]);
-        assert_eq!(pending.take(102, Which::All).1.len(), 1);
+        assert_eq!(pending.take(102, WriteScope::All).1.len(), 1);
     }
 }

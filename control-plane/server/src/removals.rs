@@ -15,24 +15,19 @@ const STEP: Duration = Duration::from_millis(25);
 
 /// The number of keys in one step. Below the minimum, a step takes hardly less time, because most
 /// of it is the transaction itself.
-const LEAST: u32 = 200;
-const MOST: u32 = 2_000;
-const FIRST: u32 = LEAST;
+const MIN_KEYS: u32 = 200;
+const MAX_KEYS: u32 = 2_000;
+const FIRST_KEYS: u32 = MIN_KEYS;
 
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Starts the removal task, which runs until `stop`.
-pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
-    tokio::spawn(async move {
-        tokio::select! {
-            () = follow(store, clock) => {}
-            () = stop.requested() => {}
-        }
-    });
+pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, stop: Stop) {
+    stop.spawn(run(store, clock));
 }
 
 /// Removes keys after each revision, because a removal begins with one.
-async fn follow(store: Store, clock: Arc<dyn Clock>) {
+async fn run(store: Store, clock: Arc<dyn Clock>) {
     let mut revisions = store.watch_head();
     loop {
         revisions.mark_unchanged();
@@ -49,7 +44,7 @@ async fn follow(store: Store, clock: Arc<dyn Clock>) {
 
 /// Removes all keys of deleted users and closed accounts.
 async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
-    let mut limit = FIRST;
+    let mut limit = FIRST_KEYS;
     while store.has_removals().await? {
         let step = store.continue_removal(limit, clock.now()).await?;
         if !step.more {
@@ -60,6 +55,7 @@ async fn remove(store: &Store, clock: &dyn Clock) -> Result<(), StoreError> {
         // up.
         time::sleep(step.took).await;
     }
+
     Ok(())
 }
 
@@ -71,8 +67,10 @@ fn next_limit(limit: u32, took: Duration) -> u32 {
         .checked_div(took);
     let in_time = in_time
         .and_then(|keys| u32::try_from(keys).ok())
-        .unwrap_or(MOST);
-    in_time.min(limit.saturating_mul(2)).clamp(LEAST, MOST)
+        .unwrap_or(MAX_KEYS);
+    in_time
+        .min(limit.saturating_mul(2))
+        .clamp(MIN_KEYS, MAX_KEYS)
 }
 
 #[cfg(test)]
@@ -80,15 +78,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_follow_the_time_that_they_take() {
+    fn steps_adapt_to_their_duration() {
         let millis = Duration::from_millis;
         for (limit, took, next) in [
             (1_000, millis(25), 1_000),
             (1_000, millis(50), 500),
             (400, millis(5), 800),
             (400, Duration::ZERO, 800),
-            (1_000, millis(10_000), LEAST),
-            (MOST, millis(1), MOST),
+            (1_000, millis(10_000), MIN_KEYS),
+            (MAX_KEYS, millis(1), MAX_KEYS),
         ] {
             assert_eq!(next_limit(limit, took), next, "{limit} in {took:?}");
         }

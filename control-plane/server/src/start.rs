@@ -1,12 +1,14 @@
 //! Start and stop. The listeners come first, so that nothing is created if a port is taken. Then
 //! follow the store and the first user, and then both servers.
 
+mod first_user;
+mod shared;
+
 use axum::Router;
 use latchkey_model::clock::Clock;
 use latchkey_model::random::NoRandomness;
-use latchkey_model::secret::Password;
 use latchkey_store::{OpenError, Store, StoreError};
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,22 +16,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::backend::Backend;
-use crate::config::{AdminConfig, Config, InvalidSetting};
+use crate::config::{Config, InvalidSetting};
 use crate::http;
-use crate::metrics::Metrics;
-use crate::nodes::registry::Registry;
 use crate::open_files::{self, Connections};
 use crate::password::{PasswordError, Passwords};
-use crate::refused_logins;
-use crate::removals;
+use crate::refused_logins::RefusedLoginCollector;
 use crate::stop::{self, Stopper};
-use crate::stream::{self, StreamSettings};
+use crate::stream::StreamSettings;
 use crate::tls;
-use crate::usage;
-use crate::webhook;
+use shared::Shared;
+
+const HTTP_LISTEN: &str = "--http-listen";
+const STREAM_LISTEN: &str = "--stream-listen";
 
 /// The maximum time for requests in progress to end after the stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -117,113 +118,45 @@ pub async fn start_with_clock(
 ) -> Result<Running, StartError> {
     config.check()?;
     tls::init();
-    let http_listener = bind(config.http.listen, "--http-listen").await?;
-    let nodes = bind(config.stream.listen, "--stream-listen").await?;
-    let (http_addr, stream_addr) = (
-        address(&http_listener, "--http-listen")?,
-        address(&nodes, "--stream-listen")?,
-    );
+    let listeners = Listeners::bind(&config).await?;
+    let (http_addr, stream_addr) = listeners.addresses()?;
 
-    let keys = if config.store.is_new() {
-        config.at_rest.keys_of_new_database()?
-    } else {
-        config.at_rest.keys()?
-    };
-    let store = Store::open_with(&config.store.database, config.store.mode(), &keys).await?;
+    let store = open_store(&config).await?;
     let passwords = Passwords::new()?;
-    first_user(&store, &passwords, &config.admin, clock.now()).await?;
+    first_user::create(&store, &passwords, &config.admin, clock.now()).await?;
 
     let (stopper, stop) = stop::channel();
-    let metrics = Arc::new(Metrics::new(&store));
-    let limits = config.stream.node_limits();
-    let registry = Registry::open(
-        store.clone(),
-        clock.clone(),
-        metrics.clone(),
-        limits,
-        stop.clone(),
-    )
-    .await?;
-    let reach = config.webhook.reach();
-    let deliveries = webhook::worker::start(
-        store.clone(),
-        clock.clone(),
-        metrics.clone(),
-        reach,
-        stop.clone(),
-    )
-    .map_err(StartError::Webhooks)?;
-    let wanted = (config.http.connections, config.stream.connections);
-    let [http, stream] =
-        [wanted.0, wanted.1].map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
-    let connections = open_files::divide(Connections { http, stream });
-    let settings = StreamSettings {
-        shared_token: config.stream.node_token,
-        connections: connections.stream,
-    };
-    if settings.shared_token.is_some() {
-        warn!(
-            "--node-token (LATCHKEY_NODE_TOKEN) is one token for all Envoys and is deprecated: \
-             create a token for each group of Envoys with `latchkey node-token create`, then \
-             remove this setting"
-        );
-    }
-    let (feed, streams) = stream::serve(
-        nodes,
-        settings,
-        store.clone(),
-        registry.clone(),
-        clock.clone(),
-        metrics.clone(),
-        stop.clone(),
+    let shared = Shared::open(&config, store.clone(), clock, stop).await?;
+    let deliveries = shared.deliveries(config.webhook.reach())?;
+    let connections = divide_connections(&config);
+    let (feed, streams) = shared.serve_streams(
+        listeners.stream,
+        StreamSettings {
+            shared_token: config.stream.node_token.clone(),
+            connections: connections.stream,
+        },
     );
-    store.start_checks({
-        let mut stop = stop.clone();
-        async move { stop.requested().await }
-    });
-    let refused_logins = Arc::new(refused_logins::Collector::default());
-    let router = router(Backend {
-        store: store.clone(),
-        clock: clock.clone(),
-        registry,
-        metrics,
-        feed,
-        passwords,
-        refused_logins: refused_logins.clone(),
-        reach,
-        key_format: config.keys.format,
-        calls_per_minute: config.http.calls_per_minute,
-        trusted_hops: config.http.trusted_hops,
-        gateway: config.http.gateway_url.clone(),
-        stop: stop.clone(),
-    })?;
+    shared.start_store_checks();
+
+    let refused_logins = Arc::new(RefusedLoginCollector::default());
+    let router = router(shared.backend(&config, passwords, feed, refused_logins.clone()))?;
+    shared.start_cleanup(config.retention.times());
+
     let mut servers = JoinSet::new();
     servers.spawn(deliveries);
-    servers.spawn(refused_logins::run(
-        refused_logins,
-        store.clone(),
-        clock.clone(),
-        stop.clone(),
-    ));
-    webhook::chores::start(store.clone(), clock.clone(), stop.clone());
-    removals::start(store.clone(), clock.clone(), stop.clone());
-    usage::tidy::start(
-        store.clone(),
-        clock.clone(),
-        config.retention.ages(),
-        stop.clone(),
-    );
+    servers.spawn(shared.write_refused_logins(refused_logins));
     servers.spawn(async move {
         if let Err(error) = streams.await {
             error!(%error, "the stream's server failed");
         }
     });
     servers.spawn(http::serve(
-        http_listener,
+        listeners.http,
         router,
         config.http.limits(connections.http),
-        stop,
+        shared.stop,
     ));
+
     info!(http = %http_addr, stream = %stream_addr, revision = store.revision(), "ready");
     Ok(Running {
         http_addr,
@@ -259,6 +192,29 @@ impl Running {
     }
 }
 
+/// The bound listeners.
+struct Listeners {
+    http: TcpListener,
+    stream: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        Ok(Self {
+            http: bind(config.http.listen, HTTP_LISTEN).await?,
+            stream: bind(config.stream.listen, STREAM_LISTEN).await?,
+        })
+    }
+
+    /// Returns the addresses of the API and of the stream.
+    fn addresses(&self) -> Result<(SocketAddr, SocketAddr), StartError> {
+        Ok((
+            address(&self.http, HTTP_LISTEN)?,
+            address(&self.stream, STREAM_LISTEN)?,
+        ))
+    }
+}
+
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
@@ -278,49 +234,19 @@ fn address(listener: &TcpListener, flag: &'static str) -> Result<SocketAddr, Sta
     })
 }
 
-/// Creates the first user. Also creates one if no administrator exists or if the setting requests
-/// it.
-async fn first_user(
-    store: &Store,
-    passwords: &Passwords,
-    config: &AdminConfig,
-    now: i64,
-) -> Result<(), StartError> {
-    if !config.recover && !store.lacks_admin().await? {
-        return Ok(());
-    }
-    if store.credentials(&config.email).await?.is_some() {
-        warn!(
-            email = config.email,
-            "no administrator is created, because this user exists already: set another email \
-             address"
-        );
-        return Ok(());
-    }
-    let password = match &config.password {
-        Some(password) => password.clone(),
-        None => {
-            let password = Password::generate()?;
-            // Shown before the user is created: a user with a password that nobody saw would lock
-            // everybody out.
-            show(&config.email, &password).map_err(StartError::Stdout)?;
-            password
-        }
+/// Opens the database, or creates it if the settings request that.
+async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let keys = if config.store.is_new() {
+        config.at_rest.keys_of_new_database()?
+    } else {
+        config.at_rest.keys()?
     };
-    let hash = passwords.hash(password, "").await?;
-    store
-        .add_admin(&config.email, &hash, config.recover, now)
-        .await?;
-    Ok(())
+    Ok(Store::open_with(&config.store.database, config.store.mode(), &keys).await?)
 }
 
-/// Prints the password to stdout, the only place that ever shows it. It is not logged.
-fn show(email: &str, password: &Password) -> io::Result<()> {
-    let mut stdout = io::stdout();
-    writeln!(
-        stdout,
-        "Password of {email}, shown only once: {}",
-        password.expose()
-    )?;
-    stdout.flush()
+/// Divides the limit of open files between the listeners' connections.
+fn divide_connections(config: &Config) -> Connections {
+    let [http, stream] = [config.http.connections, config.stream.connections]
+        .map(|wanted| usize::try_from(wanted).unwrap_or(usize::MAX));
+    open_files::divide(Connections { http, stream })
 }

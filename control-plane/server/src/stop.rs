@@ -1,6 +1,7 @@
 //! The signal that stops background tasks.
 
 use tokio::sync::watch;
+use tokio::task;
 
 /// The sender. Dropping it also stops the tasks.
 pub(crate) struct Stopper(watch::Sender<bool>);
@@ -26,5 +27,15 @@ impl Stop {
     pub(crate) async fn requested(&mut self) {
         // A dropped sender is a stop, too.
         let _ = self.0.wait_for(|stop| *stop).await;
+    }
+
+    /// Runs `work` in the background until it ends or the signal is sent.
+    pub(crate) fn spawn(mut self, work: impl Future<Output = ()> + Send + 'static) {
+        task::spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = self.requested() => {}
+            }
+        });
     }
 }

@@ -12,9 +12,9 @@
 //! | `client`, `signature` | one attempt to send, with its signature |
 //! | `retry` | the time of the next attempt, and the end of attempts |
 //! | `worker` | sending due deliveries |
-//! | `chores` | announcing expiries, and deleting old data |
+//! | `cleanup` | announcing expiries, and deleting old data |
 
-pub(crate) mod chores;
+pub(crate) mod cleanup;
 mod client;
 pub(crate) mod reach;
 mod retry;

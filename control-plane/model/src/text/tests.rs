@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn names_in_use_around_the_world_are_accepted() {
+fn international_names_are_accepted() {
     for text in [
         "CI",
         "Prod – Köln (2)",
@@ -27,7 +27,7 @@ fn names_in_use_around_the_world_are_accepted() {
 }
 
 #[test]
-fn names_are_composed_and_trimmed_before_they_are_compared() {
+fn names_are_normalized_before_comparison() {
     assert_eq!(name("  Cafe\u{301} \n").as_deref(), Ok("Caf\u{e9}"));
     assert_eq!(name("\u{1112}\u{1161}\u{11ab}").as_deref(), Ok("\u{d55c}"));
     assert_eq!(name("\u{212b}"), name("A\u{30a}"));
@@ -35,6 +35,7 @@ fn names_are_composed_and_trimmed_before_they_are_compared() {
         email(" JOSE\u{301}@Example.com ").as_deref(),
         Ok("jos\u{e9}@example.com")
     );
+
     // In lower case this letter is two characters. Composed with the mark after it, it is one
     // again.
     assert_eq!(
@@ -53,7 +54,7 @@ fn names_are_composed_and_trimmed_before_they_are_compared() {
 }
 
 #[test]
-fn look_alikes_with_invisible_characters_are_refused() {
+fn invisible_characters_are_refused() {
     for hidden in [
         "\u{200b}",
         "\u{200e}",
@@ -103,6 +104,7 @@ fn look_alikes_with_invisible_characters_are_refused() {
         }
         assert!(description(&texts[0]).is_err(), "{}", escaped(&texts[0]));
     }
+
     for edge in [
         "\u{200d}Prod",
         "Prod\u{200c}",
@@ -117,6 +119,7 @@ fn look_alikes_with_invisible_characters_are_refused() {
             escaped(edge)
         );
     }
+
     assert_eq!(
         name("a\u{202e}b").unwrap_err(),
         "must not have format characters, such as U+202E here"
@@ -124,7 +127,7 @@ fn look_alikes_with_invisible_characters_are_refused() {
 }
 
 #[test]
-fn names_with_the_form_of_an_id_are_refused() {
+fn names_like_ids_are_refused() {
     for kind in ID_KINDS {
         assert!(
             name(&format!("{kind}_0")).is_err() && name(&random_id(kind)).is_err(),
@@ -139,7 +142,7 @@ fn random_id(kind: &'static str) -> String {
 }
 
 #[test]
-fn descriptions_have_lines_and_no_other_control_characters() {
+fn descriptions_allow_only_line_breaks() {
     assert_eq!(description("a\r\n\tb\n").as_deref(), Ok("a\n\tb\n"));
     for text in [
         "a\rb",
@@ -151,6 +154,7 @@ fn descriptions_have_lines_and_no_other_control_characters() {
     ] {
         assert!(description(text).is_err(), "{}", escaped(text));
     }
+
     assert_eq!(
         description(&"é".repeat(501)).unwrap_err(),
         "must have at most 500 characters"
@@ -158,7 +162,7 @@ fn descriptions_have_lines_and_no_other_control_characters() {
 }
 
 #[test]
-fn every_control_and_format_character_is_refused_and_escaped() {
+fn control_and_format_characters_are_escaped() {
     for c in '\u{0}'..=char::MAX {
         let group = c.general_category_group();
         let refused = group == GeneralCategoryGroup::Other

@@ -64,6 +64,7 @@ impl AtRestKeyCommand {
                 writeln!(stdout, "{}", key.to_hex())?;
             }
         }
+
         Ok(stdout.flush()?)
     }
 }

@@ -58,14 +58,17 @@ pub fn parse<C: Parser>() -> Result<C, InvalidFile> {
             .get_one::<PathBuf>(FILE)
             .cloned()
     };
+
     let Some(path) = lenient.try_get_matches().ok().and_then(named) else {
         return Ok(C::parse());
     };
+
     let mut command = C::command();
     if let Some(serve) = command.find_subcommand(SERVE).cloned() {
         let serve = with_file(serve, &path)?;
         command = command.mut_subcommand(SERVE, |_| serve);
     }
+
     Ok(C::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit()))
 }
 
@@ -82,6 +85,7 @@ fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
     let exposure = Exposure::find(&file.metadata()?);
     let mut text = String::new();
     file.read_to_string(&mut text)?;
+
     for (key, value) in table(&text)? {
         let setting = command
             .get_arguments()
@@ -99,6 +103,7 @@ fn apply(mut command: Command, path: &Path) -> Result<Command, Fault> {
             setting.required(false).default_value(text)
         });
     }
+
     Ok(command)
 }
 
@@ -159,12 +164,14 @@ fn check(setting: &Arg, key: &str, text: &str) -> Result<(), Fault> {
     if is_switch(setting) {
         return Ok(());
     }
+
     let alone = Command::new(SERVE)
         .no_binary_name(true)
         .arg(setting.clone().required(false));
     let Err(error) = alone.try_get_matches_from([format!("--{key}={text}")]) else {
         return Ok(());
     };
+
     let possible = setting.get_possible_values();
     let reason = match error.source() {
         Some(reason) if !is_secret(setting) => format!("is invalid: {reason}"),

@@ -89,6 +89,7 @@ impl Places {
             connections: connections_by_id,
             clients,
         };
+
         Self(Arc::new(Shared {
             table: Mutex::new(table),
             freed: Notify::new(),
@@ -142,6 +143,7 @@ impl Table {
             self.evict(most.unwrap_or(client), now)
                 .map_err(|wait| Some(wait.unwrap_or(PAUSE)))?;
         }
+
         let (id, lost) = (self.next_id, Arc::new(Notify::new()));
         self.next_id = id.wrapping_add(1);
         let own = self.clients.entry(client).or_default();
@@ -154,6 +156,7 @@ impl Table {
             vouched: false,
             lost: lost.clone(),
         };
+
         self.connections.insert(id, connection);
         Ok((id, lost))
     }
@@ -168,10 +171,12 @@ impl Table {
         let Some((since, id)) = first else {
             return Err(None);
         };
+
         let left = GRACE.saturating_sub(now.saturating_duration_since(since));
         if !left.is_zero() {
             return Err(Some(left));
         }
+
         if let Some(connection) = self.remove(id) {
             connection.lost.notify_one();
         }
@@ -190,6 +195,7 @@ impl Table {
                 self.clients.remove(&connection.client);
             }
         }
+
         Some(connection)
     }
 
@@ -202,6 +208,7 @@ impl Table {
         let Some(own) = self.clients.get_mut(&connection.client) else {
             return;
         };
+
         own.forget(id, connection.phase);
         connection.phase = phase;
         if let (Phase::Reads(since) | Phase::Writes(since), false) = (phase, connection.vouched) {
@@ -216,6 +223,7 @@ impl Table {
         let Some(own) = self.clients.get_mut(&connection.client) else {
             return;
         };
+
         if connection.vouched != vouched {
             connection.vouched = vouched;
             own.unvouched = if vouched {
@@ -224,6 +232,7 @@ impl Table {
                 own.unvouched.saturating_add(1)
             };
         }
+
         if vouched {
             own.forget(id, connection.phase);
         }
@@ -342,9 +351,11 @@ mod tests {
         let (places, now) = (places(8, 4), Instant::now());
         let other = [admit(&places, 1, now).unwrap()];
         let mut held: Vec<_> = (0..4).map(|_| admit(&places, 2, now).unwrap()).collect();
+
         let Admission::Later(wait) = places.admit(client(2), now) else {
             panic!("a fifth has a place")
         };
+
         assert_eq!(wait, GRACE);
         held.push(admit(&places, 2, now + GRACE).unwrap());
         assert_eq!(lost(&held).await, [0], "the oldest");
@@ -353,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn newcomer_takes_a_place_of_who_has_most() {
+    async fn newcomer_replaces_the_largest_clients_connection() {
         let (places, now) = (places(8, 4), Instant::now());
         let held: Vec<_> = [1, 2, 2, 2, 3, 3, 4, 5]
             .into_iter()
@@ -361,6 +372,7 @@ mod tests {
             .collect();
         let later = now + GRACE;
         let new = admit(&places, 6, later).unwrap();
+
         assert_eq!(lost(&held).await, [1]);
         drop(new);
         assert!(admit(&places, 7, later).is_some());
@@ -368,7 +380,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_that_are_worked_on_keep_their_places() {
+    async fn requests_in_progress_keep_their_places() {
         let (places, now) = (places(3, 3), Instant::now());
         let held: Vec<_> = (0..3).map(|_| admit(&places, 1, now).unwrap()).collect();
         held[0].reads(now);
@@ -376,16 +388,19 @@ mod tests {
         held[1].reads(now);
         held[1].vouch();
         let newer = admit(&places, 2, now + GRACE).unwrap();
+
         assert_eq!(lost(&held).await, [2], "it has sent nothing");
         newer.reads(now + GRACE);
         newer.works();
         assert!(admit(&places, 3, now + GRACE * 9).is_none(), "nobody waits");
+
         // A client must read the response in time, unless the connection is vouched for.
         held[0].writes(now + GRACE * 9);
         held[0].works();
         held[1].works();
         held[1].writes(now);
         let newest = admit(&places, 3, now + GRACE * 10).unwrap();
+
         assert_eq!(lost(&held).await, [0]);
         newest.works();
         assert!(admit(&places, 4, now + GRACE * 20).is_none());
@@ -395,12 +410,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_connections_do_not_count_for_the_client() {
+    async fn vouched_connections_do_not_count() {
         let (places, now) = (places(8, 2), Instant::now());
         let callers: Vec<_> = (0..4)
             .filter_map(|_| admit(&places, 1, now).inspect(Place::vouch))
             .collect();
         assert_eq!(callers.len(), 4);
+
         let others = [
             admit(&places, 1, now).unwrap(),
             admit(&places, 1, now).unwrap(),
@@ -408,6 +424,7 @@ mod tests {
         assert!(admit(&places, 1, now).is_none());
         assert!(admit(&places, 1, now + GRACE).is_some());
         assert!(lost(&callers).await.is_empty());
+
         drop((callers, others));
         let table = places.lock();
         assert!(

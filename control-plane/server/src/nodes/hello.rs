@@ -66,82 +66,94 @@ impl TryFrom<FromNode> for ValidatedHello {
         let Some(from_node::Message::Hello(hello)) = message.message else {
             return Err(Status::invalid_argument("the first message must be Hello").into());
         };
-        let Hello {
-            node_id,
-            instance,
-            version,
-            format,
-            revision,
-            protocol,
-            ..
-        } = hello;
-        if node_id.len() > MAX_NODE_ID_LEN {
-            return Err(invalid(format!(
-                "node_id is longer than {MAX_NODE_ID_LEN} bytes"
-            )));
-        }
-        if version.len() > MAX_VERSION_LEN {
-            return Err(invalid(format!(
-                "version is longer than {MAX_VERSION_LEN} bytes"
-            )));
-        }
-        let (id, facts) = if protocol == 0 {
-            let meter = hexadecimal(instance);
-            let facts = NodeFacts {
-                version,
-                protocol,
-                staleness: 0,
-                meter,
-                instance: Some(instance),
-            };
-            (NodeId::of_instance(node_id, instance), facts)
-        } else {
-            for (name, secret) in [
-                ("snapshot_secret", &hello.snapshot_secret),
-                ("meter_secret", &hello.meter_secret),
-            ] {
-                if secret.len() != SECRET_LEN {
-                    return Err(invalid(format!("{name} must be {SECRET_LEN} bytes")));
-                }
-            }
-            let staleness = hello.staleness_seconds.min(MAX_STALENESS);
-            let facts = NodeFacts {
-                version,
-                protocol,
-                staleness,
-                meter: hash(&hello.meter_secret),
-                instance: None,
-            };
-            (NodeId::of_secret(node_id, &hello.snapshot_secret), facts)
-        };
-        if format < MIN_FORMAT {
-            let reason = format!(
-                "records are written in format {MIN_FORMAT} or newer, but the node reads {format}"
-            );
-            return Err(RefusedHello {
-                status: Status::failed_precondition(reason),
-                id: Some(id),
-            });
-        }
+        check_lengths(&hello)?;
+
+        let (id, facts) = identify(&hello);
+        check_format(hello.format, &id)?;
+
         let epoch = optional("epoch", &hello.epoch)?;
         let tag = optional("tag", &hello.tag)?;
-        let revision = if epoch.is_some() { revision } else { 0 };
-        let unix_millis = clock(hello.unix_millis);
+        let revision = if epoch.is_some() { hello.revision } else { 0 };
         Ok(Self {
             id,
             facts,
-            format: format.min(FORMAT),
+            format: hello.format.min(FORMAT),
             epoch,
             revision,
             tag,
-            unix_millis,
+            unix_millis: unix_millis(hello.unix_millis),
             load: hello.load,
         })
     }
 }
 
+/// Checks the lengths of the texts, and of the secrets if the node has any.
+fn check_lengths(hello: &Hello) -> Result<(), RefusedHello> {
+    if hello.node_id.len() > MAX_NODE_ID_LEN {
+        return Err(invalid(format!(
+            "node_id is longer than {MAX_NODE_ID_LEN} bytes"
+        )));
+    }
+    if hello.version.len() > MAX_VERSION_LEN {
+        return Err(invalid(format!(
+            "version is longer than {MAX_VERSION_LEN} bytes"
+        )));
+    }
+    if hello.protocol == 0 {
+        return Ok(());
+    }
+
+    for (name, secret) in [
+        ("snapshot_secret", &hello.snapshot_secret),
+        ("meter_secret", &hello.meter_secret),
+    ] {
+        if secret.len() != SECRET_LEN {
+            return Err(invalid(format!("{name} must be {SECRET_LEN} bytes")));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the node's identity and properties. A node of version 0.1 has an instance number and no
+/// secrets.
+fn identify(hello: &Hello) -> (NodeId, NodeFacts) {
+    let (node_id, version) = (hello.node_id.clone(), hello.version.clone());
+    if hello.protocol == 0 {
+        let facts = NodeFacts {
+            version,
+            protocol: 0,
+            staleness: 0,
+            meter: hexadecimal(hello.instance),
+            instance: Some(hello.instance),
+        };
+        return (NodeId::from_instance(node_id, hello.instance), facts);
+    }
+
+    let facts = NodeFacts {
+        version,
+        protocol: hello.protocol,
+        staleness: hello.staleness_seconds.min(MAX_STALENESS),
+        meter: hash(&hello.meter_secret),
+        instance: None,
+    };
+    (NodeId::from_secret(node_id, &hello.snapshot_secret), facts)
+}
+
+/// Checks that records are written in a format that the node can read.
+fn check_format(newest: u32, id: &NodeId) -> Result<(), RefusedHello> {
+    if newest >= MIN_FORMAT {
+        return Ok(());
+    }
+    let reason =
+        format!("records are written in format {MIN_FORMAT} or newer, but the node reads {newest}");
+    Err(RefusedHello {
+        status: Status::failed_precondition(reason),
+        id: Some(id.clone()),
+    })
+}
+
 /// Returns the node's clock in Unix milliseconds, or `None` if it is not reported.
-pub(crate) fn clock(unix_millis: u64) -> Option<i64> {
+pub(crate) fn unix_millis(unix_millis: u64) -> Option<i64> {
     i64::try_from(unix_millis).ok().filter(|millis| *millis > 0)
 }
 
@@ -190,21 +202,23 @@ mod tests {
     #[test]
     fn secrets_are_kept_as_hashes() {
         let node = validated(hello()).unwrap();
-        assert_eq!(node.id, NodeId::of_secret("edge-1".into(), &[3; 16]));
+        assert_eq!(node.id, NodeId::from_secret("edge-1".into(), &[3; 16]));
         assert_eq!(
             (node.facts.meter, node.facts.staleness),
             (hash(&[4; 16]), 86_400)
         );
+
         let endless = validated(Hello {
             staleness_seconds: u64::MAX,
             ..hello()
         })
         .unwrap();
+
         assert_eq!(endless.facts.staleness, MAX_STALENESS);
     }
 
     #[test]
-    fn version_0_1_is_told_by_its_instance() {
+    fn former_version_is_identified_by_instance() {
         let former = Hello {
             instance: 7,
             protocol: 0,
@@ -218,7 +232,8 @@ mod tests {
             ..former
         })
         .unwrap();
-        assert_eq!(node.id, NodeId::of_instance("edge-1".into(), 7));
+
+        assert_eq!(node.id, NodeId::from_instance("edge-1".into(), 7));
         assert_eq!(
             (node.facts.meter.as_str(), node.facts.staleness, node.tag),
             ("0000000000000007", 0, None)
@@ -226,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn records_have_a_format_the_node_reads() {
+    fn records_have_a_readable_format() {
         for (format, written) in [
             (MIN_FORMAT, MIN_FORMAT),
             (FORMAT, FORMAT),
@@ -237,6 +252,7 @@ mod tests {
                 written
             );
         }
+
         for older in [0, MIN_FORMAT - 1] {
             let refused = validated(Hello {
                 format: older,
@@ -246,7 +262,7 @@ mod tests {
             assert_eq!(refused.status.code(), Code::FailedPrecondition);
             assert_eq!(
                 refused.id,
-                Some(NodeId::of_secret("edge-1".into(), &[3; 16]))
+                Some(NodeId::from_secret("edge-1".into(), &[3; 16]))
             );
         }
     }
@@ -258,6 +274,7 @@ mod tests {
             revision: 1,
         });
         let long = "x".repeat(257);
+
         for refused in [
             FromNode { message: None }.try_into(),
             FromNode { message: Some(ack) }.try_into(),

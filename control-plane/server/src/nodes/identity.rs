@@ -17,7 +17,7 @@ pub struct NodeId {
 
 impl NodeId {
     /// Identifies a node by its snapshot secret.
-    pub(crate) fn of_secret(node_id: String, secret: &[u8]) -> Self {
+    pub(crate) fn from_secret(node_id: String, secret: &[u8]) -> Self {
         Self {
             node_id,
             secret_hash: hash(secret),
@@ -25,7 +25,7 @@ impl NodeId {
     }
 
     /// Identifies a node of version 0.1 by its instance number, which is not secret.
-    pub(crate) fn of_instance(node_id: String, instance: u64) -> Self {
+    pub(crate) fn from_instance(node_id: String, instance: u64) -> Self {
         Self {
             node_id,
             secret_hash: instance_hash(&hexadecimal(instance)),
@@ -60,14 +60,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handle_is_the_beginning_of_the_hash() {
-        let node = NodeId::of_secret("edge".to_owned(), b"abc");
+    fn handle_begins_the_hash() {
+        let node = NodeId::from_secret("edge".to_owned(), b"abc");
         assert_eq!(
             node.secret_hash,
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(node.handle(), "ba7816bf8f01");
-        let former = NodeId::of_instance("edge".to_owned(), 0xfeed);
+        let former = NodeId::from_instance("edge".to_owned(), 0xfeed);
         assert_eq!(former.secret_hash, hash(b"instance:000000000000feed"));
     }
 }

@@ -40,6 +40,7 @@ impl LogLimit {
         // The lock is held only in this function, which does not panic.
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left_out = 0;
+
         if state
             .began
             .is_none_or(|began| now.saturating_duration_since(began) >= PERIOD)
@@ -50,11 +51,13 @@ impl LogLimit {
                 ..State::default()
             };
         }
+
         let permits = state.lines < LINES;
         match permits {
             true => state.lines = state.lines.saturating_add(1),
             false => state.left_out = state.left_out.saturating_add(1),
         }
+
         (permits, left_out)
     }
 }
@@ -64,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peers_log_a_bounded_number_of_lines() {
+    fn peers_log_limited_lines() {
         let (limit, began) = (LogLimit::default(), Instant::now());
         let logged = |now| (0..1_000).filter(|_| limit.count(now).0).count();
         assert_eq!(logged(began), 20);

@@ -21,7 +21,7 @@ pub(crate) struct Mail {
     /// The sequences of stored reports, at most those that the stream has handed over.
     pub(crate) acknowledged: Vec<u64>,
     /// The usage by other nodes, of at most [`KEYS`] keys.
-    pub(crate) elsewhere: Vec<RemoteUsage>,
+    pub(crate) remote_usage: Vec<RemoteUsage>,
     /// True if too many keys were waiting: they must be read from the store.
     pub(crate) missed: bool,
     /// True if a report was rejected permanently.
@@ -32,26 +32,28 @@ pub(crate) struct Mail {
 struct Waiting {
     acknowledged: Vec<u64>,
     /// The usage by other nodes, by key. A newer count replaces an older one.
-    elsewhere: BTreeMap<u64, RemoteUsage>,
+    remote_usage: BTreeMap<u64, RemoteUsage>,
     missed: bool,
     failed: bool,
 }
 
 impl Waiting {
     fn is_empty(&self) -> bool {
-        self.acknowledged.is_empty() && self.elsewhere.is_empty() && !self.missed && !self.failed
+        self.acknowledged.is_empty() && self.remote_usage.is_empty() && !self.missed && !self.failed
     }
 
-    fn tell(&mut self, told: RemoteUsage) {
+    fn add(&mut self, usage: RemoteUsage) {
         if self.missed {
             return;
         }
-        let waiting = self.elsewhere.entry(told.key).or_insert(told);
-        for (waiting, newer) in waiting.windows.iter_mut().zip(told.windows) {
+
+        let waiting = self.remote_usage.entry(usage.key).or_insert(usage);
+        for (waiting, newer) in waiting.windows.iter_mut().zip(usage.windows) {
             *waiting = newer.or(*waiting);
         }
-        if self.elsewhere.len() > MAX_WAITING {
-            self.elsewhere.clear();
+
+        if self.remote_usage.len() > MAX_WAITING {
+            self.remote_usage.clear();
             self.missed = true;
         }
     }
@@ -80,9 +82,9 @@ impl Mailbox {
     }
 
     /// Adds usage by other nodes.
-    pub(crate) fn tell(&self, keys: Vec<RemoteUsage>) {
+    pub(crate) fn add_remote_usage(&self, keys: Vec<RemoteUsage>) {
         self.0
-            .send_modify(|waiting| keys.into_iter().for_each(|told| waiting.tell(told)));
+            .send_modify(|waiting| keys.into_iter().for_each(|usage| waiting.add(usage)));
     }
 
     /// Resolves when there is a message. Cancelling it has no effect.
@@ -99,11 +101,11 @@ impl Mailbox {
     pub(crate) fn take(&self) -> Mail {
         let mut mail = Mail::default();
         self.0.send_if_modified(|waiting| {
-            let rest = waiting.elsewhere.keys().nth(KEYS).copied();
+            let rest = waiting.remote_usage.keys().nth(KEYS).copied();
             let rest = rest
-                .map(|key| waiting.elsewhere.split_off(&key))
+                .map(|key| waiting.remote_usage.split_off(&key))
                 .unwrap_or_default();
-            mail.elsewhere = std::mem::replace(&mut waiting.elsewhere, rest)
+            mail.remote_usage = std::mem::replace(&mut waiting.remote_usage, rest)
                 .into_values()
                 .collect();
             mail.acknowledged = std::mem::take(&mut waiting.acknowledged);
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
     use latchkey_store::usage::{Count, Windows};
 
-    fn told(key: u64, minute: Option<u32>, day: Option<u32>) -> RemoteUsage {
+    fn usage(key: u64, minute: Option<u32>, day: Option<u32>) -> RemoteUsage {
         let count = |count: Option<u32>| count.map(|count| Count { number: 7, count });
         let windows: Windows = [count(minute), None, count(day), None];
         RemoteUsage {
@@ -132,33 +134,34 @@ mod tests {
     }
 
     #[test]
-    fn what_is_newer_takes_the_place_of_what_is_older() {
+    fn newer_count_replaces_older() {
         let mailbox = Mailbox::default();
-        mailbox.tell(vec![told(1, Some(5), Some(5)), told(2, Some(1), None)]);
-        mailbox.tell(vec![told(1, Some(6), None)]);
+        mailbox.add_remote_usage(vec![usage(1, Some(5), Some(5)), usage(2, Some(1), None)]);
+        mailbox.add_remote_usage(vec![usage(1, Some(6), None)]);
         let mail = mailbox.take();
         assert_eq!(
-            mail.elsewhere,
-            [told(1, Some(6), Some(5)), told(2, Some(1), None)]
+            mail.remote_usage,
+            [usage(1, Some(6), Some(5)), usage(2, Some(1), None)]
         );
         assert_eq!(mailbox.take(), Mail::default());
     }
 
     #[test]
-    fn a_round_has_a_bounded_number_of_keys() {
+    fn round_has_limited_keys() {
         let mailbox = Mailbox::default();
-        mailbox.tell((0..2_500).map(|key| told(key, Some(1), None)).collect());
-        let rounds: Vec<_> = (0..4).map(|_| mailbox.take().elsewhere.len()).collect();
+        mailbox.add_remote_usage((0..2_500).map(|key| usage(key, Some(1), None)).collect());
+        let rounds: Vec<_> = (0..4).map(|_| mailbox.take().remote_usage.len()).collect();
         assert_eq!(rounds, [1_000, 1_000, 500, 0]);
     }
 
     #[test]
-    fn what_is_too_much_is_left_to_the_store() {
+    fn overfull_mailbox_reports_missed_counts() {
         let mailbox = Mailbox::default();
-        mailbox.tell((0..10_001).map(|key| told(key, Some(1), None)).collect());
-        mailbox.tell(vec![told(1, Some(2), None)]);
+        mailbox.add_remote_usage((0..10_001).map(|key| usage(key, Some(1), None)).collect());
+        mailbox.add_remote_usage(vec![usage(1, Some(2), None)]);
         mailbox.acknowledge(3);
         let mail = mailbox.take();
+
         assert_eq!(
             mail,
             Mail {
@@ -167,12 +170,13 @@ mod tests {
                 ..Mail::default()
             }
         );
-        mailbox.tell(vec![told(1, Some(2), None)]);
-        assert_eq!(mailbox.take().elsewhere, [told(1, Some(2), None)]);
+
+        mailbox.add_remote_usage(vec![usage(1, Some(2), None)]);
+        assert_eq!(mailbox.take().remote_usage, [usage(1, Some(2), None)]);
     }
 
     #[tokio::test]
-    async fn it_is_filled_until_it_is_empty() {
+    async fn mailbox_is_filled_until_taken() {
         let mailbox = Mailbox::default();
         mailbox.acknowledge(1);
         mailbox.filled().await;

@@ -6,12 +6,14 @@
 //! stored, so that a restarted control plane counts those that have not returned yet. A node that
 //! cannot be stored still counts.
 
+mod capacity;
 mod connection;
-mod full;
+mod expiry;
+mod former_nodes;
 mod lost;
+mod node_persister;
 mod nodes;
 mod refused;
-mod roster;
 mod view;
 
 use latchkey_model::clock::Clock;
@@ -29,13 +31,13 @@ use super::log_limit::LogLimit;
 use super::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::stop::Stop;
-pub(crate) use connection::Connection;
+pub(crate) use connection::NodeConnection;
 use connection::SkewWarning;
+use node_persister::{NodePersister, NodeUpdate};
 pub(crate) use nodes::Progress;
-use nodes::{Line, Node, Nodes};
+use nodes::{Node, Nodes, StreamHandle};
 use refused::RefusedPeers;
 pub use refused::{Refusal, RefusedPeer};
-use roster::Arrival;
 pub use view::{NodeState, NodeView};
 
 /// The time for which lost nodes count, and the maximum number of nodes.
@@ -69,10 +71,11 @@ pub(super) struct Shared {
     /// The oldest revision in force at a node that calls wait for; the highest number if there is
     /// no such node.
     oldest: watch::Sender<u64>,
-    roster: mpsc::UnboundedSender<Arrival>,
+    /// The nodes whose stored rows must be updated.
+    updates: mpsc::UnboundedSender<NodeUpdate>,
     refused: RefusedPeers,
     /// Limits log lines while there are too many nodes.
-    full: LogLimit,
+    capacity_log: LogLimit,
     store: Store,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -81,7 +84,7 @@ pub(super) struct Shared {
     /// The database's uptime at the start of this process, in seconds.
     uptime_before: i64,
     /// The uptime of this process at the last record of it, in milliseconds.
-    noted: AtomicI64,
+    recorded: AtomicI64,
     pub(super) stop: Stop,
 }
 
@@ -102,27 +105,29 @@ impl Registry {
                 .map_or(latchkey_store::FOREVER, lost::seconds)
         };
         let past = store.begin_life(clock.now(), grace, counts_for).await?;
-        let (roster, entries) = mpsc::unbounded_channel();
+
+        let (updates, received) = mpsc::unbounded_channel();
         let mut nodes = Nodes::default();
         nodes.unknown_until = past.unknown_until;
         let registry = Self(Arc::new(Shared {
             nodes: Mutex::new(nodes),
             oldest: watch::Sender::new(u64::MAX),
-            roster,
+            updates,
             refused: RefusedPeers::default(),
-            full: LogLimit::default(),
+            capacity_log: LogLimit::default(),
             store,
             clock,
             metrics,
             limits,
             began: Instant::now(),
             uptime_before: past.uptime,
-            noted: AtomicI64::new(0),
+            recorded: AtomicI64::new(0),
             stop,
         }));
-        registry.0.clone().recall(past.nodes)?;
+
+        registry.0.clone().restore(past.nodes)?;
         registry.0.warn_of_unknown();
-        tokio::spawn(roster::follow(registry.0.clone(), entries));
+        tokio::spawn(NodePersister::new(registry.0.clone(), received).run());
         Ok(registry)
     }
 
@@ -134,47 +139,54 @@ impl Registry {
         &self,
         hello: &ValidatedHello,
         remote: Option<std::net::SocketAddr>,
-    ) -> Result<Connection, Status> {
+    ) -> Result<NodeConnection, Status> {
         self.admit(hello.id.clone(), hello.facts.clone(), remote)
     }
 
+    /// Registers a new stream of a node with these properties.
+    ///
+    /// # Errors
+    /// The same as for [`connect`](Self::connect).
     pub(crate) fn admit(
         &self,
         id: NodeId,
         facts: NodeFacts,
         remote: Option<std::net::SocketAddr>,
-    ) -> Result<Connection, Status> {
+    ) -> Result<NodeConnection, Status> {
         let shared = self.0.clone();
         let mailbox = Mailbox::default();
         let (sender, replaced) = tokio::sync::oneshot::channel();
-        let line = Line {
+        let handle = StreamHandle {
             _replaced: sender,
             mailbox: mailbox.clone(),
         };
+
         let mut nodes = shared.lock();
         let before = nodes.remove(&id);
         if before.is_none() && !shared.make_room(&mut nodes) {
             drop(nodes);
             return Err(shared.refuse_for_room(&id, remote));
         }
+
         let stream = nodes.new_stream();
-        let (written, skew, warned) = before
+        let (stored_row, skew, warned) = before
             .map_or((None, None, SkewWarning::default()), |before| {
-                (before.written, before.skew, before.warned)
+                (before.stored_row, before.skew, before.warned)
             });
         let since = shared.clock.now();
         let node = Node {
             remote,
-            line: Some(line),
+            open_stream: Some(handle),
             skew,
             warned,
-            written,
+            stored_row,
             ..Node::lost(stream, facts, since, 0)
         };
         nodes.insert(id.clone(), node);
-        shared.tell(&nodes);
+        shared.notify_waiters(&nodes);
         drop(nodes);
-        Ok(Connection {
+
+        Ok(NodeConnection {
             id,
             stream,
             replaced,
@@ -188,7 +200,7 @@ impl Registry {
         self.0
             .lock()
             .get(id)
-            .is_some_and(|node| node.stream > stream && node.line.is_some())
+            .is_some_and(|node| node.stream > stream && node.open_stream.is_some())
     }
 
     /// Returns the mailboxes of nodes with an open stream, each with the name that their usage is
@@ -197,8 +209,8 @@ impl Registry {
         let nodes = self.0.lock();
         let open = nodes
             .iter()
-            .filter_map(|(_, node)| Some((node, node.line.as_ref()?)));
-        open.map(|(node, line)| (node.facts.meter.clone(), line.mailbox.clone()))
+            .filter_map(|(_, node)| Some((node, node.open_stream.as_ref()?)));
+        open.map(|(node, stream)| (node.facts.meter.clone(), stream.mailbox.clone()))
             .collect()
     }
 
@@ -226,9 +238,10 @@ impl Registry {
     }
 
     /// Returns the time since the store last recorded that all nodes are stored.
-    pub(crate) fn noted_ago(&self) -> Duration {
-        let noted = Duration::from_millis(self.0.noted.load(Ordering::Acquire).cast_unsigned());
-        self.0.began.elapsed().saturating_sub(noted)
+    pub(crate) fn since_recorded(&self) -> Duration {
+        let recorded =
+            Duration::from_millis(self.0.recorded.load(Ordering::Acquire).cast_unsigned());
+        self.0.began.elapsed().saturating_sub(recorded)
     }
 }
 
@@ -240,7 +253,7 @@ impl Shared {
 
     /// Wakes the calls that wait for the slowest node, and only if its revision has changed. Called
     /// under the lock, so that the last value sent is the current one.
-    fn tell(&self, nodes: &Nodes) {
+    fn notify_waiters(&self, nodes: &Nodes) {
         let now = nodes.oldest();
         self.oldest
             .send_if_modified(|oldest| std::mem::replace(oldest, now) != now);
@@ -252,14 +265,15 @@ impl Shared {
             .saturating_add(lost::seconds(self.began.elapsed()))
     }
 
-    /// Records in the store that this control plane is running. Called only by the roster, once
-    /// every node is stored.
-    pub(super) async fn note(&self) -> Result<(), StoreError> {
+    /// Records in the store that this control plane is running. Called only by the
+    /// [`NodePersister`], once every node is stored.
+    pub(super) async fn record_running(&self) -> Result<(), StoreError> {
         let began = self.began.elapsed();
         let uptime = self
             .uptime_before
             .saturating_add(i64::try_from(began.as_secs()).unwrap_or(i64::MAX));
         let unknown_until = self.lock().expire_unknown(uptime);
+
         self.store
             .note(Note {
                 now: self.clock.now(),
@@ -267,38 +281,42 @@ impl Shared {
                 unknown_until,
             })
             .await?;
-        self.noted.store(
+
+        self.recorded.store(
             i64::try_from(began.as_millis()).unwrap_or(i64::MAX),
             Ordering::Release,
         );
         Ok(())
     }
 
-    /// Updates the stored rows of these nodes to their state in memory. Called only by the roster,
-    /// one call at a time.
-    pub(super) async fn write_down(
+    /// Updates the stored rows of these nodes to their state in memory. Called only by the
+    /// [`NodePersister`], one call at a time.
+    pub(super) async fn persist(
         &self,
         ids: impl Iterator<Item = &NodeId>,
     ) -> Result<(), StoreError> {
-        let (mut come, mut gone) = (Vec::new(), Vec::new());
+        let (mut present, mut removed) = (Vec::new(), Vec::new());
         for id in ids {
             match self.lock().get(id) {
-                Some(node) if !node.is_written(id) => come.push((id, node.row(id))),
+                Some(node) if !node.is_persisted(id) => present.push((id, node.row(id))),
                 Some(_) => {}
-                None => gone.push(id.key()),
+                None => removed.push(id.key()),
             }
         }
-        if come.is_empty() && gone.is_empty() {
+        if present.is_empty() && removed.is_empty() {
             return Ok(());
         }
+
         // Read after the nodes, so that it covers those that were removed because there were too
         // many.
-        let unknown_until = self.lock().unknown_until.filter(|_| !gone.is_empty());
+        let unknown_until = self.lock().unknown_until.filter(|_| !removed.is_empty());
         self.store
-            .write_nodes(come.iter().map(|(_, row)| row), &gone, unknown_until)
+            .write_nodes(present.iter().map(|(_, row)| row), &removed, unknown_until)
             .await?;
-        come.into_iter()
-            .for_each(|(id, row)| self.lock().written(id, row));
+
+        present
+            .into_iter()
+            .for_each(|(id, row)| self.lock().set_stored_row(id, row));
         Ok(())
     }
 
@@ -307,15 +325,18 @@ impl Shared {
         let mut nodes = self.lock();
         let newest = nodes.change(id, stream, change);
         if newest {
-            self.tell(&nodes);
+            self.notify_waiters(&nodes);
         }
         newest
     }
 
     /// Schedules an update of the node's stored row.
-    fn follow(&self, id: NodeId) {
-        // The roster ends at the stop.
-        let _ = self.roster.send(Arrival { id, tried: None });
+    fn schedule_update(&self, id: NodeId) {
+        // The persister ends at the stop.
+        let _ = self.updates.send(NodeUpdate {
+            id,
+            attempted: None,
+        });
     }
 }
 

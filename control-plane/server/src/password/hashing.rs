@@ -49,6 +49,7 @@ impl Memory {
             salt: Some(Salt::new(&salt).map_err(failed)?),
             hash: Some(Output::new(&output).map_err(failed)?),
         };
+
         Ok(hash.to_string())
     }
 
@@ -67,6 +68,7 @@ impl Memory {
             .map_err(failed)?
             .unwrap_or_default();
         let params = Params::try_from(&stored).map_err(failed)?;
+
         if params.m_cost() > MOST_MEMORY_KIB
             || params.t_cost() > MOST_PASSES
             || params.p_cost() > MOST_LANES
@@ -78,10 +80,12 @@ impl Memory {
         let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
             return Ok(false);
         };
+
         let mut buffer = [0; Output::MAX_LENGTH];
         let Some(output) = buffer.get_mut(..expected.len()) else {
             return Ok(false);
         };
+
         self.compute(
             Argon2::new(algorithm, version, params),
             password,
@@ -104,6 +108,7 @@ impl Memory {
             // to the system.
             self.0.resize(blocks, Block::new());
         }
+
         let computed = argon2.hash_password_into_with_memory(
             password.expose().as_bytes(),
             salt,
@@ -128,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn lent_memory_makes_the_same_hashes_again_and_again() {
+    fn reused_memory_makes_valid_hashes() {
         let mut memory = Memory::new();
         let stored = memory.hash(&password("correct horse")).unwrap();
         assert!(
@@ -140,6 +145,7 @@ mod tests {
             memory.hash(&password("correct horse")).unwrap(),
             "each has a salt of its own"
         );
+
         // The crate itself verifies the hash, too, in its own memory.
         assert!(
             Argon2::default()
@@ -153,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_with_other_parameters_verify_in_bounded_memory() {
+    fn foreign_hashes_verify_in_bounded_memory() {
         let mut memory = Memory::new();
         let standard = memory.hash(&password("correct horse")).unwrap();
         for (algorithm, version, memory_kib, passes, lanes, len) in [
@@ -176,6 +182,7 @@ mod tests {
                 "{stored}"
             );
         }
+
         assert_eq!(memory.0.len(), 65_536, "as large as the largest of them");
         assert!(
             memory
@@ -183,6 +190,7 @@ mod tests {
                 .unwrap(),
             "in larger memory as well"
         );
+
         for greedy in [
             "m=65537,t=1,p=1",
             "m=4294967295,t=1,p=1",
@@ -195,6 +203,7 @@ mod tests {
                 "{stored}"
             );
         }
+
         assert!(
             memory
                 .verify(&password("correct horse"), "no hash")

@@ -97,9 +97,11 @@ impl<P: Clone + Eq + Hash, T> Lines<P, T> {
         if own >= PER_PARTY || (self.len >= PER_RANK && !self.make_room(own)) {
             return false;
         }
+
         if own == 0 {
             self.turns.push_back(party.clone());
         }
+
         self.waiting
             .entry(party.clone())
             .or_default()
@@ -177,18 +179,21 @@ mod tests {
         ] {
             push(&mut queue, Rank::Unknown, party, waiting).unwrap();
         }
+
         assert_eq!(order(queue), ["a1", "b1", "c1", "a2", "b2", "a3"]);
     }
 
     #[test]
-    fn known_parties_come_first_and_leave_turns() {
+    fn known_parties_come_first() {
         let mut queue = Queue::new();
         for party in 0..3 {
             push(&mut queue, Rank::Unknown, party, "unknown").unwrap();
         }
+
         for party in 0..5 {
             push(&mut queue, Rank::Known, party, "known").unwrap();
         }
+
         let expected = [
             "known", "known", "known", "unknown", "known", "known", "unknown", "unknown",
         ];
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn newcomer_takes_a_place_of_who_has_most() {
+    fn newcomer_replaces_the_longest_lines_request() {
         let mut queue = Queue::new();
         for party in 0..32 {
             for _ in 0..16 {
@@ -232,15 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn those_who_left_keep_no_place() {
+    fn removed_requests_free_their_places() {
         let mut queue = Queue::new();
         let ids: Vec<_> = (0..16)
             .map(|_| push(&mut queue, Rank::Unknown, 1, "a").unwrap())
             .collect();
         push(&mut queue, Rank::Unknown, 2, "b").unwrap();
+
         for id in ids {
             queue.remove(Rank::Unknown, &1, id);
         }
+
         queue.remove(Rank::Unknown, &1, 7);
         assert_eq!((queue.unknown.len, queue.unknown.turns.len()), (1, 1));
         assert!(push(&mut queue, Rank::Unknown, 1, "again").is_some());

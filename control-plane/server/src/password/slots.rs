@@ -10,13 +10,13 @@ use super::queue::{Queue, Rank};
 use super::{Party, PasswordError};
 
 /// The maximum wait for a slot.
-const PATIENCE: Duration = Duration::from_secs(15);
+const MAX_WAIT: Duration = Duration::from_secs(15);
 
 /// All slots; clones share them.
 #[derive(Clone)]
 pub(super) struct Slots {
     state: Arc<Mutex<State>>,
-    patience: Duration,
+    max_wait: Duration,
 }
 
 struct State {
@@ -35,17 +35,17 @@ impl Slots {
     /// Creates a slot for each of `memories`: their number limits concurrent hashes, each on one
     /// core.
     pub(super) fn new(memories: impl Into<Vec<Memory>>) -> Self {
-        Self::with_patience(memories, PATIENCE)
+        Self::with_max_wait(memories, MAX_WAIT)
     }
 
-    fn with_patience(memories: impl Into<Vec<Memory>>, patience: Duration) -> Self {
+    fn with_max_wait(memories: impl Into<Vec<Memory>>, max_wait: Duration) -> Self {
         let state = State {
             free: memories.into(),
             queue: Queue::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
-            patience,
+            max_wait,
         }
     }
 
@@ -74,13 +74,15 @@ impl Slots {
             party,
             id,
         };
+
         // The wait ends early if another party took this request's place in the queue.
-        match time::timeout(self.patience, receiver).await {
+        match time::timeout(self.max_wait, receiver).await {
             Ok(Ok(slot)) => Ok(slot),
             _ => Err(PasswordError::Busy),
         }
     }
 
+    /// Gives a free slot to the next request, if any.
     fn hand_on(&self, mut memory: Memory) {
         loop {
             let next = {
@@ -169,23 +171,28 @@ mod tests {
         let (one, two) = (one.await.unwrap(), two.await.unwrap());
         let acquire = |party| Box::pin(slots.acquire(Rank::Unknown, party));
         let mut waiting: Vec<_> = (0..PER_PARTY).map(|_| acquire(&attacker)).collect();
+
         for login in &mut waiting {
             assert!(at_once(login).await.is_none());
         }
+
         assert!(matches!(
             slots.acquire(Rank::Unknown, &attacker).await,
             Err(PasswordError::Busy)
         ));
+
         let mut others = acquire(&other);
         assert!(
             at_once(&mut others).await.is_none(),
             "another client has places of its own"
         );
+
         drop(one);
         assert!(at_once(&mut waiting[0]).await.is_some());
         assert!(at_once(&mut others).await.is_some(), "and is next but one");
         drop(waiting);
         drop(two);
+
         assert!(
             at_once(&mut acquire(&attacker)).await.is_some(),
             "those who left keep no place"
@@ -194,13 +201,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_without_end() {
-        let slots = Slots::with_patience([Memory::new(), Memory::new()], Duration::from_millis(10));
+    async fn wait_for_a_slot_is_bounded() {
+        let slots = Slots::with_max_wait([Memory::new(), Memory::new()], Duration::from_millis(10));
         let party = client(1);
         let _computing = [
             slots.acquire(Rank::Known, &party).await,
             slots.acquire(Rank::Known, &party).await,
         ];
+
         assert!(matches!(
             slots.acquire(Rank::Known, &party).await,
             Err(PasswordError::Busy)

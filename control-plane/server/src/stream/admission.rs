@@ -82,6 +82,7 @@ impl Admission {
                 (RefusedCredential::TOKEN, no_valid_token())
             }
         };
+
         metrics
             .stream
             .refused_credentials
@@ -132,6 +133,7 @@ impl NodeCredential {
         let Some((id, revoked)) = &mut self.token else {
             return future::pending().await;
         };
+
         if revoked
             .wait_for(|revoked| revoked.contains(id))
             .await
@@ -209,6 +211,7 @@ impl Admissions {
                 NodeCredential::new("shared".to_owned(), NodePattern::any(), None, counted);
             return Ok(Admission::Granted(credential));
         }
+
         let revoked = self.store.watch_revoked_node_tokens();
         let place = self
             .lookups
@@ -228,6 +231,7 @@ impl Admissions {
         self.record_use(token.id, token.last_used_at);
         let counted = self.counted(CredentialKind::TOKEN);
         let revoked = Some((token.id, revoked));
+
         Ok(Admission::Granted(NodeCredential::new(
             token.name, pattern, revoked, counted,
         )))
@@ -243,9 +247,11 @@ impl Admissions {
         // The lock is held only in this function, which does not panic.
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let last = used.get(&id).copied().max(recorded);
+
         if last.is_some_and(|last| now.saturating_sub(last) < GRANULARITY_SECONDS) {
             return;
         }
+
         used.insert(id, now);
         let store = self.store.clone();
         tokio::spawn(async move {
@@ -273,7 +279,7 @@ mod tests {
     use tokio::time;
 
     #[tokio::test]
-    async fn lookups_of_tokens_wait_for_each_other() {
+    async fn token_lookups_are_limited() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(
             &directory.path().join("latchkey.db"),
@@ -291,6 +297,7 @@ mod tests {
             .await
             .unwrap();
         let mut lookup = pin!(admissions.look_up(&presented));
+
         assert!(
             time::timeout(Duration::from_millis(200), &mut lookup)
                 .await
@@ -298,11 +305,13 @@ mod tests {
             "it does not wait"
         );
         assert_eq!(store.readers_busy(), 0);
+
         // Streams without a token do not wait for a lookup either.
         assert!(matches!(
             admissions.look_up(&MetadataMap::new()).await,
             Ok(Admission::Refused)
         ));
+
         drop(busy);
         assert!(matches!(lookup.await, Ok(Admission::Refused)));
     }

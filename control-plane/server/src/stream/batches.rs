@@ -25,7 +25,7 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Returns the batch of a snapshot with only its route rules.
-    pub(super) fn of_routes(RouteRecords(routes): RouteRecords) -> Self {
+    pub(super) fn from_routes(RouteRecords(routes): RouteRecords) -> Self {
         Self {
             batches: vec![Batch::default()],
             routes: routes.into_iter().map(Bytes::from).collect(),
@@ -35,7 +35,7 @@ impl Batches {
     }
 
     /// Returns the batches with `changes`. The last one completes their revision.
-    pub(super) fn of_changes(changes: Changes) -> Self {
+    pub(super) fn from_changes(changes: Changes) -> Self {
         let Changes {
             to,
             tag,
@@ -52,6 +52,7 @@ impl Batches {
         let routes: Vec<_> = routes.into_iter().map(Bytes::from).collect();
         let routes_len = routes.iter().map(Bytes::len).max().unwrap_or_default();
         let len = routes_len + policies.len() + keys.len() + removed.len() + removed_policies.len();
+
         let mut batches = if len <= CHUNK_LEN {
             vec![Batch {
                 policies: whole(policies),
@@ -64,7 +65,7 @@ impl Batches {
             // Policies come before the keys that refer to them, and removals after these. The route
             // rules come last: they no longer name an ended owner once the owner's last keys are
             // removed.
-            let mut batches: Vec<_> = of_policies(policies).chain(of_keys(keys)).collect();
+            let mut batches: Vec<_> = policy_batches(policies).chain(key_batches(keys)).collect();
             batches.extend(removed.into_iter().map(|run| Batch {
                 removed_keys: run.into(),
                 ..Batch::default()
@@ -77,10 +78,12 @@ impl Batches {
             batches.extend((routes_len > 0).then(Batch::default));
             batches
         };
+
         if let Some(last) = batches.last_mut() {
             last.revision = to;
             last.tag = tag.to_vec().into();
         }
+
         let routes_at = batches.len().saturating_sub(1);
         Self {
             batches,
@@ -112,6 +115,7 @@ impl Batches {
                 .cloned()
                 .unwrap_or_default();
         }
+
         Some(batch)
     }
 
@@ -122,7 +126,7 @@ impl Batches {
 }
 
 /// Returns batches with only policies.
-pub(super) fn of_policies(policies: Chunks) -> impl Iterator<Item = Batch> {
+pub(super) fn policy_batches(policies: Chunks) -> impl Iterator<Item = Batch> {
     policies.into_iter().map(|run| Batch {
         policies: run.into(),
         ..Batch::default()
@@ -130,7 +134,7 @@ pub(super) fn of_policies(policies: Chunks) -> impl Iterator<Item = Batch> {
 }
 
 /// Returns batches with only keys.
-pub(super) fn of_keys(keys: Chunks) -> impl Iterator<Item = Batch> {
+pub(super) fn key_batches(keys: Chunks) -> impl Iterator<Item = Batch> {
     keys.into_iter().map(|run| Batch {
         keys: run.into(),
         ..Batch::default()
@@ -154,6 +158,7 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
     if rest.policies.is_empty() {
         part.keys = split(&mut rest.keys, Unit::Record(Kind::Key), &part, max);
     }
+
     if rest.policies.is_empty() && rest.keys.is_empty() {
         part.removed_keys = split(&mut rest.removed_keys, Unit::Bytes(DIGEST_LEN), &part, max);
         if rest.removed_keys.is_empty() {
@@ -165,6 +170,7 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
             );
         }
     }
+
     // The route rules are one record, which is not split.
     let taken = record_bytes(&part);
     if record_bytes(rest) == rest.routes.len()
@@ -172,6 +178,7 @@ pub(super) fn take(rest: &mut Batch, max: usize) -> Batch {
     {
         part.routes = std::mem::take(&mut rest.routes);
     }
+
     if record_bytes(rest) == 0 {
         (part.revision, part.tag) = (rest.revision, std::mem::take(&mut rest.tag));
     }
@@ -209,6 +216,7 @@ fn split(bytes: &mut Bytes, unit: Unit, part: &Batch, max: usize) -> Bytes {
     if bytes.len() <= room {
         return std::mem::take(bytes);
     }
+
     let mut len = match unit {
         Unit::Bytes(unit) => room - room % unit,
         Unit::Record(kind) => records_within(kind, bytes, room),
@@ -219,6 +227,7 @@ fn split(bytes: &mut Bytes, unit: Unit, part: &Batch, max: usize) -> Bytes {
             Unit::Record(kind) => first_record(kind, bytes),
         };
     }
+
     bytes.split_to(len.min(bytes.len()))
 }
 
@@ -265,6 +274,7 @@ mod tests {
             id: "000000000000",
             name: "CI",
         };
+
         key.encode(&mut record).unwrap();
         record
     }
@@ -282,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_bounded_and_cut_no_record() {
+    fn parts_are_bounded_whole_records() {
         for max in [0, 1, 100, 333, 1_000, 100_000] {
             let (mut rest, mut parts) = (batch(), Vec::new());
             while rest.tag.len() == 16 {

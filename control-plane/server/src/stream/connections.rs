@@ -56,6 +56,7 @@ pub(super) fn accept(
             }
         }
     });
+
     ReceiverStream::new(accepted)
 }
 
@@ -76,6 +77,7 @@ async fn accept_one(
         .map_err(io::Error::other)?;
     let (stream, remote) = listener.accept().await?;
     stream.set_nodelay(true)?;
+
     Ok(Connection::new(stream, remote, place, greeting))
 }
 

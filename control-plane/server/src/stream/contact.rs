@@ -75,6 +75,7 @@ mod tests {
             Some(100),
             "a later one does not keep it from that"
         );
+
         contact.heard(&alive(300), 7);
         assert_eq!(contact.answer(7), Some(300));
         assert_eq!(contact.answer(8), None);

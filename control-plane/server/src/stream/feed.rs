@@ -18,15 +18,15 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// The change from a snapshot of any revision in `from..to` to one of `to`.
 #[derive(Debug)]
-pub(super) struct Change {
+pub(super) struct Delta {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) batches: Batches,
 }
 
-/// The source of changes that streams subscribe to.
+/// The source of deltas that streams subscribe to.
 #[derive(Clone)]
-pub(super) struct Feed(broadcast::Sender<Arc<Change>>);
+pub(super) struct Feed(broadcast::Sender<Arc<Delta>>);
 
 /// The health of the feed: true while changes are being sent to nodes.
 #[derive(Clone)]
@@ -47,23 +47,24 @@ impl Feed {
     /// Starts following the store, until `stop`.
     pub(super) fn start(store: Store, mut stop: Stop) -> (Self, FeedHealth) {
         let health = FeedHealth(Arc::new(AtomicBool::new(true)));
-        let told = health.clone();
+        let task_health = health.clone();
         let feed = Self(broadcast::Sender::new(CAPACITY));
         let sender = feed.0.clone();
+
         // Read before the task starts, so that no commit before its start is missed.
         let mut revisions = store.watch_head();
         let from = revisions.borrow_and_update().revision;
         tokio::spawn(async move {
             tokio::select! {
-                () = follow(store, revisions, from, sender, &told) => {}
+                () = follow(store, revisions, from, sender, &task_health) => {}
                 () = stop.requested() => {}
             }
-            told.set(false);
+            task_health.set(false);
         });
         (feed, health)
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Change>> {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Delta>> {
         self.0.subscribe()
     }
 }
@@ -72,7 +73,7 @@ async fn follow(
     store: Store,
     mut revisions: watch::Receiver<Head>,
     mut from: u64,
-    sender: broadcast::Sender<Arc<Change>>,
+    sender: broadcast::Sender<Arc<Delta>>,
     health: &FeedHealth,
 ) {
     while revisions.changed().await.is_ok() {
@@ -81,10 +82,10 @@ async fn follow(
                 Ok(changes) => {
                     let to = changes.to;
                     // Without receivers, no node is connected.
-                    let _ = sender.send(Arc::new(Change {
+                    let _ = sender.send(Arc::new(Delta {
                         from,
                         to,
-                        batches: Batches::of_changes(changes),
+                        batches: Batches::from_changes(changes),
                     }));
                     from = to;
                     health.set(true);
@@ -111,7 +112,7 @@ mod tests {
     use tokio::runtime;
 
     #[tokio::test]
-    async fn what_is_committed_right_after_the_start_is_told() {
+    async fn commit_after_start_is_sent() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(
             &directory.path().join("latchkey.db"),
@@ -138,21 +139,21 @@ mod tests {
 
         let (_stopper, stop) = stop::channel();
         let (feed, _) = Feed::start(store.clone(), stop);
-        let mut changes = feed.subscribe();
+        let mut deltas = feed.subscribe();
         // The commit happens while the feed's task, which runs on this thread, cannot run.
-        let elsewhere = store.clone();
+        let other = store.clone();
         let commit = move || {
             runtime::Runtime::new()
                 .unwrap()
-                .block_on(elsewhere.create_keys(&[key], 0))
+                .block_on(other.create_keys(&[key], 0))
                 .unwrap()
                 .revision
         };
         let revision = thread::spawn(commit).join().unwrap();
-        let change = time::timeout(Duration::from_secs(20), changes.recv())
+        let delta = time::timeout(Duration::from_secs(20), deltas.recv())
             .await
             .unwrap()
             .unwrap();
-        assert_eq!((change.from, change.to), (revision - 1, revision));
+        assert_eq!((delta.from, delta.to), (revision - 1, revision));
     }
 }

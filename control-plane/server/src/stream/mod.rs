@@ -1,19 +1,19 @@
 //! The stream: sends the snapshot, and then every change, to every connected node.
 //!
 //! `connections` limits the connections, `service` looks up a node's credential with `admission`,
-//! and `session` serves the node. `feed` reads each change once for all streams, and `images` the
-//! whole snapshot. `reports` passes usage reports to `crate::usage`. The nodes are in
-//! `crate::nodes`.
+//! and `session` serves the node. `feed` reads each change once for all streams, and
+//! `snapshot_cache` the whole snapshot. `reports` passes usage reports to `crate::usage`. The nodes
+//! are in `crate::nodes`.
 
 mod admission;
 mod batches;
 mod connections;
 mod contact;
 mod feed;
-mod images;
 mod reports;
 mod service;
 mod session;
+mod snapshot_cache;
 mod window;
 
 use latchkey_model::clock::Clock;
@@ -28,12 +28,12 @@ use crate::metrics::Metrics;
 use crate::nodes::log_limit::LogLimit;
 use crate::nodes::registry::Registry;
 use crate::stop::Stop;
-use crate::usage::Collector;
+use crate::usage::ReportCollector;
 use admission::Admissions;
 use feed::Feed;
 pub use feed::FeedHealth;
-use images::Images;
 use service::Service;
+use snapshot_cache::SnapshotCache;
 
 /// The time after which a peer that answers no ping is disconnected, and the interval of pings on
 /// an idle stream.
@@ -66,35 +66,37 @@ pub(crate) fn serve(
     impl Future<Output = Result<(), Error>> + Send + 'static,
 ) {
     let (feed, health) = Feed::start(store.clone(), stop.clone());
-    let collector = Collector::start(
+    let collector = ReportCollector::start(
         store.clone(),
         registry.clone(),
         clock.clone(),
         metrics.clone(),
         stop.clone(),
     );
-    let images = Images::new(store.clone(), stop.clone());
+    let snapshots = SnapshotCache::new(store.clone(), stop.clone());
     let admissions = Admissions::new(
         store.clone(),
         settings.shared_token,
         clock.clone(),
         metrics.clone(),
     );
+
     let accepted = connections::accept(listener, settings.connections, stop.clone());
     let shared = Arc::new(session::Shared {
         store,
         registry,
         feed,
-        images,
+        snapshots,
         collector,
         clock,
         metrics,
         refusals: LogLimit::default(),
         stop: stop.clone(),
     });
+
     tokio::spawn({
         let shared = shared.clone();
-        async move { shared.images.tidy().await }
+        async move { shared.snapshots.run_cleanup().await }
     });
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))

@@ -8,9 +8,9 @@ use tonic::Status;
 
 use crate::nodes::identity::NodeId;
 use crate::nodes::mailbox::Mailbox;
-use crate::nodes::registry::Connection;
-use crate::usage::collector::Received;
-use crate::usage::{Collector, wire};
+use crate::nodes::registry::NodeConnection;
+use crate::usage::collector::ReceivedReport;
+use crate::usage::{ReportCollector, wire};
 
 /// The maximum number of unacknowledged reports. At the maximum, nothing more is received from the
 /// node until one of them is stored.
@@ -29,16 +29,20 @@ pub(super) struct Reports {
     skew: i64,
     stream: u64,
     mailbox: Mailbox,
-    collector: Collector,
+    collector: ReportCollector,
     /// The sequence of the newest report.
     sequence: u64,
     /// The reports that wait for room at the collector.
-    waiting: VecDeque<Received>,
+    waiting: VecDeque<ReceivedReport>,
     unacknowledged: usize,
 }
 
 impl Reports {
-    pub(super) fn new(connection: &Connection, meter: String, collector: Collector) -> Self {
+    pub(super) fn new(
+        connection: &NodeConnection,
+        meter: String,
+        collector: ReportCollector,
+    ) -> Self {
         Self {
             node: connection.id.clone(),
             meter,
@@ -78,9 +82,10 @@ impl Reports {
                 "the sequence of Usage is not higher than the last one",
             ));
         }
+
         self.sequence = usage.sequence;
         self.unacknowledged += 1;
-        self.waiting.push_back(Received {
+        self.waiting.push_back(ReceivedReport {
             node: self.node.clone(),
             stream: self.stream,
             sequence: usage.sequence,
@@ -91,13 +96,14 @@ impl Reports {
                 clock_is_off: self.skew.abs() > MAX_SKEW,
             }),
         });
+
         Ok(())
     }
 
     /// Hands the oldest report to the collector once it has room. Returns false if the collector
     /// has stopped. Cancelling it has no effect.
     pub(super) async fn hand_over(&mut self) -> bool {
-        let Some(room) = self.collector.room().await else {
+        let Some(room) = self.collector.reserve().await else {
             return false;
         };
         if let Some(oldest) = self.waiting.pop_front() {

@@ -103,6 +103,7 @@ impl Snapshots for Service {
                 }
             }
         });
+
         Ok(Response::new(ReceiverStream::new(messages)))
     }
 }

@@ -13,9 +13,9 @@ use tonic::Status;
 pub(super) const WINDOW: usize = 4;
 
 /// The initial, minimum and maximum number of unacknowledged bytes of records.
-const FIRST: usize = 16 * 1024;
-const LEAST: usize = 4 * 1024;
-const MOST: usize = WINDOW * CHUNK_LEN;
+const FIRST_BUDGET: usize = 16 * 1024;
+const MIN_BUDGET: usize = 4 * 1024;
+const MAX_BUDGET: usize = WINDOW * CHUNK_LEN;
 
 /// If a batch is acknowledged within this time, the next ones can be larger.
 const QUICK: Duration = Duration::from_millis(250);
@@ -62,7 +62,7 @@ impl Window {
             sequence: 0,
             unacknowledged,
             bytes: 0,
-            budget: FIRST,
+            budget: FIRST_BUDGET,
             progress: None,
             complete,
         }
@@ -81,7 +81,7 @@ impl Window {
 
     /// Notes a sent batch that completes `revision`, or none if `revision` is 0. Returns its
     /// sequence.
-    pub(super) fn sent(&mut self, revision: u64, bytes: usize, at: Instant) -> u64 {
+    pub(super) fn record_sent(&mut self, revision: u64, bytes: usize, at: Instant) -> u64 {
         self.sequence += 1;
         self.bytes = self.bytes.saturating_add(bytes);
         self.unacknowledged.push_back(InFlight {
@@ -113,6 +113,7 @@ impl Window {
                 "Ack names a batch that was not sent",
             ));
         }
+
         while let Some(sent) = self
             .unacknowledged
             .pop_front_if(|sent| sent.sequence <= ack.sequence)
@@ -122,6 +123,7 @@ impl Window {
             self.progress = Some(now);
             self.adapt(&sent, now.saturating_duration_since(sent.at));
         }
+
         Ok(ack.revision.min(self.complete))
     }
 
@@ -129,9 +131,9 @@ impl Window {
     /// capacity.
     fn adapt(&mut self, sent: &InFlight, took: Duration) {
         if took > SLOW {
-            self.budget = (self.budget / 2).max(LEAST);
+            self.budget = (self.budget / 2).max(MIN_BUDGET);
         } else if took < QUICK && sent.bytes.saturating_mul(2 * WINDOW) >= self.budget {
-            self.budget = self.budget.saturating_mul(2).min(MOST);
+            self.budget = self.budget.saturating_mul(2).min(MAX_BUDGET);
         }
     }
 }
@@ -146,27 +148,29 @@ mod tests {
     }
 
     #[test]
-    fn it_closes_at_the_limit_and_opens_with_an_acknowledgement() {
+    fn ack_reopens_a_full_window() {
         let mut window = Window::new(0);
         let start = Instant::now();
         for sequence in 1..=WINDOW as u64 {
             assert!(window.is_open());
-            assert_eq!(window.sent(0, 10, start), sequence);
+            assert_eq!(window.record_sent(0, 10, start), sequence);
         }
+
         assert!(!window.is_open());
         window.acknowledge(ack(2, 0), start).unwrap();
         assert!(window.is_open());
         assert_eq!(window.overdue(), Some(start + PROGRESS_WITHIN));
+
         window.acknowledge(ack(WINDOW as u64, 0), start).unwrap();
         assert_eq!(window.overdue(), None);
     }
 
     #[test]
-    fn limit_of_ten_seconds_counts_progress_and_size() {
+    fn overdue_time_counts_progress_and_size() {
         let mut window = Window::new(0);
         let start = Instant::now();
-        window.sent(0, 10, start);
-        window.sent(0, 20 * 2_048, start);
+        window.record_sent(0, 10, start);
+        window.record_sent(0, 20 * 2_048, start);
         let later = start + Duration::from_secs(9);
         window.acknowledge(ack(1, 0), later).unwrap();
         assert_eq!(window.overdue(), Some(later + Duration::from_secs(30)));
@@ -180,11 +184,12 @@ mod tests {
         let mut free_at = now;
         let mut arrivals = VecDeque::new();
         let mut longest = Duration::ZERO;
+
         for round in 0..400 {
             while window.is_open() {
                 let bytes = window.batch_bytes();
                 free_at = free_at.max(now) + Duration::from_secs_f64(bytes as f64 / bytes_a_second);
-                arrivals.push_back((window.sent(0, bytes, now), free_at));
+                arrivals.push_back((window.record_sent(0, bytes, now), free_at));
                 if round > 40 {
                     longest = longest.max(free_at - now);
                 }
@@ -193,11 +198,12 @@ mod tests {
             now = at;
             window.acknowledge(ack(sequence, 0), now).unwrap();
         }
+
         (longest, window.budget)
     }
 
     #[test]
-    fn bytes_in_flight_take_two_seconds_at_most() {
+    fn bytes_in_flight_take_two_seconds() {
         for bytes_a_second in [3e3, 5e3, 20e3, 60e3, 1e6] {
             let (longest, budget) = longest_in_flight(bytes_a_second);
             assert!(
@@ -205,51 +211,51 @@ mod tests {
                 "{bytes_a_second}: {longest:?} {budget}"
             );
         }
-        assert_eq!(longest_in_flight(1e9).1, MOST);
+        assert_eq!(longest_in_flight(1e9).1, MAX_BUDGET);
     }
 
     #[test]
-    fn quick_small_batches_do_not_widen_it() {
+    fn quick_small_batches_keep_the_budget() {
         let mut window = Window::new(0);
         let start = Instant::now();
         for _ in 0..20 {
-            let sequence = window.sent(0, 200, start);
+            let sequence = window.record_sent(0, 200, start);
             window.acknowledge(ack(sequence, 0), start).unwrap();
         }
-        assert_eq!(window.budget, FIRST);
+        assert_eq!(window.budget, FIRST_BUDGET);
     }
 
     #[test]
-    fn a_revision_counts_once_the_batch_that_completes_it_is_acknowledged() {
+    fn revision_counts_after_its_last_ack() {
         let mut window = Window::new(0);
         let now = Instant::now();
-        window.sent(0, 10, now);
-        window.sent(12, 10, now);
+        window.record_sent(0, 10, now);
+        window.record_sent(12, 10, now);
         assert_eq!(window.acknowledge(ack(1, 0), now).unwrap(), 0);
         assert_eq!(window.acknowledge(ack(2, 12), now).unwrap(), 12);
     }
 
     #[test]
-    fn revisions_of_another_history_do_not_count() {
+    fn foreign_revisions_do_not_count() {
         let mut window = Window::new(0);
         let now = Instant::now();
-        window.sent(0, 10, now);
-        window.sent(12, 10, now);
+        window.record_sent(0, 10, now);
+        window.record_sent(12, 10, now);
         assert_eq!(window.acknowledge(ack(1, 500), now).unwrap(), 0);
         assert_eq!(window.acknowledge(ack(2, 12), now).unwrap(), 12);
     }
 
     #[test]
-    fn workers_can_follow_after_the_memory() {
+    fn revision_counts_once_workers_follow() {
         let mut window = Window::new(7);
         let now = Instant::now();
-        window.sent(8, 10, now);
+        window.record_sent(8, 10, now);
         assert_eq!(window.acknowledge(ack(1, 7), now).unwrap(), 7);
         assert_eq!(window.acknowledge(ack(1, 8), now).unwrap(), 8);
     }
 
     #[test]
-    fn what_was_not_sent_cannot_be_acknowledged() {
+    fn unsent_batch_cannot_be_acknowledged() {
         let mut window = Window::new(7);
         assert_eq!(
             window

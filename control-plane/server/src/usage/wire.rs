@@ -47,6 +47,7 @@ fn requests(reported: &[u64]) -> Result<Requests, Status> {
             "has a total of more than {MAX_REQUESTS} requests"
         )));
     }
+
     iter::zip(&mut requests, reported).for_each(|(to, from)| *to = *from);
     Ok(requests)
 }
@@ -74,6 +75,7 @@ fn windows(reported: &[WindowCount]) -> Result<Windows, Status> {
             )));
         }
     }
+
     Ok(windows)
 }
 
@@ -83,11 +85,13 @@ fn last_uses(reported: &[latchkey_protocol::LastUse]) -> Result<Vec<LastUse>, St
             "has last uses of more than {MAX_LAST_USES} secrets of a key"
         )));
     }
+
     let uses = reported
         .iter()
         .map(|used| last_use(used.secret, used.at, &used.ip))
         .collect::<Result<Vec<_>, _>>()?;
     let secrets: BTreeSet<_> = uses.iter().map(|used| used.secret).collect();
+
     if secrets.len() == uses.len() {
         Ok(uses)
     } else {
@@ -102,6 +106,7 @@ fn last_use(secret: u32, at: i64, address: &[u8]) -> Result<LastUse, Status> {
     if at < 0 {
         return Err(refused("has a last use before 1970"));
     }
+
     let from = match address {
         [] => None,
         _ => Some(ip(address).ok_or_else(|| refused("has an address of neither 4 nor 16 bytes"))?),
@@ -120,8 +125,8 @@ fn refused(reason: impl std::fmt::Display) -> Status {
 }
 
 /// Converts the counts of a key to the message for nodes.
-pub(crate) fn key_remote_usage(told: &RemoteUsage) -> KeyRemoteUsage {
-    let windows = iter::zip(Window::ALL, told.windows).filter_map(|(window, count)| {
+pub(crate) fn key_remote_usage(remote: &RemoteUsage) -> KeyRemoteUsage {
+    let windows = iter::zip(Window::ALL, remote.windows).filter_map(|(window, count)| {
         let Count { number, count } = count?;
         Some(WindowCount {
             kind: usage::kind(window),
@@ -130,8 +135,8 @@ pub(crate) fn key_remote_usage(told: &RemoteUsage) -> KeyRemoteUsage {
         })
     });
     KeyRemoteUsage {
-        key: told.key,
-        slot: told.slot,
+        key: remote.key,
+        slot: remote.slot,
         windows: windows.collect(),
     }
 }

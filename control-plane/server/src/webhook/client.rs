@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The maximum number of bytes that are read of a response. Its contents are ignored, but a
 /// connection can be reused only after its response is read.
-const ANSWER_LEN: usize = 1_024;
+const MAX_RESPONSE_LEN: usize = 1_024;
 
 /// The maximum number of characters of a stored error.
 const ERROR_LEN: usize = 200;
@@ -26,13 +26,28 @@ const USER_AGENT: &str = concat!("latchkey/", env!("CARGO_PKG_VERSION"));
 
 /// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum AttemptResult {
     /// The receiver accepted the delivery.
-    Taken(u16),
+    Accepted(u16),
     /// The receiver permanently rejects deliveries.
     Gone(u16),
     /// The attempt failed and must be repeated.
     Failed { status: Option<u16>, error: String },
+}
+
+impl AttemptResult {
+    /// Converts a response's status. A redirect is a failure: it would lead to a URL that no caller
+    /// has set.
+    fn from_status(status: StatusCode) -> Self {
+        match status {
+            _ if status.is_success() => Self::Accepted(status.as_u16()),
+            StatusCode::GONE => Self::Gone(status.as_u16()),
+            _ => Self::Failed {
+                status: Some(status.as_u16()),
+                error: format!("the receiver responded with {}", status.as_u16()),
+            },
+        }
+    }
 }
 
 /// Sends to receivers directly: it uses no proxy of the environment and follows no redirect.
@@ -66,16 +81,17 @@ impl Client {
     }
 
     /// Sends `delivery` at `now`, in Unix seconds.
-    pub(super) async fn send(&self, delivery: &Claim, now: i64) -> Answer {
+    pub(super) async fn send(&self, delivery: &Claim, now: i64) -> AttemptResult {
         let url = match self.reach.check(&delivery.url) {
             Ok(url) => url,
             Err(reason) => {
-                return Answer::Failed {
+                return AttemptResult::Failed {
                     status: None,
                     error: format!("the URL {reason}"),
                 };
             }
         };
+
         let request = self
             .http
             .post(url)
@@ -83,15 +99,16 @@ impl Client {
             .header("webhook-id", &delivery.id)
             .header("webhook-timestamp", now)
             .header("webhook-signature", signatures(delivery, now));
+
         match request.body(delivery.body.clone()).send().await {
             Ok(response) => {
                 let status = response.status();
                 read(response).await;
-                answer(status)
+                AttemptResult::from_status(status)
             }
-            Err(error) => Answer::Failed {
+            Err(error) => AttemptResult::Failed {
                 status: None,
-                error: told(&error),
+                error: describe(&error),
             },
         }
     }
@@ -106,23 +123,10 @@ fn signatures(delivery: &Claim, now: i64) -> String {
     signatures.join(" ")
 }
 
-/// Converts a response's status. A redirect is a failure: it would lead to a URL that no caller has
-/// set.
-fn answer(status: StatusCode) -> Answer {
-    match status {
-        _ if status.is_success() => Answer::Taken(status.as_u16()),
-        StatusCode::GONE => Answer::Gone(status.as_u16()),
-        _ => Answer::Failed {
-            status: Some(status.as_u16()),
-            error: format!("the receiver responded with {}", status.as_u16()),
-        },
-    }
-}
-
 /// Reads a response to its end, if it is short. Errors are ignored, because the status is known
 /// already.
 async fn read(mut response: Response) {
-    let mut left = ANSWER_LEN;
+    let mut left = MAX_RESPONSE_LEN;
     while let Ok(Some(chunk)) = response.chunk().await {
         match left.checked_sub(chunk.len()) {
             Some(rest) => left = rest,
@@ -131,7 +135,8 @@ async fn read(mut response: Response) {
     }
 }
 
-fn told(error: &reqwest::Error) -> String {
+/// Returns the error as it is stored.
+fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return format!("no response within {} seconds", TIMEOUT.as_secs());
     }
@@ -187,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_stands_for_this_host_leads_nowhere() {
+    async fn localhost_is_not_resolved() {
         assert_eq!(
             resolved(Reach::Public).await,
             Err("the host has no public address".to_owned())
@@ -197,17 +202,18 @@ mod tests {
 
     #[test]
     fn only_success_is_success() {
-        let answer = |status| answer(StatusCode::from_u16(status).unwrap());
+        let result = |status| AttemptResult::from_status(StatusCode::from_u16(status).unwrap());
         assert_eq!(
-            (answer(200), answer(204)),
-            (Answer::Taken(200), Answer::Taken(204))
+            (result(200), result(204)),
+            (AttemptResult::Accepted(200), AttemptResult::Accepted(204))
         );
-        assert_eq!(answer(410), Answer::Gone(410));
+        assert_eq!(result(410), AttemptResult::Gone(410));
+
         for status in [302, 400, 404, 429, 500] {
             let error = format!("the receiver responded with {status}");
             assert_eq!(
-                answer(status),
-                Answer::Failed {
+                result(status),
+                AttemptResult::Failed {
                     status: Some(status),
                     error
                 }

@@ -26,18 +26,21 @@ impl Reach {
         if text.len() > MAX_URL_LEN {
             return Err("must have at most 2048 bytes");
         }
+
         let url = Url::parse(text).map_err(|_| "must be a URL")?;
         match (url.scheme(), self) {
             ("https", _) | ("http", Self::Private) => {}
             (_, Self::Public) => return Err("must begin with https://"),
             (_, Self::Private) => return Err("must begin with https:// or http://"),
         }
+
         if !url.username().is_empty() || url.password().is_some() {
             return Err("must not have a user name or a password in it");
         }
         if url.fragment().is_some() {
             return Err("must not have a fragment");
         }
+
         match literal(&url) {
             Some(address) if !self.admits(address) => {
                 Err("must not be a private or reserved address")
@@ -91,6 +94,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(inner) = address.to_ipv4_mapped().or_else(|| translated(address)) {
         return is_public_v4(inner);
     }
+
     match address.segments() {
         // ISATAP: an IPv4 address after a prefix of any network.
         [.., 0 | 0x200, 0x5efe, _, _] => false,
@@ -129,6 +133,7 @@ mod tests {
                 "{text}"
             );
         }
+
         let public = "1.1.1.1 9.255.255.255 11.0.0.1 100.63.255.255 100.128.0.1 172.15.0.1 172.32.0.1 192.0.1.1 \
             192.167.1.1 198.17.0.1 198.20.0.1 223.255.255.255 ::ffff:1.1.1.1 64:ff9b::1.1.1.1 2001:200::1 \
             2606:4700:4700::1111 2a00:1450::1";
@@ -200,6 +205,7 @@ mod tests {
                 );
             }
         }
+
         for (address, cloud) in [
             ("fd00:ec2::254", "AWS"),
             ("fd00:ec2::23", "AWS, of pods"),
@@ -212,6 +218,7 @@ mod tests {
                 "{cloud}: {address}"
             );
         }
+
         for neighbour in [
             "168.63.129.15",
             "168.63.129.17",
@@ -230,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_encrypted_public_and_hold_no_secret() {
+    fn urls_must_be_encrypted_and_public() {
         let check = |text: &str| Reach::Public.check(text).map(String::from);
         assert_eq!(
             check("https://Example.com"),
@@ -238,6 +245,7 @@ mod tests {
         );
         assert!(check("https://example.com:8443/hooks?a=b").is_ok());
         assert!(check("https://[2606:4700:4700::1111]/").is_ok());
+
         // A name is resolved only when it is used.
         assert!(check("https://localhost/").is_ok());
         for (refused, reason) in [
@@ -261,6 +269,7 @@ mod tests {
         ] {
             assert_eq!(check(refused), Err(reason), "{refused}");
         }
+
         // All notations of an address are refused.
         for refused in [
             "127.0.0.1",
@@ -278,6 +287,7 @@ mod tests {
                 "{refused}"
             );
         }
+
         let private = |text| Reach::Private.check(text);
         assert!(private("http://127.0.0.1:8080/").is_ok() && private("https://10.0.0.1/").is_ok());
         assert_eq!(

@@ -7,7 +7,7 @@ const HOUR: i64 = 3_600;
 
 /// The time from the event, or from the last request to send it again, after which a delivery is
 /// given up: a later attempt is not made.
-const PATIENCE: i64 = 3 * 24 * HOUR;
+const GIVE_UP_AFTER: i64 = 3 * 24 * HOUR;
 
 /// Returns the time of the next attempt after `attempts` attempts, the last of which failed at
 /// `now`, or `None` if the delivery is given up. `jitter` adds up to a fifth of the delay, so that
@@ -23,7 +23,8 @@ pub(super) fn next_attempt(attempts: u32, since: i64, now: i64, jitter: u32) -> 
     let next = now
         .saturating_add(delay)
         .saturating_add(i64::from(jitter) % (delay / 5 + 1));
-    (next <= since.saturating_add(PATIENCE)).then_some(next)
+
+    (next <= since.saturating_add(GIVE_UP_AFTER)).then_some(next)
 }
 
 #[cfg(test)]
@@ -31,24 +32,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_tried_ever_less_often_for_three_days() {
+    fn retries_slow_down_for_three_days() {
         let (mut now, mut attempts) = (1_000, 1);
         let mut delays = Vec::new();
         while let Some(next) = next_attempt(attempts, 1_000, now, 0) {
             delays.push(next - now);
             (now, attempts) = (next, attempts + 1);
         }
+
         assert_eq!(
             delays,
             [
                 5, 30, 120, 600, 3_600, 21_600, 43_200, 43_200, 43_200, 43_200, 43_200
             ]
         );
-        assert!(now - 1_000 <= PATIENCE);
+        assert!(now - 1_000 <= GIVE_UP_AFTER);
     }
 
     #[test]
-    fn jitter_only_delays_and_by_no_more_than_a_fifth() {
+    fn jitter_delays_by_at_most_a_fifth() {
         let with = |jitter| {
             (0..20)
                 .map(|attempts| next_attempt(attempts, 0, 0, jitter).unwrap())

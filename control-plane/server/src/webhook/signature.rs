@@ -31,7 +31,7 @@ mod tests {
 
     /// The test vector of the standard's own libraries.
     #[test]
-    fn it_signs_as_the_standard_does() {
+    fn signature_matches_the_standards_test_vector() {
         let secret =
             WebhookSecret::from(STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap());
         let signature = sign(

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{self, MissedTickBehavior};
 use tracing::{debug, error, warn};
 
-use super::client::{Answer, Client};
+use super::client::{AttemptResult, Client};
 use super::reach::Reach;
 use super::retry;
 use crate::metrics::Metrics;
@@ -30,7 +30,7 @@ const FAILING_PLACES: usize = 4;
 const TICK: Duration = Duration::from_millis(500);
 
 /// The dependencies of each attempt.
-struct Work {
+struct Worker {
     store: Store,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -47,30 +47,32 @@ pub(crate) fn start(
     stop: Stop,
 ) -> reqwest::Result<impl Future<Output = ()>> {
     let client = Client::new(reach)?;
-    Ok(Arc::new(Work {
+    let worker = Arc::new(Worker {
         store,
         clock,
         metrics,
         client,
-    })
-    .run(stop))
+    });
+    Ok(worker.run(stop))
 }
 
-impl Work {
+impl Worker {
+    /// Sends due deliveries until `stop`, and waits for those in progress.
     async fn run(self: Arc<Self>, mut stop: Stop) {
         let mut attempts = JoinSet::new();
         let failing = Arc::new(Semaphore::new(FAILING_PLACES));
         let mut changes = self.store.watch_head();
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
         loop {
             while attempts.len() < PLACES
                 && let Some((claim, place)) = self.claim(&failing).await
             {
-                let work = self.clone();
+                let worker = self.clone();
                 attempts.spawn(async move {
                     let _place = place;
-                    work.attempt(claim).await;
+                    worker.attempt(claim).await;
                 });
             }
             tokio::select! {
@@ -80,6 +82,7 @@ impl Work {
                 Some(_) = attempts.join_next() => {}
             }
         }
+
         while attempts.join_next().await.is_some() {}
     }
 
@@ -109,10 +112,11 @@ impl Work {
     /// Makes one attempt and stores its outcome. If the outcome cannot be stored, the attempt is
     /// repeated.
     async fn attempt(&self, claim: Claim) {
-        let answer = self.client.send(&claim, self.clock.now()).await;
+        let result = self.client.send(&claim, self.clock.now()).await;
         let now = self.clock.now();
-        let (settled, outcome) = settle(answer, &claim, now);
+        let (settled, outcome) = settle(result, &claim, now);
         self.metrics.webhooks.count(outcome);
+
         let (webhook, delivery, attempts) =
             (claim.webhook_id.clone(), claim.id.clone(), claim.attempts);
         match &settled {
@@ -134,17 +138,21 @@ impl Work {
             deliveries"
             ),
         }
+
         if let Err(error) = self.store.settle_delivery(claim, settled, now).await {
             error!(%error, webhook, delivery, "cannot store the outcome of a delivery");
         }
     }
 }
 
-fn settle(answer: Answer, claim: &Claim, now: i64) -> (Settled, AttemptOutcome) {
-    match answer {
-        Answer::Taken(status) => (Settled::Delivered { status }, AttemptOutcome::DELIVERED),
-        Answer::Gone(status) => (Settled::Gone { status }, AttemptOutcome::GONE),
-        Answer::Failed { status, error } => {
+/// Returns the outcome of an attempt, for the store and for the metrics.
+fn settle(result: AttemptResult, claim: &Claim, now: i64) -> (Settled, AttemptOutcome) {
+    match result {
+        AttemptResult::Accepted(status) => {
+            (Settled::Delivered { status }, AttemptOutcome::DELIVERED)
+        }
+        AttemptResult::Gone(status) => (Settled::Gone { status }, AttemptOutcome::GONE),
+        AttemptResult::Failed { status, error } => {
             match retry::next_attempt(claim.attempts, claim.since, now, jitter()) {
                 Some(next_at) => (
                     Settled::Retry {

@@ -24,16 +24,18 @@ fn read(text: &str, mode: u32, flags: &[&str]) -> Result<Config, String> {
     let matches = command
         .try_get_matches_from(flags)
         .map_err(|error| error.to_string())?;
+
     Ok(Config::from_arg_matches(&matches).unwrap())
 }
 
 #[test]
-fn a_file_says_what_no_flag_says() {
+fn flags_override_the_file() {
     let text = format!(
         "http-listen = \"127.0.0.1:1\"\nstream-listen = \"127.0.0.1:2\"\nnode-grace-ms = 5000\nadmin-recover = true\n\
          log-format = \"json\"\nkey-prefix = \"vg\"\nnode-token = \"{SECRET}\"\n"
     );
     let config = read(&text, 0o600, &["--stream-listen=127.0.0.1:3"]).unwrap();
+
     assert_eq!(config.http.listen.port(), 1);
     assert_eq!(config.stream.listen.port(), 3, "a flag precedes");
     assert_eq!(
@@ -53,7 +55,7 @@ fn a_file_says_what_no_flag_says() {
 }
 
 #[test]
-fn what_is_wrong_is_named_and_not_shown() {
+fn invalid_setting_is_named_not_shown() {
     for (text, expected) in [
         ("node-tokn = \"SECRET\"", "unknown setting `node-tokn`"),
         ("[http]\nlisten = \"SECRET\"", "unknown setting `http`"),
@@ -102,7 +104,7 @@ fn what_is_wrong_is_named_and_not_shown() {
 }
 
 #[test]
-fn file_with_a_secret_may_be_readable_by_its_group() {
+fn secret_file_may_be_group_readable() {
     for key in ["node-token", "admin-password"] {
         let text = format!("{key} = \"{SECRET}\"");
         for mode in [0o644, 0o604, 0o620, 0o660] {
@@ -124,6 +126,7 @@ fn file_with_a_secret_may_be_readable_by_its_group() {
             );
         }
     }
+
     assert!(
         read(
             "log-level = \"warn\"",
@@ -140,6 +143,7 @@ fn secrets_lose_one_line_break() {
     let config = read(&text, 0o440, &[]).unwrap();
     assert!(config.stream.node_token.unwrap().is(SECRET));
     assert_eq!(config.admin.password.unwrap().expose(), SECRET);
+
     let flag = format!("--admin-password={SECRET}\n\n");
     assert_eq!(
         read("", 0o600, &[&flag])
@@ -153,7 +157,7 @@ fn secrets_lose_one_line_break() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn unreadable_file_is_named() {
     let error = with_file(Config::command(), Path::new("/nowhere/latchkey.toml"))
         .unwrap_err()
         .to_string();

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::roster::Arrival;
+use super::node_persister::NodeUpdate;
 use super::{NodeId, Shared};
 use crate::nodes::mailbox::Mailbox;
 
@@ -37,12 +37,13 @@ impl SkewWarning {
                 at: Some(now),
             };
         }
+
         due
     }
 }
 
 /// The open stream of a node. Dropping it ends the stream.
-pub(crate) struct Connection {
+pub(crate) struct NodeConnection {
     pub(crate) id: NodeId,
     /// The number of this stream, unique among all streams.
     pub(crate) stream: u64,
@@ -53,32 +54,32 @@ pub(crate) struct Connection {
     pub(super) shared: Arc<Shared>,
 }
 
-impl Connection {
+impl NodeConnection {
     /// Requests that the node is stored, if it is not. Resolves after the attempt, even if it has
     /// failed.
-    pub(crate) fn write_down(&self) -> impl Future<Output = ()> + use<> {
-        let tried = (!self.is_written()).then(|| {
-            let (sender, tried) = oneshot::channel();
-            // The roster ends at the stop.
-            let _ = self.shared.roster.send(Arrival {
+    pub(crate) fn persist(&self) -> impl Future<Output = ()> + use<> {
+        let attempted = (!self.is_persisted()).then(|| {
+            let (sender, attempted) = oneshot::channel();
+            // The persister ends at the stop.
+            let _ = self.shared.updates.send(NodeUpdate {
                 id: self.id.clone(),
-                tried: Some(sender),
+                attempted: Some(sender),
             });
-            tried
+            attempted
         });
         async {
-            if let Some(tried) = tried {
-                let _ = tried.await;
+            if let Some(attempted) = attempted {
+                let _ = attempted.await;
             }
         }
     }
 
     /// Returns whether the stored row matches the node's state.
-    pub(crate) fn is_written(&self) -> bool {
+    pub(crate) fn is_persisted(&self) -> bool {
         self.shared
             .lock()
             .get(&self.id)
-            .is_some_and(|node| node.is_written(&self.id))
+            .is_some_and(|node| node.is_persisted(&self.id))
     }
 
     /// Notes that the node enforces `revision`, and no older one while this stream is open.
@@ -101,6 +102,7 @@ impl Connection {
             node.skew = Some(millis);
             warned = node.warned.is_due(millis, Instant::now());
         });
+
         if warned {
             let (node, handle) = (self.id.node_id.as_str(), self.id.handle());
             warn!(
@@ -120,24 +122,25 @@ impl Connection {
                 handle = self.id.handle(),
                 "node has shut down"
             );
-            self.shared.follow(self.id.clone());
+            self.shared.schedule_update(self.id.clone());
         }
     }
 }
 
-impl Drop for Connection {
+impl Drop for NodeConnection {
     fn drop(&mut self) {
         let (now, uptime) = (self.shared.clock.now(), self.shared.uptime());
         let lost = self.shared.change(&self.id, self.stream, |node| {
-            node.line = None;
+            node.open_stream = None;
             node.since = now;
             node.lost_at = uptime;
             node.grace_over = false;
         });
+
         if lost {
             self.shared
                 .clone()
-                .lose(self.id.clone(), self.stream, Duration::ZERO);
+                .start_expiry(self.id.clone(), self.stream, Duration::ZERO);
         }
     }
 }
@@ -147,13 +150,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jumping_clock_is_warned_of_once_a_minute() {
+    fn jumping_clock_is_logged_each_minute() {
         let (mut warning, began) = (SkewWarning::default(), Instant::now());
         let mut warned = |skews: std::ops::Range<i64>, now| {
             skews
                 .filter(|n| warning.is_due(if n % 2 == 0 { 90_000 } else { -90_000 }, now))
                 .count()
         };
+
         assert_eq!(warned(0..100, began), 1);
         assert_eq!(warned(0..100, began + SKEW_WARNED_EACH / 2), 0);
         assert_eq!(warned(0..100, began + SKEW_WARNED_EACH), 1);

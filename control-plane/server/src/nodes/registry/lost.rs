@@ -7,23 +7,13 @@
 use latchkey_store::{NodeRow, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::AbortHandle;
 use tokio::time;
 use tracing::{info, warn};
 
+use super::expiry::Expiry;
 use super::nodes::Node;
 use super::{NodeId, Registry, Shared};
 use crate::nodes::hello::NodeFacts;
-
-/// The task in which a lost node expires. Dropping it with the node's entry ends the task, so that
-/// no task outlives its node.
-pub(super) struct Expiry(AbortHandle);
-
-impl Drop for Expiry {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 /// Returns the duration in whole seconds, rounded up.
 pub(super) fn seconds(duration: Duration) -> i64 {
@@ -35,29 +25,31 @@ impl Registry {
     pub fn forget(&self, ids: &[NodeId]) {
         let mut nodes = self.0.lock();
         for id in ids {
-            if nodes.get(id).is_some_and(|node| node.line.is_none()) {
+            if nodes.get(id).is_some_and(|node| node.open_stream.is_none()) {
                 nodes.remove(id);
             }
         }
-        self.0.tell(&nodes);
+        self.0.notify_waiters(&nodes);
         drop(nodes);
+
         // A node that has returned by now has to be stored again.
         ids.iter().for_each(|id| self.0.rewrite(id));
     }
 }
 
 impl Shared {
+    /// Schedules that the node is stored again, if it is still known.
     fn rewrite(&self, id: &NodeId) {
         let mut nodes = self.lock();
         if let Some(stream) = nodes.get(id).map(|node| node.stream) {
-            nodes.change(id, stream, |node| node.written = None);
+            nodes.change(id, stream, |node| node.stored_row = None);
         }
         drop(nodes);
-        self.follow(id.clone());
+        self.schedule_update(id.clone());
     }
 
     /// Adds the stored nodes of earlier runs.
-    pub(super) fn recall(self: Arc<Self>, rows: Vec<NodeRow>) -> Result<(), StoreError> {
+    pub(super) fn restore(self: Arc<Self>, rows: Vec<NodeRow>) -> Result<(), StoreError> {
         for row in rows {
             let id = NodeId {
                 node_id: row.node_id.clone(),
@@ -75,48 +67,53 @@ impl Shared {
                 meter: row.meter.clone(),
                 instance: instance.map_err(|_| StoreError::Damaged("a node"))?,
             };
+
             let lost_at = row
                 .lost_at
                 .unwrap_or(self.uptime_before)
                 .min(self.uptime_before);
             let lost_for = self.uptime_before.saturating_sub(lost_at);
             let since = row.lost_since.unwrap_or_else(|| self.clock.now());
+
             let mut nodes = self.lock();
             let stream = nodes.new_stream();
             let mut node = Node::lost(stream, facts, since, lost_at);
             node.grace_over = row.lost_at.is_some();
-            node.written = Some(row);
+            node.stored_row = Some(row);
             nodes.insert(id.clone(), node);
-            self.tell(&nodes);
+            self.notify_waiters(&nodes);
             drop(nodes);
+
             self.clone()
-                .lose(id, stream, Duration::from_secs(lost_for.cast_unsigned()));
+                .start_expiry(id, stream, Duration::from_secs(lost_for.cast_unsigned()));
         }
         Ok(())
     }
 
     /// Starts the expiry of a node that was lost `lost_for` ago. It ends if the node returns.
-    pub(super) fn lose(self: Arc<Self>, id: NodeId, stream: u64, lost_for: Duration) {
+    pub(super) fn start_expiry(self: Arc<Self>, id: NodeId, stream: u64, lost_for: Duration) {
         let Some(limit) = self.lock().get(&id).map(|node| {
             self.limits
                 .counts_for(node.facts.protocol, node.facts.staleness)
         }) else {
             return;
         };
-        let expiry = tokio::spawn({
+
+        let task = tokio::spawn({
             let (shared, id) = (self.clone(), id.clone());
             async move {
                 let mut stop = shared.stop.clone();
                 tokio::select! {
                     can_serve = shared.expire(&id, stream, lost_for, limit) => if !can_serve {
-                        shared.give_up(id, stream);
+                        shared.remove_expired(id, stream);
                     },
                     // A control plane that stops forgets no node.
                     () = stop.requested() => {}
                 }
             }
         });
-        let expiry = Expiry(expiry.abort_handle());
+
+        let expiry = Expiry::new(task.abort_handle());
         self.change(&id, stream, |node| node.expiry = Some(expiry));
     }
 
@@ -135,18 +132,20 @@ impl Shared {
             if !self.change(id, stream, |node| node.grace_over = true) {
                 return true;
             }
-            self.follow(id.clone());
+            self.schedule_update(id.clone());
             let Some(limit) = limit else { return true };
             time::sleep(limit.saturating_sub(grace.max(lost_for))).await;
         }
+
         false
     }
 
     /// Removes a lost node that no longer counts.
-    fn give_up(&self, id: NodeId, stream: u64) {
+    fn remove_expired(&self, id: NodeId, stream: u64) {
         let Some(facts) = self.remove(&id, stream) else {
             return;
         };
+
         let (node, handle, version) = (id.node_id.as_str(), id.handle(), facts.version.as_str());
         if facts.protocol == 0 {
             warn!(
@@ -160,7 +159,8 @@ impl Shared {
         } else {
             info!(node, handle, "a lost node can no longer serve");
         }
-        self.follow(id);
+
+        self.schedule_update(id);
     }
 
     /// Removes the node if `stream` is its newest. Returns the properties that it reported.
@@ -170,7 +170,7 @@ impl Shared {
             return None;
         }
         let node = nodes.remove(id);
-        self.tell(&nodes);
+        self.notify_waiters(&nodes);
         node.map(|node| node.facts)
     }
 

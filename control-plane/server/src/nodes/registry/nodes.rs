@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 use super::NodeId;
 use super::connection::SkewWarning;
-use super::lost::Expiry;
-use super::refused::FormerNodes;
+use super::expiry::Expiry;
+use super::former_nodes::FormerNodes;
 use crate::nodes::hello::NodeFacts;
 use crate::nodes::mailbox::Mailbox;
 
@@ -53,7 +53,7 @@ pub(super) struct Node {
     pub(super) acknowledged: u64,
     pub(super) remote: Option<SocketAddr>,
     /// The open stream; `None` if the node is lost.
-    pub(super) line: Option<Line>,
+    pub(super) open_stream: Option<StreamHandle>,
     /// True if the node is lost and the grace period is over.
     pub(super) grace_over: bool,
     /// The uptime at the loss of a lost node, in seconds.
@@ -69,11 +69,11 @@ pub(super) struct Node {
     /// The last logged skew.
     pub(super) warned: SkewWarning,
     /// The stored row.
-    pub(super) written: Option<NodeRow>,
+    pub(super) stored_row: Option<NodeRow>,
 }
 
 /// The channels to an open stream.
-pub(super) struct Line {
+pub(super) struct StreamHandle {
     /// Dropped with the entry, which notifies the stream that it has been replaced.
     pub(super) _replaced: oneshot::Sender<()>,
     pub(super) mailbox: Mailbox,
@@ -88,7 +88,7 @@ impl Node {
             since,
             acknowledged: 0,
             remote: None,
-            line: None,
+            open_stream: None,
             grace_over: false,
             lost_at,
             expiry: None,
@@ -96,12 +96,12 @@ impl Node {
             refused: None,
             skew: None,
             warned: SkewWarning::default(),
-            written: None,
+            stored_row: None,
         }
     }
 
     fn class(&self) -> Class {
-        match &self.line {
+        match &self.open_stream {
             Some(_) => Class::Open,
             None if self.grace_over => Class::Lost,
             None => Class::Recent,
@@ -126,8 +126,8 @@ impl Node {
     }
 
     /// Returns whether the stored row matches the node's state.
-    pub(super) fn is_written(&self, id: &NodeId) -> bool {
-        self.written.as_ref() == Some(&self.row(id))
+    pub(super) fn is_persisted(&self, id: &NodeId) -> bool {
+        self.stored_row.as_ref() == Some(&self.row(id))
     }
 }
 
@@ -196,9 +196,9 @@ impl Nodes {
     }
 
     /// Notes the stored row of a node.
-    pub(super) fn written(&mut self, id: &NodeId, row: NodeRow) {
+    pub(super) fn set_stored_row(&mut self, id: &NodeId, row: NodeRow) {
         if let Some(node) = self.by_id.get_mut(id) {
-            node.written = Some(row);
+            node.stored_row = Some(row);
         }
     }
 
@@ -244,13 +244,16 @@ impl Nodes {
         let Some(node) = self.by_id.get_mut(id).filter(|node| node.stream == stream) else {
             return false;
         };
+
         let before = (node.class(), node.acknowledged);
         change(node);
         let after = (node.class(), node.acknowledged);
+
         if before != after {
             self.counts(before.0).remove(before.1);
             self.counts(after.0).add(after.1);
         }
+
         true
     }
 
@@ -274,7 +277,7 @@ mod tests {
     use super::*;
 
     fn id(instance: u64) -> NodeId {
-        NodeId::of_instance("edge".to_owned(), instance)
+        NodeId::from_instance("edge".to_owned(), instance)
     }
 
     fn at(stream: u64, acknowledged: u64) -> Node {
@@ -301,22 +304,26 @@ mod tests {
     }
 
     #[test]
-    fn nodes_are_counted_by_what_each_has_acknowledged() {
+    fn nodes_are_counted_by_acknowledged_revision() {
         let mut nodes = Nodes::default();
         for (instance, acknowledged) in [(1, 5), (2, 5), (3, 7)] {
             nodes.insert(id(instance), at(instance, acknowledged));
         }
+
         assert_eq!((nodes.progress(5), nodes.oldest()), (progress(3, 3, 0), 5));
         assert_eq!(nodes.progress(6), progress(3, 1, 2));
         assert!(nodes.change(&id(1), 1, |node| node.acknowledged = 8));
         assert_eq!((nodes.progress(6), nodes.oldest()), (progress(3, 2, 1), 5));
+
         // A newer stream replaces an older one, which then changes nothing.
         nodes.insert(id(2), at(4, 6));
         assert!(!nodes.change(&id(2), 2, |node| node.acknowledged = 9));
         assert_eq!((nodes.progress(6), nodes.oldest()), (progress(3, 3, 0), 6));
+
         for instance in 1..=3 {
             nodes.remove(&id(instance));
         }
+
         assert_eq!(
             (nodes.progress(1), nodes.oldest()),
             (progress(0, 0, 0), u64::MAX)
@@ -325,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_nodes_count_and_are_not_waited_for() {
+    fn lost_nodes_count_without_waiting() {
         let mut nodes = Nodes::default();
         nodes.insert(id(1), at(1, 5));
         nodes.insert(id(2), at(2, 6));
@@ -339,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_nodes_count_as_one_that_never_acknowledges() {
+    fn unknown_nodes_count_as_one() {
         let mut nodes = Nodes {
             unknown_until: Some(9),
             ..Nodes::default()
@@ -350,10 +357,12 @@ mod tests {
             lost: 1,
             unknown: true,
         };
+
         assert_eq!(
             (nodes.progress(1), nodes.progress(1).complete()),
             (expected, false)
         );
+
         nodes.insert(id(1), at(1, 5));
         assert_eq!(
             (

@@ -1,21 +1,16 @@
 //! Refused peers. A peer that was served before may still be serving.
 
-use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tonic::Status;
 use tracing::warn;
 
 use super::nodes::Node;
-use super::{NodeId, Registry};
-use crate::nodes::hello::NodeFacts;
+use super::{NodeId, Registry, Shared};
 
 /// The maximum number of refused peers that are kept for display.
-const REMEMBERED: usize = 32;
-
-/// The maximum number of nodes of version 0.1 that are kept after they no longer count.
-const FORMER: usize = 1_000;
+const MAX_REMEMBERED: usize = 32;
 
 /// The reason why a peer is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -71,7 +66,7 @@ impl Registry {
         if refusal == Refusal::Format {
             self.0.metrics.nodes.format_refusals.inc();
         }
-        if !self.0.clone().lose_refused(id, refusal, status.message()) {
+        if !self.0.clone().mark_refused(id, refusal, status.message()) {
             self.0.remember_refused(id, remote, refusal);
         }
     }
@@ -94,36 +89,18 @@ impl RefusedPeers {
             (&other.node_id, other.remote, other.refusal)
                 == (&peer.node_id, peer.remote, peer.refusal)
         };
+
         if let Some(at) = peers.iter().position(same) {
             peer.count = peers.remove(at).count.saturating_add(1);
-        } else if peers.len() >= REMEMBERED {
+        } else if peers.len() >= MAX_REMEMBERED {
             peers.remove(0);
         }
+
         peers.push(peer);
     }
 }
 
-/// Nodes of version 0.1 after their grace period, the newest last. They may serve without a time
-/// limit, so a refused one counts again. They are not stored, so they are unknown after a restart.
-#[derive(Default)]
-pub(super) struct FormerNodes(VecDeque<(NodeId, NodeFacts)>);
-
-impl FormerNodes {
-    pub(super) fn remember(&mut self, id: NodeId, facts: NodeFacts) {
-        self.take(&id);
-        if self.0.len() >= FORMER {
-            self.0.pop_front();
-        }
-        self.0.push_back((id, facts));
-    }
-
-    fn take(&mut self, id: &NodeId) -> Option<NodeFacts> {
-        let at = self.0.iter().position(|(other, _)| other == id)?;
-        self.0.remove(at).map(|(_, facts)| facts)
-    }
-}
-
-impl super::Shared {
+impl Shared {
     pub(super) fn remember_refused(
         &self,
         id: &NodeId,
@@ -143,26 +120,24 @@ impl super::Shared {
     /// Counts a refused node as lost, if it is known, now or from before, and has no other stream.
     /// A node of version 0.1 reports no limit, so its grace period begins again. Returns whether
     /// the node is known.
-    fn lose_refused(
-        self: std::sync::Arc<Self>,
-        id: &NodeId,
-        refusal: Refusal,
-        reason: &str,
-    ) -> bool {
+    fn mark_refused(self: Arc<Self>, id: &NodeId, refusal: Refusal, reason: &str) -> bool {
         let mut nodes = self.lock();
+
         if nodes.get(id).is_none()
             && let Some(facts) = nodes.former.take(id)
         {
             let node = Node::lost(nodes.new_stream(), facts, self.clock.now(), self.uptime());
             nodes.insert(id.clone(), node);
-            self.follow(id.clone());
+            self.schedule_update(id.clone());
         }
+
         let Some(node) = nodes.get(id) else {
             return false;
         };
-        if node.line.is_some() {
+        if node.open_stream.is_some() {
             return true;
         }
+
         let (first, stream) = (node.refused.is_none(), node.stream);
         let begins_again = node.facts.protocol == 0;
         let newest = if begins_again {
@@ -170,6 +145,7 @@ impl super::Shared {
         } else {
             stream
         };
+
         let uptime = self.uptime();
         nodes.change(id, stream, |node| {
             node.refused = Some(reason.to_owned());
@@ -179,8 +155,9 @@ impl super::Shared {
                 node.grace_over = false;
             }
         });
-        self.tell(&nodes);
+        self.notify_waiters(&nodes);
         drop(nodes);
+
         if first {
             let (node, handle) = (id.node_id.as_str(), id.handle());
             warn!(
@@ -191,8 +168,9 @@ impl super::Shared {
                 "a node is refused and may still serve"
             );
         }
+
         if begins_again {
-            self.lose(id.clone(), newest, Duration::ZERO);
+            self.start_expiry(id.clone(), newest, Duration::ZERO);
         }
         true
     }

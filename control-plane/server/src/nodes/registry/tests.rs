@@ -6,9 +6,9 @@ use latchkey_store::OpenMode;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
-struct Still;
+struct FixedClock;
 
-impl Clock for Still {
+impl Clock for FixedClock {
     fn now(&self) -> i64 {
         1_800_000_000
     }
@@ -29,9 +29,10 @@ async fn registry(grace: Duration) -> (Registry, TempDir, Stopper) {
         require_staleness: false,
         max_nodes: 10,
     };
-    let registry = Registry::open(store, Arc::new(Still), metrics, limits, stop)
+    let registry = Registry::open(store, Arc::new(FixedClock), metrics, limits, stop)
         .await
         .unwrap();
+
     (registry, directory, stopper)
 }
 
@@ -40,8 +41,9 @@ async fn node_lost_repeatedly_leaves_no_tasks() {
     let grace = Duration::from_millis(50);
     let (registry, _directory, _stopper) = registry(grace).await;
     let before = Handle::current().metrics().num_alive_tasks();
+
     for staleness in [0, 86_400] {
-        let id = NodeId::of_secret("edge".to_owned(), &[1]);
+        let id = NodeId::from_secret("edge".to_owned(), &[1]);
         let facts = NodeFacts {
             version: String::new(),
             protocol: 1,
@@ -72,7 +74,7 @@ async fn node_lost_repeatedly_leaves_no_tasks() {
 }
 
 fn edge(secret: u8) -> NodeId {
-    NodeId::of_secret("edge".to_owned(), &[secret])
+    NodeId::from_secret("edge".to_owned(), &[secret])
 }
 
 fn facts(staleness: u64) -> NodeFacts {
@@ -97,12 +99,12 @@ async fn rows(registry: &Registry) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn lost_nodes_make_room_and_count_as_unknown() {
+async fn lost_nodes_make_room() {
     let (registry, _directory, stopper) = registry(Duration::from_secs(1)).await;
     let mut open = Vec::new();
     for secret in 0..10 {
         let connection = registry.admit(edge(secret), facts(86_400), None).unwrap();
-        connection.write_down().await;
+        connection.persist().await;
         if secret == 3 {
             drop(connection);
         } else {
@@ -110,7 +112,7 @@ async fn lost_nodes_make_room_and_count_as_unknown() {
         }
     }
     let newest = registry.admit(edge(10), facts(60), None).unwrap();
-    newest.write_down().await;
+    newest.persist().await;
     let expected = Progress {
         nodes: 11,
         acknowledged: 0,
@@ -162,7 +164,7 @@ async fn lost_nodes_make_room_and_count_as_unknown() {
 }
 
 #[tokio::test]
-async fn node_that_became_unknown_meanwhile_is_not_forgotten() {
+async fn newly_unknown_node_is_not_forgotten() {
     let (registry, _directory, _stopper) = registry(Duration::from_secs(1)).await;
     for secret in 0..11 {
         drop(registry.admit(edge(secret), facts(86_400), None).unwrap());
@@ -176,11 +178,11 @@ async fn node_that_became_unknown_meanwhile_is_not_forgotten() {
 }
 
 #[tokio::test]
-async fn node_before_the_stop_is_written_down() {
+async fn node_before_the_stop_is_persisted() {
     let (registry, _directory, stopper) = registry(Duration::from_secs(1)).await;
     let connection = registry.admit(edge(1), facts(60), None).unwrap();
-    let written = connection.write_down();
+    let attempted = connection.persist();
     stopper.stop();
-    written.await;
-    assert!(connection.is_written());
+    attempted.await;
+    assert!(connection.is_persisted());
 }

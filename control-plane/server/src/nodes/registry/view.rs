@@ -61,7 +61,7 @@ impl Registry {
             instance: node.facts.instance.map(hexadecimal),
             version: node.facts.version.clone(),
             protocol: node.facts.protocol,
-            connected: node.line.is_some(),
+            connected: node.open_stream.is_some(),
             since: node.since,
             acknowledged: node.acknowledged,
             remote: node.remote,
@@ -77,6 +77,7 @@ impl Registry {
         };
         let mut nodes: Vec<_> = self.0.lock().iter().map(view).collect();
         nodes.sort_by(|a, b| a.id.cmp(&b.id));
+
         nodes
     }
 
@@ -95,18 +96,20 @@ impl Registry {
             unknown: nodes.unknown_until.is_some(),
             ..NodeTotals::default()
         };
+
         for (_, node) in nodes.iter() {
-            match node.line {
+            match node.open_stream {
                 Some(_) => totals.connected += 1,
                 None => totals.lost += 1,
             }
             totals.waiting += usize::from(node.waiting.is_some());
             let skew = node
                 .skew
-                .filter(|_| node.line.is_some())
+                .filter(|_| node.open_stream.is_some())
                 .unwrap_or_default();
             totals.clock_skew = totals.clock_skew.max(skew.unsigned_abs());
         }
+
         totals
     }
 }
@@ -116,7 +119,12 @@ fn state(node: &Node) -> NodeState {
         Node {
             waiting: Some(_), ..
         } => NodeState::Waiting,
-        Node { line: Some(_), .. } => NodeState::Connected,
-        Node { line: None, .. } => NodeState::Lost,
+        Node {
+            open_stream: Some(_),
+            ..
+        } => NodeState::Connected,
+        Node {
+            open_stream: None, ..
+        } => NodeState::Lost,
     }
 }

@@ -23,26 +23,27 @@ const WAITING_FOR: Duration = Duration::from_secs(10);
 
 /// A node that cannot be stored is served once the last record of this control plane is this old. A
 /// restarted control plane then knows that it does not know all nodes.
-const NOTED_BEFORE: Duration = Duration::from_secs(7);
+const RECORDED_BEFORE: Duration = Duration::from_secs(7);
 
-const WRITTEN_CHECKED: Duration = Duration::from_millis(100);
+const PERSISTED_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Session {
     /// Welcomes the node, and sends it a whole snapshot unless it can continue with its own.
     /// Returns the revision after which changes must be sent.
     pub(super) async fn begin(&mut self, hello: ValidatedHello) -> Result<u64, End> {
         // A node that has to wait may also be serving, and must count after a restart.
-        let written = self.connection.write_down();
+        let persisted = self.connection.persist();
         if let Some(epoch) = hello.epoch {
-            self.accepted(epoch).await?;
+            self.wait_until_accepted(epoch).await?;
         }
-        self.written(written).await?;
-        match self.resumes_from(&hello).await? {
+        self.wait_until_persisted(persisted).await?;
+        match self.resume_point(&hello).await? {
             Some(head) => self.resume(head),
             None => self.load(&hello).await,
         }
     }
 
+    /// Welcomes the node to continue from its own snapshot.
     fn resume(&mut self, head: Head) -> Result<u64, End> {
         self.window = Window::new(head.revision);
         self.position = Some(head);
@@ -52,14 +53,15 @@ impl Session {
             ..Welcome::default()
         })?;
         // The node missed the reports of other nodes while it was disconnected.
-        self.untold = Some(0);
+        self.usage_after = Some(0);
         Ok(head.revision)
     }
 
+    /// Welcomes the node to a whole snapshot and sends it.
     async fn load(&mut self, hello: &ValidatedHello) -> Result<u64, End> {
         let shared = self.shared.clone();
         let load = self
-            .meanwhile(shared.images.load(&hello.id, hello.load.as_ref()))
+            .serve_while(shared.snapshots.load(&hello.id, hello.load.as_ref()))
             .await??;
         // The number of keys for which the node makes room.
         let keys = self.read(async |store| store.live_keys().await).await?;
@@ -69,12 +71,13 @@ impl Session {
             ..Welcome::default()
         })?;
         self.loading = Some(load);
+
         // Sent before the node admits requests, so that earlier ones count.
         let mut page = Some(0);
         while let Some(after) = page {
-            page = self.send_elsewhere(after, false).await?;
+            page = self.send_remote_usage_page(after, false).await?;
         }
-        self.send_image().await
+        self.send_snapshot().await
     }
 
     fn welcome(&mut self, welcome: Welcome) -> Result<(), End> {
@@ -83,6 +86,7 @@ impl Session {
         } else {
             StreamStart::FULL
         };
+
         self.shared.metrics.stream.starts.get_or_create(&kind).inc();
         self.welcomed = true;
         self.send(to_node::Message::Welcome(Welcome {
@@ -96,21 +100,25 @@ impl Session {
 
     /// Waits until the node is stored, so that a restarted control plane counts it with the limit
     /// that it has from Welcome on.
-    async fn written(&mut self, written: impl Future<Output = ()>) -> Result<(), End> {
-        let written = time::timeout(NOTED_BEFORE, written);
-        let _ = self.meanwhile(written).await?;
-        while !self.connection.is_written() && self.shared.registry.noted_ago() < NOTED_BEFORE {
-            self.meanwhile(time::sleep(WRITTEN_CHECKED)).await?;
+    async fn wait_until_persisted(&mut self, attempt: impl Future<Output = ()>) -> Result<(), End> {
+        let attempt = time::timeout(RECORDED_BEFORE, attempt);
+        let _ = self.serve_while(attempt).await?;
+        while !self.connection.is_persisted()
+            && self.shared.registry.since_recorded() < RECORDED_BEFORE
+        {
+            self.serve_while(time::sleep(PERSISTED_CHECK_INTERVAL))
+                .await?;
         }
         Ok(())
     }
 
     /// Holds the stream until the node's epoch is accepted.
-    async fn accepted(&mut self, epoch: Epoch) -> Result<(), End> {
+    async fn wait_until_accepted(&mut self, epoch: Epoch) -> Result<(), End> {
         let mut accepted = self.shared.store.watch_accepted();
         if self.shared.store.accepts(&epoch) {
             return Ok(());
         }
+
         let (node, handle, name) = (
             self.connection.id.node_id.clone(),
             self.connection.id.handle().to_owned(),
@@ -124,15 +132,17 @@ impl Session {
              (`latchkey node accept-epoch`)"
         );
         self.shared.metrics.stream.waiting.inc();
+
         self.waiting = true;
         self.connection.wait(Some(epoch));
         let own = self.shared.store.epoch().to_vec();
         self.send(to_node::Message::Waiting(Waiting { epoch: own }))?;
         self.heartbeat();
+
         let deadline = Instant::now() + WAITING_FOR;
         let accepted = accepted.wait_for(|accepted| accepted.contains(&epoch));
         let Ok(accepted) = self
-            .meanwhile(time::timeout_at(deadline, async { accepted.await.is_ok() }))
+            .serve_while(time::timeout_at(deadline, async { accepted.await.is_ok() }))
             .await?
         else {
             let reason =
@@ -140,8 +150,9 @@ impl Session {
             return Err(Status::failed_precondition(reason).into());
         };
         if !accepted {
-            return Err(super::stopping().into());
+            return Err(super::shutting_down().into());
         }
+
         info!(node, handle, epoch = name, "the node's epoch is accepted");
         self.waiting = false;
         self.connection.wait(None);
@@ -150,7 +161,7 @@ impl Session {
 
     /// Returns the revision from which the node can continue, if its snapshot is part of this
     /// store's history.
-    async fn resumes_from(&mut self, hello: &ValidatedHello) -> Result<Option<Head>, End> {
+    async fn resume_point(&mut self, hello: &ValidatedHello) -> Result<Option<Head>, End> {
         let revision = hello.revision;
         if hello.epoch != Some(self.shared.store.epoch()) || revision == 0 {
             return Ok(None);
@@ -160,10 +171,12 @@ impl Session {
         if self.ended.are_unknown() {
             return Ok(None);
         }
+
         // Version 0.1 has no tags.
         let Some(tag) = hello.tag else {
             return Ok(None);
         };
+
         match self
             .read(async |store| store.vouches(revision, &tag).await)
             .await?

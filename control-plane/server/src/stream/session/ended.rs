@@ -18,7 +18,7 @@ pub(super) struct EndedOwners {
 }
 
 impl EndedOwners {
-    pub(super) fn of_format(format: u32) -> Self {
+    pub(super) fn for_format(format: u32) -> Self {
         Self {
             known: format >= SettingsRecord::ENDED_OWNERS_FORMAT,
             sent: VecDeque::new(),
@@ -30,7 +30,7 @@ impl EndedOwners {
     }
 
     /// Notes a revision that is about to be sent.
-    pub(super) fn sent(&mut self, completed: Option<(u64, Option<u64>)>) {
+    pub(super) fn record_sent(&mut self, completed: Option<(u64, Option<u64>)>) {
         if !self.known {
             self.sent.extend(completed);
         }
@@ -53,8 +53,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn node_of_format_3_acknowledges_deletion_once_all_keys_are_removed() {
-        let mut ended = EndedOwners::of_format(3);
+    fn format_3_acknowledges_deletion_at_its_end() {
+        let mut ended = EndedOwners::for_format(3);
         for completed in [
             (4, None),
             (5, Some(5)),
@@ -63,17 +63,18 @@ mod tests {
             (9, Some(7)),
             (10, None),
         ] {
-            ended.sent(Some(completed));
+            ended.record_sent(Some(completed));
         }
+
         let in_force = [0, 4, 5, 6, 7, 8, 9, 10, 11].map(|revision| ended.in_force(revision));
         assert_eq!(in_force, [0, 4, 4, 4, 4, 4, 6, 10, 11]);
         assert_eq!(ended.sent.len(), 1);
     }
 
     #[test]
-    fn node_that_knows_ended_owners_acknowledges_at_once() {
-        let mut ended = EndedOwners::of_format(4);
-        ended.sent(Some((5, Some(5))));
+    fn format_4_acknowledges_deletion_at_once() {
+        let mut ended = EndedOwners::for_format(4);
+        ended.record_sent(Some((5, Some(5))));
         assert_eq!((ended.in_force(5), ended.sent.len()), (5, 0));
     }
 }

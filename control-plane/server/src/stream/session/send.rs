@@ -6,16 +6,16 @@ use tokio::time::Instant;
 
 use super::{End, HEARTBEAT, RESERVED, Session};
 use crate::stream::batches::{self, Batches};
-use crate::stream::images::Cursor;
+use crate::stream::snapshot_cache::Cursor;
 
 impl Session {
-    /// Sends the rest of the image that the node loads. Keys that have changed since then are sent
-    /// with the changes. Returns the image's revision.
-    pub(super) async fn send_image(&mut self) -> Result<u64, End> {
-        let Some((image, cursor)) = self
+    /// Sends the rest of the snapshot that the node loads. Keys that have changed since then are
+    /// sent with the changes. Returns the snapshot's revision.
+    pub(super) async fn send_snapshot(&mut self) -> Result<u64, End> {
+        let Some((snapshot, cursor)) = self
             .loading
             .as_ref()
-            .map(|loading| (loading.image.clone(), loading.cursor()))
+            .map(|loading| (loading.snapshot.clone(), loading.cursor()))
         else {
             return Ok(0);
         };
@@ -23,39 +23,42 @@ impl Session {
             mut batch,
             bytes: mut skipped,
         } = cursor;
-        while let Some(mut rest) = image.batches.get(batch, self.format) {
+
+        while let Some(mut rest) = snapshot.batches.get(batch, self.format) {
             let whole = batches::record_bytes(&rest);
             batches::skip(&mut rest, skipped);
             skipped = 0;
             while batches::record_bytes(&rest) > 0 {
-                self.window_opens().await?;
+                self.wait_for_window().await?;
                 let part = batches::take(&mut rest, self.window.batch_bytes());
                 let bytes = whole.saturating_sub(batches::record_bytes(&rest));
                 if let Some(loading) = &mut self.loading {
-                    loading.sent(Cursor { batch, bytes });
+                    loading.record_sent(Cursor { batch, bytes });
                 }
                 self.send_part(part)?;
             }
             batch += 1;
         }
-        Ok(image.revision)
+        Ok(snapshot.revision)
     }
 
+    /// Sends everything that has changed since `revision`.
     pub(super) async fn send_changes_since(&mut self, revision: u64) -> Result<(), End> {
         let changes = self
             .read(async |store| store.changes_since(revision).await)
             .await?;
-        self.send_batches(&Batches::of_changes(changes)).await
+        self.send_batches(&Batches::from_changes(changes)).await
     }
 
+    /// Sends batches in parts of a size that the link carries.
     pub(super) async fn send_batches(&mut self, batches: &Batches) -> Result<(), End> {
-        self.ended.sent(batches.completes());
+        self.ended.record_sent(batches.completes());
         for index in 0.. {
             let Some(mut rest) = batches.get(index, self.format) else {
                 break;
             };
             loop {
-                self.window_opens().await?;
+                self.wait_for_window().await?;
                 let part = batches::take(&mut rest, self.window.batch_bytes());
                 self.send_part(part)?;
                 if batches::record_bytes(&rest) == 0 {
@@ -63,11 +66,12 @@ impl Session {
                 }
             }
         }
+
         Ok(())
     }
 
     /// Waits until the window allows another batch.
-    async fn window_opens(&mut self) -> Result<(), End> {
+    async fn wait_for_window(&mut self) -> Result<(), End> {
         while !self.window.is_open() {
             self.step().await?;
         }
@@ -76,17 +80,20 @@ impl Session {
 
     fn send_part(&mut self, mut batch: Batch) -> Result<(), End> {
         let bytes = batches::record_bytes(&batch);
-        batch.sequence = self.window.sent(batch.revision, bytes, Instant::now());
+        batch.sequence = self
+            .window
+            .record_sent(batch.revision, bytes, Instant::now());
         let completed = <[u8; 16]>::try_from(&batch.tag[..]).map(|tag| Head {
             revision: batch.revision,
             tag,
         });
-        self.shared.metrics.stream.batches.inc();
-        self.shared
-            .metrics
-            .stream
+
+        let metrics = &self.shared.metrics.stream;
+        metrics.batches.inc();
+        metrics
             .batch_bytes
             .inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+
         self.send(to_node::Message::Batch(batch))?;
         if let Ok(head) = completed {
             self.position = Some(head);
@@ -95,6 +102,7 @@ impl Session {
         Ok(())
     }
 
+    /// Sends a message for which the outbox always has room.
     pub(super) fn send(&mut self, message: to_node::Message) -> Result<(), End> {
         self.outbox
             .try_send(Ok(ToNode {
@@ -104,7 +112,7 @@ impl Session {
     }
 
     /// Sends a message that may be dropped.
-    pub(super) fn tell(&mut self, message: to_node::Message) {
+    pub(super) fn try_send(&mut self, message: to_node::Message) {
         // The next step notices a closed outbox.
         let _ = self.outbox.try_send(Ok(ToNode {
             message: Some(message),
@@ -119,8 +127,9 @@ impl Session {
         if self.outbox.capacity() <= RESERVED {
             return;
         }
+
         if let Some(echo) = self.contact.answer(revision) {
-            self.tell(to_node::Message::Heartbeat(Heartbeat {
+            self.try_send(to_node::Message::Heartbeat(Heartbeat {
                 revision,
                 tag: tag.to_vec(),
                 echo,
@@ -140,8 +149,9 @@ impl Session {
         } else {
             Heartbeat::default()
         };
+
         if self.outbox.capacity() > RESERVED {
-            self.tell(to_node::Message::Heartbeat(heartbeat));
+            self.try_send(to_node::Message::Heartbeat(heartbeat));
         }
         self.answer_contact();
         self.next_heartbeat = Instant::now() + HEARTBEAT;

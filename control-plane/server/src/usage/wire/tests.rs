@@ -26,7 +26,7 @@ fn last_use() -> latchkey_protocol::LastUse {
 }
 
 #[test]
-fn a_report_is_what_the_node_says() {
+fn report_is_converted_field_by_field() {
     let reports = key_reports(vec![
         usage(),
         KeyUsage {
@@ -56,6 +56,7 @@ fn a_report_is_what_the_node_says() {
         windows: [None; 4],
         last_uses: Vec::new(),
     };
+
     assert_eq!(reports, [used, unused]);
 }
 
@@ -93,7 +94,7 @@ fn addresses_are_of_both_families() {
 }
 
 #[test]
-fn what_a_report_may_not_be_is_refused() {
+fn invalid_report_is_refused() {
     let window = |kind: i32| WindowCount {
         kind,
         number: 1,
@@ -113,6 +114,7 @@ fn what_a_report_may_not_be_is_refused() {
         secret: 4,
         ..last_use()
     };
+
     for (usage, reason) in [
         (
             KeyUsage {
@@ -178,6 +180,7 @@ fn what_a_report_may_not_be_is_refused() {
     ] {
         assert_eq!(refused(vec![usage]), reason);
     }
+
     assert_eq!(
         refused(vec![KeyUsage::default(); 10_001]),
         "Usage has more than 10000 keys"
@@ -186,12 +189,12 @@ fn what_a_report_may_not_be_is_refused() {
 }
 
 #[test]
-fn a_node_is_told_the_windows_that_there_are() {
+fn only_used_windows_are_sent() {
     let count = Some(Count {
         number: 24_000,
         count: 3,
     });
-    let told = key_remote_usage(&RemoteUsage {
+    let sent = key_remote_usage(&RemoteUsage {
         key: 7,
         slot: 2,
         windows: [None, None, None, count],
@@ -201,8 +204,9 @@ fn a_node_is_told_the_windows_that_there_are() {
         number: 24_000,
         count: 3,
     };
+
     assert_eq!(
-        told,
+        sent,
         KeyRemoteUsage {
             key: 7,
             slot: 2,

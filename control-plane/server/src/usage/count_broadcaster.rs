@@ -24,55 +24,55 @@ const KEYS: usize = 250;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Receives new counts. Their number never exceeds the number of keys.
-pub(super) struct Herald(watch::Sender<News>);
+pub(super) struct CountBroadcaster(watch::Sender<News>);
 
-impl Herald {
+impl CountBroadcaster {
     /// Starts sending new counts, until `stop`.
     pub(super) fn start(
         store: Store,
         registry: Registry,
         clock: Arc<dyn Clock>,
-        mut stop: Stop,
+        stop: Stop,
     ) -> Self {
         let news = watch::Sender::default();
-        let work = Work {
+        let task = BroadcastTask {
             news: news.clone(),
             store,
             registry,
             clock,
         };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = work.run() => {}
-                () = stop.requested() => {}
-            }
-        });
+        stop.spawn(task.run());
         Self(news)
     }
 
-    pub(super) fn tell(&self, news: News) {
+    /// Adds new counts to those that wait to be sent.
+    pub(super) fn send(&self, news: News) {
         self.0.send_modify(|waiting| waiting.append(news));
     }
 }
 
-struct Work {
+/// The task that sends new counts.
+struct BroadcastTask {
     news: watch::Sender<News>,
     store: Store,
     registry: Registry,
     clock: Arc<dyn Clock>,
 }
 
-impl Work {
+impl BroadcastTask {
+    /// Sends new counts as they arrive, round by round.
     async fn run(self) {
         let mut filled = self.news.subscribe();
+
         // `self` holds the sender, so the channel cannot be closed.
         while filled.wait_for(|news| !news.is_empty()).await.is_ok() {
             // The whole round is sent before newer counts, so that every key has its turn.
             let mut round = News::default();
             self.news.send_modify(|waiting| round = mem::take(waiting));
+
             while !round.is_empty() {
                 let news = round.take(KEYS);
-                match self.tell(&news).await {
+                match self.deliver(&news).await {
                     Ok(()) => {}
                     Err(error @ StoreError::Unavailable(_)) => {
                         error!(%error, "cannot send other nodes' counts to nodes yet");
@@ -90,30 +90,33 @@ impl Work {
 
     /// Puts the counts into the mailbox of every process that uses one of the keys and has a
     /// stream.
-    async fn tell(&self, news: &News) -> Result<(), StoreError> {
+    async fn deliver(&self, news: &News) -> Result<(), StoreError> {
         let current = Current::at(self.clock.now());
         let mailboxes = self.registry.mailboxes();
         let instances: Vec<_> = mailboxes
             .iter()
             .map(|(instance, _)| instance.as_str())
             .collect();
-        let mut told = vec![Vec::new(); instances.len()];
+
+        let mut deliveries = vec![Vec::new(); instances.len()];
         for counts in self.store.counts(&news.keys(), &instances, current).await? {
             for (position, own) in &counts.processes {
-                let Some((instance, told)) = instances.get(*position).zip(told.get_mut(*position))
+                let Some((instance, delivery)) =
+                    instances.get(*position).zip(deliveries.get_mut(*position))
                 else {
                     continue;
                 };
                 if news.is_for(counts.key, instance) && current.has_any(own) {
-                    told.extend(counts.remote_usage(own, current));
+                    delivery.extend(counts.remote_usage(own, current));
                 }
             }
         }
-        let told = mailboxes
+
+        mailboxes
             .iter()
-            .zip(told)
-            .filter(|(_, told)| !told.is_empty());
-        told.for_each(|((_, mailbox), told)| mailbox.tell(told));
+            .zip(deliveries)
+            .filter(|(_, usage)| !usage.is_empty())
+            .for_each(|((_, mailbox), usage)| mailbox.add_remote_usage(usage));
         Ok(())
     }
 }

@@ -15,13 +15,13 @@ use super::places::Place;
 
 /// The router of one connection.
 #[derive(Clone)]
-pub(super) struct Placed {
+pub(super) struct ConnectionService {
     pub(super) router: Router,
     pub(super) place: Place,
     pub(super) peer: Peer,
 }
 
-impl<B> Service<Request<B>> for Placed
+impl<B> Service<Request<B>> for ConnectionService
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -45,6 +45,7 @@ where
         request.extensions_mut().insert(place.clone());
         let request =
             request.map(|body| Body::new(Tracked::new(body, place.clone(), Place::works)));
+
         Box::pin(async move {
             let response = router.oneshot(request).await?;
             place.writes(Instant::now());
@@ -60,9 +61,9 @@ pub(super) struct Tracked<B> {
 }
 
 impl<B: HttpBody> Tracked<B> {
-    fn new(body: B, place: Place, tell: fn(&Place)) -> Self {
+    fn new(body: B, place: Place, notify: fn(&Place)) -> Self {
         // For an empty body the place is notified here.
-        let end = Some(End { place, tell }).filter(|_| !body.is_end_stream());
+        let end = Some(End { place, notify }).filter(|_| !body.is_end_stream());
         Self { body, end }
     }
 }
@@ -95,11 +96,11 @@ impl<B: HttpBody + Unpin> HttpBody for Tracked<B> {
 /// wanted.
 struct End {
     place: Place,
-    tell: fn(&Place),
+    notify: fn(&Place),
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        (self.tell)(&self.place);
+        (self.notify)(&self.place);
     }
 }

@@ -7,19 +7,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream that fails after no write made progress for `patience`.
-pub(super) struct Unread<S> {
+/// A stream that fails after no write made progress for `timeout`.
+pub(super) struct WriteTimeout<S> {
     stream: S,
-    patience: Duration,
+    timeout: Duration,
     /// The timeout of the pending write.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Unread<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
+impl<S> WriteTimeout<S> {
+    pub(super) fn new(stream: S, timeout: Duration) -> Self {
         Self {
             stream,
-            patience,
+            timeout,
             waiting: None,
         }
     }
@@ -33,10 +33,11 @@ impl<S> Unread<S> {
             self.waiting = None;
             return written;
         }
-        let patience = self.patience;
+
+        let timeout = self.timeout;
         ready!(
             self.waiting
-                .get_or_insert_with(|| Box::pin(sleep(patience)))
+                .get_or_insert_with(|| Box::pin(sleep(timeout)))
                 .as_mut()
                 .poll(context)
         );
@@ -44,7 +45,7 @@ impl<S> Unread<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unread<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -54,7 +55,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unread<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unread<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

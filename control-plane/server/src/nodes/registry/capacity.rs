@@ -27,7 +27,7 @@ impl Registry {
             nodes.unknown_until = None;
         } else if let Some(last) = nodes.merged.1.clone() {
             // The stored record of unknown nodes has to be written again.
-            self.0.follow(last);
+            self.0.schedule_update(last);
         }
     }
 }
@@ -46,7 +46,7 @@ impl Shared {
     /// whether there is room.
     pub(super) fn make_room(&self, nodes: &mut Nodes) -> bool {
         while nodes.len() >= self.limits.max_nodes {
-            let lost = nodes.iter().filter(|(_, node)| node.line.is_none());
+            let lost = nodes.iter().filter(|(_, node)| node.open_stream.is_none());
             let Some(id) = lost
                 .min_by_key(|(_, node)| node.lost_at)
                 .map(|(id, _)| id.clone())
@@ -56,6 +56,7 @@ impl Shared {
             let Some(node) = nodes.remove(&id) else {
                 return false;
             };
+
             let limit = self
                 .limits
                 .counts_for(node.facts.protocol, node.facts.staleness);
@@ -65,8 +66,9 @@ impl Shared {
             if node.facts.protocol == 0 {
                 nodes.former.remember(id.clone(), node.facts);
             }
+
             self.metrics.nodes.merged.inc();
-            if self.full.permits() {
+            if self.capacity_log.permits() {
                 warn!(
                     node = id.node_id,
                     handle = id.handle(),
@@ -75,8 +77,9 @@ impl Shared {
                      unknown"
                 );
             }
+
             // Its row is deleted in the transaction that records the unknown nodes.
-            self.follow(id);
+            self.schedule_update(id);
         }
         true
     }
@@ -87,7 +90,7 @@ impl Shared {
         let nodes = self.limits.max_nodes;
         self.metrics.nodes.limit_refusals.inc();
         self.remember_refused(id, remote, Refusal::Nodes);
-        if self.full.permits() {
+        if self.capacity_log.permits() {
             warn!(
                 node = id.node_id,
                 nodes, "node refused: too many nodes are connected (--max-nodes)"

@@ -13,27 +13,22 @@ use crate::stop::Stop;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Starts the task, which runs until `stop`.
-pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, mut stop: Stop) {
-    tokio::spawn(async move {
-        tokio::select! {
-            () = work(store, clock) => {}
-            () = stop.requested() => {}
-        }
-    });
+pub(crate) fn start(store: Store, clock: Arc<dyn Clock>, stop: Stop) {
+    stop.spawn(run(store, clock));
 }
 
-async fn work(store: Store, clock: Arc<dyn Clock>) {
+async fn run(store: Store, clock: Arc<dyn Clock>) {
     for minute in (0..60).cycle() {
-        told(
+        log_error(
             store.announce_expiries(clock.now()).await,
             "cannot send notifications of expiring keys",
         );
-        told(
+        log_error(
             store.tidy_webhook_secrets(clock.now()).await,
             "cannot delete old secrets of webhooks",
         );
         if minute == 0 {
-            told(
+            log_error(
                 store.tidy_webhooks(clock.now()).await,
                 "cannot delete old deliveries",
             );
@@ -42,8 +37,9 @@ async fn work(store: Store, clock: Arc<dyn Clock>) {
     }
 }
 
-fn told(done: Result<(), StoreError>, message: &str) {
-    if let Err(error) = done {
+/// Logs the error of a failed step, which is repeated at its next time.
+fn log_error(result: Result<(), StoreError>, message: &str) {
+    if let Err(error) = result {
         error!(%error, "{message}");
     }
 }
