@@ -18,41 +18,46 @@ use std::fmt;
 use std::hash::Hash;
 
 use enforcement::EnforcementMetrics;
-use http::HttpMetrics;
-pub(crate) use labels::{
-    CredentialKind, EndpointLabels, ForwardedFor, LoginOutcome, RefusedCredential, RequestLabels,
-    StreamStart,
-};
+pub use http::HttpMetrics;
+pub(crate) use labels::{CredentialKind, RefusedCredential, StreamStart};
+pub use labels::{EndpointLabels, ForwardedFor, LoginOutcome, RequestLabels};
 use nodes::NodeMetrics;
-pub(crate) use nodes::NodeTotals;
+pub use nodes::NodeTotals;
 use store::StoreMetrics;
 use stream::StreamMetrics;
 use usage::UsageMetrics;
-use webhook::WebhookMetrics;
+pub use webhook::WebhookMetrics;
 
 /// The values of gauges at the time of a read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct GaugeValues {
-    pub(crate) revision: u64,
-    pub(crate) nodes: NodeTotals,
+pub struct GaugeValues {
+    /// The newest revision.
+    pub revision: u64,
+    /// The numbers of nodes.
+    pub nodes: NodeTotals,
     /// The oldest revision in force at a node that is connected or was lost within the grace
     /// period, or the newest revision if there is no such node.
-    pub(crate) slowest_node: u64,
-    pub(crate) store_bytes: u64,
-    pub(crate) readers_busy: u64,
-    pub(crate) list_readers_busy: u64,
+    pub slowest_node: u64,
+    /// The size of the database and its log, in bytes.
+    pub store_bytes: u64,
+    /// The number of connections for short reads in use.
+    pub readers_busy: u64,
+    /// The number of connections for lists and reports in use.
+    pub list_readers_busy: u64,
 }
 
 /// All metrics. Other modules update the counters; the gauges are set at each read.
-pub(crate) struct Metrics {
+pub struct Metrics {
     registry: Registry,
-    pub(crate) http: HttpMetrics,
+    /// The metrics of the API.
+    pub http: HttpMetrics,
     pub(crate) nodes: NodeMetrics,
     store: StoreMetrics,
     pub(crate) stream: StreamMetrics,
     pub(crate) enforcement: EnforcementMetrics,
     pub(crate) usage: UsageMetrics,
-    pub(crate) webhooks: WebhookMetrics,
+    /// The metrics of webhooks.
+    pub webhooks: WebhookMetrics,
 }
 
 impl Metrics {
@@ -72,7 +77,7 @@ impl Metrics {
     }
 
     /// Returns the metrics in the text format.
-    pub(crate) fn encode(&self, values: &GaugeValues) -> Result<String, fmt::Error> {
+    pub fn encode(&self, values: &GaugeValues) -> Result<String, fmt::Error> {
         self.nodes.set(values);
         self.store.set(values);
         let mut text = String::new();

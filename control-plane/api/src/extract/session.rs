@@ -69,7 +69,11 @@ impl FromRequestParts<Arc<App>> for Session {
 impl Session {
     /// Authorizes a change that requires `permission`. Refuses a caller without it at once; the
     /// change's transaction checks it again.
-    pub(crate) fn acting(&self, app: &App, permission: &'static str) -> Result<Authorized, ApiError> {
+    pub(crate) fn acting(
+        &self,
+        app: &App,
+        permission: &'static str,
+    ) -> Result<Authorized, ApiError> {
         self.caller.require(permission)?;
         Ok(self.begin(app, Some(permission)))
     }

@@ -13,11 +13,15 @@ use super::labels::{EndpointLabels, ForwardedFor, LoginOutcome, RequestLabels};
 const REQUEST_SECONDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// The requests of the API, and its logins.
-pub(crate) struct HttpMetrics {
-    pub(crate) requests: Family<RequestLabels, Counter>,
-    pub(crate) request_seconds: Family<EndpointLabels, Histogram, fn() -> Histogram>,
-    pub(crate) logins: Family<LoginOutcome, Counter>,
-    pub(crate) forwarded_for: Family<ForwardedFor, Counter>,
+pub struct HttpMetrics {
+    /// The requests, by route, method and status.
+    pub requests: Family<RequestLabels, Counter>,
+    /// The durations of requests, by route and method.
+    pub request_seconds: Family<EndpointLabels, Histogram, fn() -> Histogram>,
+    /// The logins, by outcome.
+    pub logins: Family<LoginOutcome, Counter>,
+    /// The requests whose `X-Forwarded-For` does not match the setting.
+    pub forwarded_for: Family<ForwardedFor, Counter>,
 }
 
 impl HttpMetrics {

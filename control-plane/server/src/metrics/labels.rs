@@ -4,17 +4,22 @@ use prometheus_client::encoding::EncodeLabelSet;
 
 /// The labels of a request. The route is the pattern, never the path, which can contain anything.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct RequestLabels {
-    pub(crate) route: String,
-    pub(crate) method: &'static str,
-    pub(crate) status: u16,
+pub struct RequestLabels {
+    /// The pattern of the path.
+    pub route: String,
+    /// The method, from a bounded set.
+    pub method: &'static str,
+    /// The status of the response.
+    pub status: u16,
 }
 
 /// The endpoint of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct EndpointLabels {
-    pub(crate) route: String,
-    pub(crate) method: &'static str,
+pub struct EndpointLabels {
+    /// The pattern of the path.
+    pub route: String,
+    /// The method, from a bounded set.
+    pub method: &'static str,
 }
 
 /// The kind of a stream's start.
@@ -59,37 +64,39 @@ impl RefusedCredential {
 /// The outcome of a login. It does not reveal whether the user exists, because everybody can read
 /// the metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct LoginOutcome {
+pub struct LoginOutcome {
     outcome: &'static str,
 }
 
 impl LoginOutcome {
-    pub(crate) const ACCEPTED: Self = Self {
+    /// The login succeeded.
+    pub const ACCEPTED: Self = Self {
         outcome: "accepted",
     };
     /// The email address or the password was wrong.
-    pub(crate) const REFUSED: Self = Self { outcome: "refused" };
+    pub const REFUSED: Self = Self { outcome: "refused" };
     /// There were too many wrong passwords before.
-    pub(crate) const THROTTLED: Self = Self {
+    pub const THROTTLED: Self = Self {
         outcome: "throttled",
     };
     /// Too many passwords were being verified.
-    pub(crate) const BUSY: Self = Self { outcome: "busy" };
+    pub const BUSY: Self = Self { outcome: "busy" };
 
-    pub(crate) fn name(&self) -> &'static str {
+    /// Returns the value of the label.
+    pub fn name(&self) -> &'static str {
         self.outcome
     }
 }
 
 /// A mismatch between `X-Forwarded-For` and the setting `trusted-hops`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct ForwardedFor {
+pub struct ForwardedFor {
     problem: &'static str,
 }
 
 impl ForwardedFor {
     /// The header is present, and the setting is 0.
-    pub(crate) const IGNORED: Self = Self { problem: "ignored" };
+    pub const IGNORED: Self = Self { problem: "ignored" };
     /// The header does not contain the client's address.
-    pub(crate) const MISSING: Self = Self { problem: "missing" };
+    pub const MISSING: Self = Self { problem: "missing" };
 }

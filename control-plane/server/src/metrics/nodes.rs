@@ -10,13 +10,17 @@ use super::GaugeValues;
 
 /// Numbers of nodes, for metrics.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct NodeTotals {
-    pub(crate) connected: usize,
-    pub(crate) lost: usize,
-    pub(crate) waiting: usize,
-    pub(crate) unknown: bool,
+pub struct NodeTotals {
+    /// The number of nodes with a stream that are served.
+    pub connected: usize,
+    /// The number of nodes without a stream that may be serving.
+    pub lost: usize,
+    /// The number of nodes whose snapshot's epoch is not accepted.
+    pub waiting: usize,
+    /// True if nodes that the database does not know may be serving.
+    pub unknown: bool,
     /// The largest difference of a connected node's clock, in milliseconds.
-    pub(crate) clock_skew: u64,
+    pub clock_skew: u64,
 }
 
 /// The nodes that count, and those that are refused.

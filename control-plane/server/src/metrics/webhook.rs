@@ -29,7 +29,7 @@ impl AttemptOutcome {
 
 /// The metrics. The worker updates the counters; the gauges are set at each read.
 #[derive(Default)]
-pub(crate) struct WebhookMetrics {
+pub struct WebhookMetrics {
     deliveries: Family<AttemptOutcome, Counter>,
     pending: Gauge,
     oldest: Gauge,
@@ -71,7 +71,7 @@ impl WebhookMetrics {
     }
 
     /// Sets the gauges, as of `now`.
-    pub(crate) fn set(&self, backlog: Backlog, now: i64) {
+    pub fn set(&self, backlog: Backlog, now: i64) {
         self.pending.set(backlog.pending);
         self.oldest.set(
             backlog
