@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_found_in_either_header_with_blanks_around() {
+    fn key_is_found_in_either_header() {
         for value in ["k", " k", "k ", "\t k\t "] {
             assert_eq!(header(value.as_bytes()), one(b"k"), "{value:?}");
         }
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_blanks_is_no_key() {
+    fn blanks_are_no_key() {
         for value in ["", "  ", ",", " , ,"] {
             assert_eq!(header(value.as_bytes()), Presented::None, "{value:?}");
         }
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_are_none_of_our_business() {
+    fn other_schemes_are_ignored() {
         for value in [
             "Basic dXNlcjpwYXNz",
             "Digest username=\"a\", realm=\"b\"",
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_key_twice_is_one_key_and_two_are_ambiguous() {
+    fn repeated_key_is_one() {
         assert_eq!(header(b"k, k"), one(b"k"));
         assert_eq!(authorization(b"Bearer k,bearer  k"), one(b"k"));
         let several =
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn sixteen_values_are_looked_at() {
+    fn sixteen_header_values_are_read() {
         let of = |count: usize| {
             (0..count)
                 .map(|at| at.to_string().into_bytes().into())
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_like_ours_is_meant_to_be_a_key_also_behind_a_word() {
+    fn key_prefix_is_recognized_behind_a_word() {
         let keys = KeyFormat::default();
         for (candidate, word) in [
             ("Bearer lk_live_x", Some("Bearer")),
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_are_taken_out_of_a_header_and_the_rest_stays_as_it_was() {
+    fn removed_elements_leave_the_header_unchanged() {
         let without = |values: &[&'static str]| {
             let rest = without_elements(values.iter().map(|value| value.as_bytes()), |element| {
                 element == b"k"
@@ -430,13 +430,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_looked_at_all_the_same() {
+    fn bytes_outside_utf_8_are_searched() {
         assert_eq!(header(b"\xff\xfe"), one(b"\xff\xfe"));
         assert_eq!(authorization(b"Bearer \xff"), one(b"\xff"));
     }
 
     #[test]
-    fn an_imported_key_is_visible_ascii_of_some_length() {
+    fn imported_key_is_bounded_visible_ascii() {
         for good in [
             "sk-proj8",
             "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0",
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_parameter_is_found_however_it_is_written() {
+    fn encoded_query_parameter_is_found() {
         let found = |path: &'static str| in_query(path.as_bytes(), "api_key").collect::<Vec<_>>();
         assert_eq!(found("/a?api_key=k"), [&b"k"[..]]);
         assert_eq!(found("/a?x=1&api_key=k%5Fl&y"), [&b"k_l"[..]]);
@@ -470,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_parameter_is_taken_out_and_the_rest_stays_as_it_was() {
+    fn removed_parameter_leaves_the_query_unchanged() {
         let without = |path: &str| {
             without_query(path.as_bytes(), "k", |_| true)
                 .map(|path| String::from_utf8(path).unwrap())
@@ -488,7 +488,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_found_and_taken_out() {
+    fn cookie_is_found_and_removed() {
         let found = |value: &'static str| in_cookies(value.as_bytes(), "key").collect::<Vec<_>>();
         assert_eq!(found("key=k"), [b"k"]);
         assert_eq!(found("a=1; key=\"k\" ;keys=2, key = l"), [b"k", b"l"]);

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn subaccount_and_roles_come_before_the_tier() {
+    fn subaccount_and_roles_precede_the_tier() {
         let roles = vec!["dns_manager".to_owned(), "cache_purger".to_owned()];
         let shared = Shared::render(&PolicyRecord { roles, ..policy(1) });
         let key = key(KeyDigest([0; 32]), 1, "CI");

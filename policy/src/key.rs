@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generated_key_has_the_contracts_form() {
+    fn generated_key_has_the_contract_form() {
         let key = generate(1);
         let secret = key.expose().strip_prefix("lk_live_").unwrap();
         assert_eq!(secret.len(), 32);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_of_its_own_is_part_of_the_form() {
+    fn custom_prefix_is_part_of_the_form() {
         let format = KeyFormat::new("vg").unwrap();
         let key = format
             .generate(Environment::Test, |b| {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_extended_empty_and_foreign_candidates_are_malformed() {
+    fn truncated_and_foreign_keys_are_malformed() {
         let key = generate(3);
         let bytes = key.expose().as_bytes();
         for end in 0..bytes.len() {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_over_characters_outside_the_alphabet_does_not_help() {
+    fn valid_checksum_needs_alphabet_characters() {
         let mut forged = b"lk_live_".to_vec();
         forged.extend([0xe9; RANDOM_LEN]);
         let sum = checksum(&forged);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_prints_a_key_shows_it() {
+    fn no_formatting_shows_the_key() {
         let key = generate(4);
         let debug = format!("{key:?}");
         assert!(!debug.contains(key.expose()));

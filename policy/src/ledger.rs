@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_worker_takes_the_other_does_not_have() {
+    fn workers_never_share_an_admission() {
         let cells = MemoryCells::default();
         assert_eq!(
             [
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_tried_again_when_another_was_faster() {
+    fn overtaken_change_is_retried() {
         let cells = MemoryCells::default();
         let mut rounds = 0;
         let limits = Limits::default();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_that_cannot_be_trusted_refuses_and_is_begun_anew() {
+    fn damaged_meter_refuses_and_restarts() {
         let cells = MemoryCells::default();
         admit(&cells, 3, 9);
         cells.tamper(|_, bytes| bytes[9] ^= 1);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_stay_until_what_they_are_for_is_reported() {
+    fn marks_stay_until_reported() {
         let cells = MemoryCells::default();
         let slots = [0, 7, 8, 4095, 4096, 1_000_000];
         for slot in slots {

@@ -15,7 +15,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn one_line_break_is_not_part_of_a_secret() {
+    fn one_line_break_is_removed() {
         for (text, secret) in [
             ("secret", "secret"),
             ("secret\n", "secret"),

@@ -152,7 +152,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn escapes_are_undone_once_and_where_there_are_any() {
+    fn escapes_are_decoded_once() {
         for (raw, path, query) in [
             ("a", "a", "a"),
             ("%61%7a", "az", "az"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_are_those_of_utf_8() {
+    fn characters_are_decoded_as_utf_8() {
         for text in [
             "",
             "az",
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_in_the_order_of_their_bytes() {
+    fn texts_are_ordered_by_bytes() {
         assert_eq!(Text::of_path(b"%61").compare("b"), Ordering::Less);
         assert_eq!(Text::of_path(b"a%62").compare("a"), Ordering::Greater);
         assert_eq!(Text::of_path(b"%c3%a9").compare("z"), Ordering::Greater);

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_file_takes_every_change() {
+    fn shipped_file_takes_every_change() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap.remove_http_filter("guard").unwrap();
         bootstrap.use_http2_upstream().unwrap();
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_file_takes_other_filters_and_answers_itself() {
+    fn shipped_file_takes_other_filters() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap
             .replace_http_filters("- name: another\n  deeper: 1")
@@ -399,8 +399,9 @@ mod tests {
         );
     }
 
+    /// It differs in name, port and configuration only.
     #[test]
-    fn the_second_gateway_differs_in_name_port_and_configuration_alone() {
+    fn second_gateway_differs_where_needed() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap
             .add_second_gateway(&json!({"key_prefix": "other"}))
@@ -434,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn listeners_move_to_a_file_and_leave_the_clusters() {
+    fn listeners_move_to_a_file_without_clusters() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap.add_listener_beside().unwrap();
         bootstrap
@@ -465,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_is_removed_with_its_block_and_nothing_else() {
+    fn filter_is_removed_with_its_block_only() {
         let mut bootstrap = sample();
         bootstrap.remove_http_filter("guard").unwrap();
         assert!(
@@ -477,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_merged_and_still_filled_in() {
+    fn merged_configuration_is_still_filled_in() {
         let mut bootstrap = sample();
         bootstrap
             .merge_configuration(&json!({"a": {"d": [2]}, "c": null}))
@@ -488,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_left_or_not_there_is_an_error() {
+    fn unfilled_or_unknown_variable_is_an_error() {
         assert!(
             sample()
                 .fill(&[])

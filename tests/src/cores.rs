@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_is_on_another_core_only_meanwhile() {
+    fn thread_moves_to_another_core_temporarily() {
         let before = allowed_cores().unwrap();
         let last = *before.last().unwrap();
         assert_eq!(while_on(Some(last), allowed_cores).unwrap(), [last]);

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_private_file_is_private_even_when_it_was_not() {
+    fn private_file_becomes_private_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("demo.env");
         std::fs::write(&path, "old").unwrap();

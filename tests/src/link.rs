@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_held_arrives_later_and_a_cut_closes() {
+    async fn held_data_arrives_later() {
         let target = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let link = Link::start(target.local_addr().unwrap()).await.unwrap();
         let mut client = TcpStream::connect(link.address()).await.unwrap();

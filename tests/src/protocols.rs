@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_file_takes_every_change() {
+    fn shipped_file_takes_every_protocol() {
         let mut bootstrap = Bootstrap::shipped().unwrap();
         bootstrap.allow_underscores().unwrap();
         bootstrap.pass_trailers(false).unwrap();

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_error_shows_what_was_seen_last() {
+    async fn error_shows_the_last_observation() {
         let error = eventually::<()>(Duration::from_millis(20), async || {
             Err(anyhow!("two nodes"))
         })
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_probe_that_hangs_does_not_outlast_the_deadline() {
+    async fn hanging_probe_ends_at_the_deadline() {
         let hanging = eventually::<()>(Duration::from_millis(20), async || {
             std::future::pending().await
         });
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fatal_error_ends_the_wait_at_once() {
+    async fn fatal_error_ends_the_wait() {
         let dead = eventually::<()>(Duration::from_secs(3600), async || {
             Err(Fatal("it died".into()).into())
         });

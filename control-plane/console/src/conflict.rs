@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn form_of_outdated_data_is_a_conflict() {
+    fn form_is_valid_for_initial_values() {
         let fields = |was: &str| {
             [(FIELD.to_owned(), was.to_owned())]
                 .into_iter()

@@ -97,7 +97,7 @@ mod tests {
     use maud::html;
 
     #[test]
-    fn names_are_escaped_outside_of_edited_fields() {
+    fn names_are_escaped_on_every_page() {
         let name = "\u{202e}a>\"<\u{1b}\u{200b}é";
         let shown = html! {
             h1 title=(name) { (name) br; "x" }

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_keep_their_order_without_empty_ones() {
+    fn ip_rows_keep_their_order() {
         let sent = fields(&[
             ("allowed_ips.1.cidr", " 10.0.0.0/8 "),
             ("allowed_ips.1.enabled", "true"),

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn form_of_the_requested_host_is_accepted() {
+    fn form_matches_the_requested_host() {
         for (origin, host) in [
             ("http://127.0.0.1:8080", "127.0.0.1:8080"),
             ("https://127.0.0.1:8080", "127.0.0.1:8080"),

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn hours_of_at_most_a_month_are_shown() {
+    fn hourly_usage_covers_a_month() {
         assert_eq!(refused("2027-01-01", "2027-01-31", "hour"), None);
         assert_eq!(
             refused("2027-01-01", "2027-02-01", "").as_deref(),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn at_most_a_thousand_days_are_shown() {
+    fn daily_usage_covers_a_thousand_days() {
         assert_eq!(refused("2024-04-21", "2027-01-15", "day"), None);
         assert_eq!(
             refused("2024-04-20", "2027-01-15", "day").as_deref(),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn first_day_after_the_last_is_refused() {
+    fn first_day_is_not_after_the_last() {
         for bucket in ["hour", "day"] {
             assert_eq!(
                 refused("2027-01-16", "2027-01-15", bucket).as_deref(),

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn key_holds_grants_shared_with_its_owner() {
+    fn key_authority_intersects_its_owner() {
         let held = Grants::new(&authority(&["dns_manager"], &["vm:read"]))
             .and(&authority(&[], &["dns:read", "vm:*"]));
         for (permission, holds) in [

@@ -108,7 +108,7 @@ mod tests {
     use std::fs::{self, Permissions};
 
     #[test]
-    fn secret_file_must_be_of_own_group() {
+    fn secret_files_allow_own_groups() {
         let own = |group| [0, 2_000].contains(&group);
         for mode in [0o600, 0o400, 0o640, 0o440] {
             for group in [0, 2_000] {

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_all_or_a_list() {
+    fn selection_is_all_or_a_list() {
         for json in [r#""all""#, r#"["dns","cdn"]"#, "[]"] {
             assert_eq!(serde_json::to_string(&read(json).unwrap()).unwrap(), json);
         }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn all_is_more_than_any_list() {
+    fn all_contains_every_list() {
         let listed =
             |names: &[&str]| Selection::Listed(names.iter().map(ToString::to_string).collect());
         let two = listed(&["a", "b"]);

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_key_is_refused_but_not_shown() {
+    fn encryption_keys_are_read_whole() {
         let directory = tempfile::tempdir().unwrap();
         let [good, open, bad, none] =
             ["good", "open", "bad", "none"].map(|name| directory.path().join(name));

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn sealed_digests_open_only_where_they_belong() {
+    fn sealed_digests_open_only_in_place() {
         let (at_rest, digest) = (at_rest(1), KeyDigest::of(b"pin-123456"));
         let StoredDigest {
             digest: index,
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_digests_have_one_index_and_many_ciphertexts() {
+    fn equal_digests_share_index_not_ciphertext() {
         let digest = KeyDigest::of(b"pin-123456");
         let [one, two] = [(); 2].map(|()| at_rest(1).seal(&digest, "key_1").unwrap());
         assert_eq!(one.digest, two.digest);
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn data_key_opens_by_its_own_key_alone() {
+    fn data_key_opens_only_by_its_key() {
         let [one, two] = [(); 2].map(|()| AtRestKey::generate().unwrap());
         let wrapped = wrap(&one, &[7; 32]).unwrap();
         assert_eq!(

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn long_side_is_kept_as_its_length() {
+    fn long_audit_values_show_their_length() {
         let long = Value::String("x".repeat(MAX_LEN));
         assert_eq!(
             kept(Some(&long)).unwrap().unwrap(),

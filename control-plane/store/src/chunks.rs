@@ -58,7 +58,7 @@ mod tests {
     use std::convert::Infallible;
 
     #[test]
-    fn no_run_is_too_long_and_no_record_is_cut() {
+    fn runs_split_between_records() {
         let mut chunks = Chunks::default();
         let records: Vec<_> = (0..40u8).map(|n| vec![n; 20_000]).collect();
         for record in &records {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_run() {
+    fn no_records_make_no_run() {
         assert!(Chunks::default().is_empty());
         assert_eq!(Chunks::default().into_iter().count(), 0);
     }

@@ -335,7 +335,7 @@ mod tests {
     use sqlx::AssertSqlSafe;
 
     #[tokio::test]
-    async fn names_and_expired_keys_are_found_by_index() {
+    async fn names_and_expired_keys_use_an_index() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(
             &directory.path().join("latchkey.db"),

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn database_with_a_long_write_stays_ready() {
+    async fn long_write_keeps_the_database_ready() {
         const COUNT: &str = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 1000000) \
              SELECT COUNT(*) FROM numbers";
         let (store, _directory) = running().await;

@@ -132,7 +132,7 @@ mod tests {
     use sqlx::Connection as _;
 
     #[tokio::test]
-    async fn only_the_newest_revisions_keep_their_tags() {
+    async fn only_newest_revisions_keep_tags() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(
             &directory.path().join("latchkey.db"),

@@ -326,13 +326,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_means_its_text_and_nothing_more() {
+    fn pattern_matches_its_text_only() {
         assert_eq!(pattern("ci"), "%ci%");
         assert_eq!(pattern(r"50%_\"), r"%50\%\_\\%");
     }
 
     #[test]
-    fn a_position_is_read_as_it_was_written() {
+    fn page_position_survives_the_round_trip() {
         for json in [r#"[1800000000,7]"#, r#"["a \"name\"",7]"#] {
             let position: Position = serde_json::from_str(json).unwrap();
             assert_eq!(serde_json::to_string(&position).unwrap(), json);

@@ -157,8 +157,9 @@ mod tests {
         Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
     }
 
+    /// Checks also that the connection serves later reads.
     #[tokio::test]
-    async fn read_over_its_budget_is_interrupted_and_its_connection_serves_on() {
+    async fn read_over_budget_is_interrupted() {
         let reads = reads(Duration::from_millis(50));
         // There are more rounds than connections, so that each is used again.
         for round in 1..=u64::from(2 * CONNECTIONS) {
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn read_whose_client_has_gone_frees_its_connection() {
+    async fn abandoned_read_frees_its_connection() {
         let reads = reads(Duration::from_secs(60));
         for _ in 0..2 * CONNECTIONS {
             let mut read = reads.begin().await.unwrap();
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lists_that_take_all_their_connections_hold_up_nothing_else() {
+    async fn slow_lists_block_no_other_reads() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(
             &directory.path().join("latchkey.db"),
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn idle_connections_keep_no_page_cache_from_busy_ones() {
+    async fn idle_connections_hold_no_page_cache() {
         let reads = reads(BUDGET);
         let mut read = reads.begin().await.unwrap();
         let options: Vec<String> = sqlx::query_scalar("PRAGMA compile_options")

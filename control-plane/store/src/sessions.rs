@@ -163,7 +163,7 @@ mod tests {
     use latchkey_model::secret::SessionToken;
 
     #[tokio::test]
-    async fn a_session_begins_only_by_the_password_that_still_counts() {
+    async fn session_needs_the_current_password() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(
             &directory.path().join("latchkey.db"),

@@ -32,7 +32,7 @@ async fn fill_up(store: &Store) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_write_that_fails_leaves_nothing_behind() {
+async fn failed_write_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(
         &directory.path().join("latchkey.db"),

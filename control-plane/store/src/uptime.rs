@@ -224,7 +224,7 @@ mod tests {
     const DAY: i64 = 86_400;
 
     #[tokio::test]
-    async fn clock_is_steady_while_it_moves_as_the_uptime() {
+    async fn clock_is_steady_following_uptime() {
         // Each note is given as the seconds that the clock and the uptime have advanced since the
         // one before.
         for (notes, steady) in [

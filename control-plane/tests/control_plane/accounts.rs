@@ -21,8 +21,9 @@ fn id(path: &str) -> &str {
     path.rsplit_once('/').unwrap().1
 }
 
+/// The administrator has permissions in the new account only.
 #[tokio::test]
-async fn an_account_is_made_with_an_administrator_who_decides_about_nothing_else() {
+async fn account_is_created_with_confined_administrator() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let admin = json!({"email": " Admin@Acme.example ", "password": PASSWORD});
@@ -90,7 +91,7 @@ async fn an_account_is_made_with_an_administrator_who_decides_about_nothing_else
 }
 
 #[tokio::test]
-async fn a_bad_account_is_refused_by_field() {
+async fn invalid_account_is_refused_by_field() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (path, _) = operator.account("other", json!({})).await;
@@ -167,7 +168,7 @@ async fn a_bad_account_is_refused_by_field() {
 }
 
 #[tokio::test]
-async fn an_account_has_no_more_keys_than_it_may() {
+async fn account_key_count_is_bounded() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({"max_keys": 2})).await;
@@ -218,7 +219,7 @@ async fn an_account_has_no_more_keys_than_it_may() {
 }
 
 #[tokio::test]
-async fn a_disabled_account_acts_no_more_until_it_is_enabled() {
+async fn disabled_account_is_refused_until_enabled() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({})).await;
@@ -261,7 +262,7 @@ async fn a_disabled_account_acts_no_more_until_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_closed_account_is_closed_for_good() {
+async fn closed_account_stays_closed() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({"tier": "pro"})).await;
@@ -358,7 +359,7 @@ async fn a_closed_account_is_closed_for_good() {
 }
 
 #[tokio::test]
-async fn nothing_of_one_account_is_anothers() {
+async fn accounts_are_isolated() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (first_path, first) = operator.account("first", json!({})).await;
@@ -445,7 +446,7 @@ async fn exceeded(client: &Client<'_>, key: Value, field: &str) {
 }
 
 #[tokio::test]
-async fn no_key_is_made_above_its_accounts_tier() {
+async fn key_never_exceeds_its_accounts_tier() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({"tier": "basic"})).await;
@@ -502,7 +503,7 @@ async fn no_key_is_made_above_its_accounts_tier() {
 }
 
 #[tokio::test]
-async fn a_tier_that_an_account_loses_its_keys_lose() {
+async fn removed_tier_leaves_the_accounts_keys() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (path, other) = operator.account("other", json!({"tier": "pro"})).await;
@@ -550,7 +551,7 @@ async fn a_tier_that_an_account_loses_its_keys_lose() {
 }
 
 #[tokio::test]
-async fn a_batch_is_bounded_like_single_keys() {
+async fn batch_is_bounded_like_single_keys() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let own = format!("/v1/accounts/{}", plane.owner().await.0);

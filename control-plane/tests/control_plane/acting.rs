@@ -154,12 +154,12 @@ async fn refused_after(change: Value, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn who_is_disabled_meanwhile_changes_nothing_any_more() {
+async fn user_disabled_meanwhile_changes_nothing() {
     refused_after(json!({"disabled": true}), 401, "invalid_session").await;
 }
 
 #[tokio::test]
-async fn who_loses_the_permission_meanwhile_changes_nothing_any_more() {
+async fn permission_lost_meanwhile_is_required() {
     refused_after(
         json!({"roles": ["read_only_admin"]}),
         403,
@@ -169,7 +169,7 @@ async fn who_loses_the_permission_meanwhile_changes_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn what_is_lost_meanwhile_is_given_to_nobody() {
+async fn permission_lost_meanwhile_is_not_granted() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let dev = admin.subaccount("dev").await;
@@ -236,7 +236,7 @@ async fn what_is_lost_meanwhile_is_given_to_nobody() {
 }
 
 #[tokio::test]
-async fn a_change_whose_caller_stays_is_made() {
+async fn change_of_an_unchanged_caller_is_made() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let body = json!({"name": "late"});

@@ -99,7 +99,7 @@ async fn restart_with(plane: &mut Plane, key: Option<&str>) -> Result<(), String
 }
 
 #[tokio::test]
-async fn database_confirms_no_guess_of_an_imported_key() {
+async fn database_confirms_no_guessed_key() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("other").await;
@@ -194,7 +194,7 @@ async fn database_confirms_no_guess_of_an_imported_key() {
 }
 
 #[tokio::test]
-async fn imported_key_calls_the_api_by_its_encrypted_digest() {
+async fn imported_key_authenticates_by_encrypted_digest() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let row = json!({"permissions": ["*"], "scope": ["latchkey"]});
@@ -226,7 +226,7 @@ async fn imported_key_calls_the_api_by_its_encrypted_digest() {
 }
 
 #[tokio::test]
-async fn imports_without_an_at_rest_key_are_refused() {
+async fn import_needs_an_at_rest_key() {
     let mut plane = Plane::start().await;
     restart_with(&mut plane, None).await.unwrap();
     let client = plane.log_in().await;
@@ -256,7 +256,7 @@ async fn imports_without_an_at_rest_key_are_refused() {
 }
 
 #[tokio::test]
-async fn start_without_the_right_at_rest_key_is_refused() {
+async fn start_needs_the_at_rest_key() {
     let mut plane = Plane::start().await;
     plane.log_in().await.import("CI", PIN).await;
     let wrong = restart_with(&mut plane, Some(OTHER_KEY)).await.unwrap_err();
@@ -276,7 +276,7 @@ async fn start_without_the_right_at_rest_key_is_refused() {
 }
 
 #[tokio::test]
-async fn at_rest_key_is_replaced_by_a_start_with_both() {
+async fn start_replaces_the_at_rest_key() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let old = directory.path().join("old");
@@ -302,7 +302,7 @@ async fn at_rest_key_is_replaced_by_a_start_with_both() {
 }
 
 #[tokio::test]
-async fn backup_is_encrypted_and_restored_with_its_key_alone() {
+async fn backup_is_encrypted_with_its_key() {
     let mut plane = Plane::start().await;
     plane.log_in().await.import("CI", PIN).await;
     let file = plane.database().with_file_name("backup");

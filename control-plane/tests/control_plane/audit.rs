@@ -19,7 +19,7 @@ fn actions(entries: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn every_change_has_its_entry() {
+async fn every_change_is_audited() {
     let plane = Plane::start_with(&["--trusted-hops=1"]).await;
     let admin = plane.log_in().await;
     plane.clock.advance(10);
@@ -101,7 +101,7 @@ async fn every_change_has_its_entry() {
 }
 
 #[tokio::test]
-async fn what_a_key_does_is_said_to_be_its_doing() {
+async fn key_actions_are_audited_as_its_own() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let key = admin
@@ -116,7 +116,7 @@ async fn what_a_key_does_is_said_to_be_its_doing() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_refused_leaves_no_entry() {
+async fn refused_change_leaves_no_audit_entry() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     admin.key("CI").await;
@@ -137,7 +137,7 @@ async fn a_change_that_is_refused_leaves_no_entry() {
 }
 
 #[tokio::test]
-async fn it_is_read_page_by_page_and_by_what_one_looks_for() {
+async fn audit_is_read_in_filtered_pages() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     for n in 0..5 {
@@ -184,7 +184,7 @@ async fn it_is_read_page_by_page_and_by_what_one_looks_for() {
 }
 
 #[tokio::test]
-async fn nobody_reads_it_without_the_permission() {
+async fn audit_needs_its_permission() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     admin
@@ -202,7 +202,7 @@ async fn nobody_reads_it_without_the_permission() {
 }
 
 #[tokio::test]
-async fn it_cannot_be_rewritten() {
+async fn audit_cannot_be_rewritten() {
     let plane = Plane::start().await;
     plane.log_in().await;
     let pool = plane.pool().await;
@@ -213,7 +213,7 @@ async fn it_cannot_be_rewritten() {
 }
 
 #[tokio::test]
-async fn no_secret_is_in_it() {
+async fn audit_contains_no_secret() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let key = admin

@@ -41,7 +41,7 @@ fn beside(plane: &Plane, name: &str) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_under_writes_is_of_one_moment() {
+async fn backup_under_writes_is_consistent() {
     let plane = Plane::start().await;
     let account = plane.owner().await.0.clone();
     let mut sizes = BTreeSet::new();
@@ -102,7 +102,7 @@ async fn a_backup_under_writes_is_of_one_moment() {
 }
 
 #[tokio::test]
-async fn a_backup_writes_over_nothing_and_leaves_nothing_behind() {
+async fn backup_overwrites_nothing_and_cleans_up() {
     let mut plane = Plane::start().await;
     let taken = beside(&plane, "taken");
     fs::write(&taken, "mine").unwrap();
@@ -136,7 +136,7 @@ async fn a_backup_writes_over_nothing_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn what_is_restored_is_there_and_another_history() {
+async fn restored_database_has_a_new_history() {
     let mut plane = Plane::start().await;
     let (epoch, before) = (plane.store().epoch(), plane.log_in().await.token);
     let kept = plane.log_in().await.key("kept").await;
@@ -217,7 +217,7 @@ async fn what_is_restored_is_there_and_another_history() {
 /// Restores over a database whose control plane was killed, which leaves a log with changes that
 /// the database's file does not contain.
 #[tokio::test]
-async fn a_log_that_was_left_goes_with_its_database() {
+async fn leftover_log_goes_with_its_database() {
     let mut plane = Plane::start().await;
     plane.create_keys("before", 2).await;
     let file = beside(&plane, "backup");
@@ -237,7 +237,7 @@ async fn a_log_that_was_left_goes_with_its_database() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_restored_leaves_the_database_as_it_is() {
+async fn failed_restore_leaves_the_database_unchanged() {
     let mut plane = Plane::start().await;
     plane.create_keys("key", 200).await;
     let [text, foreign, newer, damaged] =
@@ -297,7 +297,7 @@ async fn what_cannot_be_restored_leaves_the_database_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_backup_makes_a_database_where_there_is_none() {
+async fn backup_restores_without_a_database() {
     let plane = Plane::start().await;
     plane.create_keys("key", 3).await;
     let file = beside(&plane, "backup");

@@ -151,7 +151,7 @@ fn password(stdout: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_first_password_is_printed_once_and_no_secret_is_kept() {
+async fn first_password_is_printed_once() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::start(directory.path(), &[]);
     process.http(directory.path());
@@ -272,7 +272,7 @@ fn logs(directory: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn expired_node_of_0_1_is_logged() {
+async fn expired_node_0_1_is_logged() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::start(directory.path(), &["--node-grace-ms=100"]);
     let url = process.address(directory.path(), "stream");
@@ -334,8 +334,9 @@ async fn shared_token_is_deprecated() {
     }
 }
 
+/// The command makes no database.
 #[test]
-fn a_port_that_is_taken_is_said_in_one_line_and_makes_nothing() {
+fn occupied_port_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     for flag in ["--http-listen", "--stream-listen"] {
@@ -361,8 +362,9 @@ fn a_port_that_is_taken_is_said_in_one_line_and_makes_nothing() {
     }
 }
 
+/// Starts with an output that nobody can read.
 #[test]
-fn a_password_that_nobody_can_see_is_nobodys() {
+fn lost_first_password_is_not_stored() {
     let directory = tempfile::tempdir().unwrap();
     let (reader, unread) = std::io::pipe().unwrap();
     drop(reader);
@@ -395,7 +397,7 @@ fn a_password_that_nobody_can_see_is_nobodys() {
 }
 
 #[test]
-fn a_setting_that_is_too_short_is_named_and_not_shown() {
+fn short_setting_is_named_without_its_value() {
     let directory = tempfile::tempdir().unwrap();
     let process = Process::start(directory.path(), &["--admin-password=hunter2"]);
     assert_eq!(process.output().status.code(), Some(1));

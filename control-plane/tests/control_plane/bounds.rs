@@ -32,7 +32,7 @@ fn too_much(answer: &Answer, field: &str) {
 }
 
 #[tokio::test]
-async fn deny_list_is_not_lifted_by_an_allow_list() {
+async fn allow_list_lifts_no_deny_list() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({"denied_ips": ["127.0.0.2"]})).await;
@@ -81,7 +81,7 @@ async fn deny_list_is_not_lifted_by_an_allow_list() {
 }
 
 #[tokio::test]
-async fn limits_and_tier_are_not_raised_by_their_key() {
+async fn key_cannot_raise_its_limits() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(
@@ -152,8 +152,9 @@ async fn limits_and_tier_are_not_raised_by_their_key() {
     );
 }
 
+/// The limit of the tier is equal.
 #[tokio::test]
-async fn equal_limit_of_its_own_is_not_given_up_by_a_key() {
+async fn key_keeps_its_equal_own_limit() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({"limits": {"minute": 100}})).await;
@@ -184,7 +185,7 @@ async fn equal_limit_of_its_own_is_not_given_up_by_a_key() {
 }
 
 #[tokio::test]
-async fn key_that_is_asked_for_nothing_makes_keys_like_itself() {
+async fn key_made_without_bounds_inherits_them() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     admin.service("dns").await;
@@ -229,8 +230,9 @@ async fn key_that_is_asked_for_nothing_makes_keys_like_itself() {
     );
 }
 
+/// Imports many keys by a key with long lists.
 #[tokio::test]
-async fn import_of_many_keys_by_a_key_with_long_lists_is_bounded() {
+async fn restricted_import_has_bounded_cost() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let list: Vec<_> = (0..5_000)
@@ -255,7 +257,7 @@ async fn import_of_many_keys_by_a_key_with_long_lists_is_bounded() {
 }
 
 #[tokio::test]
-async fn key_above_its_accounts_tier_makes_keys_within_it() {
+async fn key_above_tier_makes_keys_within() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (account, admin) = operator.account("acme", json!({"tier": "pro"})).await;
@@ -276,7 +278,7 @@ async fn key_above_its_accounts_tier_makes_keys_within_it() {
 }
 
 #[tokio::test]
-async fn wider_key_is_only_narrowed_by_a_key() {
+async fn wider_key_can_only_be_narrowed() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let restricted =
@@ -329,7 +331,7 @@ async fn wider_key_is_only_narrowed_by_a_key() {
 }
 
 #[tokio::test]
-async fn key_of_another_owner_is_not_taken_over_by_a_key() {
+async fn foreign_key_is_not_taken_over() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     admin
@@ -362,7 +364,7 @@ fn tiers(all: Value) -> Value {
 }
 
 #[tokio::test]
-async fn tiers_are_raised_by_no_key_that_they_bound() {
+async fn key_cannot_raise_its_bounding_tiers() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let more = |tier: &str| json!({"name": tier, "tier": tier, "permissions": ["account:apikeys:*", "gateway:tiers:update"]});
@@ -421,7 +423,7 @@ async fn tiers_are_raised_by_no_key_that_they_bound() {
 }
 
 #[tokio::test]
-async fn cut_of_a_tier_reaches_limits_that_a_key_declared_within_it() {
+async fn tier_cut_reaches_declared_limits() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({})).await;
@@ -509,7 +511,7 @@ async fn cut_of_a_tier_reaches_limits_that_a_key_declared_within_it() {
 }
 
 #[tokio::test]
-async fn inherited_limit_is_not_taken_off_a_made_key() {
+async fn inherited_limit_cannot_be_removed() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, _) = manager(
@@ -561,7 +563,7 @@ async fn inherited_limit_is_not_taken_off_a_made_key() {
 }
 
 #[tokio::test]
-async fn key_does_not_extend_itself_when_it_is_regenerated() {
+async fn regenerated_key_does_not_extend_itself() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(
@@ -584,8 +586,9 @@ async fn key_does_not_extend_itself_when_it_is_regenerated() {
     );
 }
 
+/// The key may repeat the call that replaced the secret, and make no other.
 #[tokio::test]
-async fn key_repeats_its_own_regeneration_with_the_old_secret_and_does_nothing_else() {
+async fn old_secret_only_repeats_its_regeneration() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({})).await;
@@ -623,7 +626,7 @@ async fn key_repeats_its_own_regeneration_with_the_old_secret_and_does_nothing_e
 }
 
 #[tokio::test]
-async fn old_secret_makes_nothing_that_outlasts_it() {
+async fn old_secret_makes_nothing_longer_lived() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, path) = manager(&plane, &admin, json!({"roles": ["admin"]})).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Makes every call whose response contains a secret.
 #[tokio::test]
-async fn answers_with_secrets_are_stored_by_no_cache() {
+async fn responses_with_secrets_are_not_cached() {
     let plane = Plane::start().await;
     let log_in = plane.log_in_as(EMAIL, PASSWORD).await;
     assert_eq!(
@@ -43,7 +43,7 @@ async fn answers_with_secrets_are_stored_by_no_cache() {
 }
 
 #[tokio::test]
-async fn other_answers_and_refusals_are_not_stored_either() {
+async fn other_responses_are_not_cached() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let import = json!({"keys": [imported("old", "a key that was made elsewhere")]});

@@ -32,7 +32,7 @@ async fn tag_of(client: &Client<'_>, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn entity_tag_changes_with_edits_and_not_with_usage() {
+async fn entity_tag_changes_with_edits_only() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let made = client.generate(json!({"name": "CI"})).await;
@@ -99,7 +99,7 @@ async fn entity_tag_changes_with_edits_and_not_with_usage() {
 }
 
 #[tokio::test]
-async fn change_of_what_somebody_else_has_changed_is_refused() {
+async fn change_of_a_changed_version_is_refused() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let user = client.user("zoe@localhost", json!({})).await;
@@ -174,7 +174,7 @@ async fn change_of_what_somebody_else_has_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn one_of_two_conditional_edits_at_once_is_made() {
+async fn one_of_two_conditional_edits_wins() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
@@ -196,7 +196,7 @@ async fn one_of_two_conditional_edits_at_once_is_made() {
 }
 
 #[tokio::test]
-async fn star_matches_whatever_there_is() {
+async fn star_matches_any_existing_version() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
@@ -234,7 +234,7 @@ async fn star_matches_whatever_there_is() {
 }
 
 #[tokio::test]
-async fn revocation_can_be_repeated_with_its_condition() {
+async fn conditional_revocation_can_be_repeated() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
@@ -246,7 +246,7 @@ async fn revocation_can_be_repeated_with_its_condition() {
 }
 
 #[tokio::test]
-async fn malformed_if_match_is_refused_by_name() {
+async fn malformed_if_match_is_named() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);

@@ -13,7 +13,7 @@ use tokio::time;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 #[tokio::test]
-async fn connections_without_hello_are_closed_after_five_seconds() {
+async fn silent_connections_close_after_five_seconds() {
     let plane = Plane::start().await;
     let node = Node::ready(&plane).await;
     let address = plane
@@ -46,7 +46,7 @@ async fn connections_without_hello_are_closed_after_five_seconds() {
 }
 
 #[tokio::test]
-async fn node_is_served_beside_silent_connections() {
+async fn node_is_served_despite_silent_connections() {
     let plane = Plane::start_with(&["--stream-connections=8"]).await;
     let address = plane
         .stream_url()
@@ -77,7 +77,7 @@ async fn served(address: String, began: Instant) -> Duration {
 }
 
 #[tokio::test]
-async fn connections_without_hello_are_served_in_turns() {
+async fn silent_connections_are_served_in_turns() {
     let plane = Plane::start().await;
     let address = plane
         .stream_url()
@@ -103,7 +103,7 @@ async fn connections_without_hello_are_served_in_turns() {
 const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
 #[tokio::test]
-async fn peer_that_pings_and_never_reads_is_closed() {
+async fn pinging_peer_that_never_reads_closes() {
     let plane = Plane::start().await;
     let address = plane
         .stream_url()

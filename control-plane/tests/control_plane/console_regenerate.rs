@@ -76,7 +76,7 @@ impl Visitor {
 }
 
 #[tokio::test]
-async fn expired_key_is_regenerated_with_the_chosen_expiry() {
+async fn expired_key_regenerates_with_chosen_expiry() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for (fields, expires_at) in [
@@ -143,7 +143,7 @@ async fn expired_key_is_regenerated_with_the_chosen_expiry() {
 }
 
 #[tokio::test]
-async fn form_says_what_ends_while_an_overlap_runs() {
+async fn form_describes_a_running_overlap() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;

@@ -19,7 +19,7 @@ async fn alive(node: &Node, sent: u64) {
 }
 
 #[tokio::test]
-async fn alive_is_answered_behind_committed_changes() {
+async fn alive_is_answered_after_committed_changes() {
     let plane = Plane::start().await;
     let mut node = Node::ready(&plane).await;
     alive(&node, 100).await;
@@ -52,7 +52,7 @@ async fn alive_is_answered_behind_committed_changes() {
 }
 
 #[tokio::test]
-async fn heartbeats_come_each_second_while_a_snapshot_loads() {
+async fn heartbeats_continue_while_a_snapshot_loads() {
     let plane = Plane::start().await;
     plane.create_keys("key", 20_000).await;
     let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
@@ -190,7 +190,7 @@ async fn counts_are_accepted_by_window() {
 }
 
 #[tokio::test]
-async fn a_rogue_whose_reported_time_is_off_changes_no_limit() {
+async fn wrong_node_time_changes_no_limit() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let mut node = Node::ready(&plane).await;
@@ -212,8 +212,9 @@ async fn a_rogue_whose_reported_time_is_off_changes_no_limit() {
     );
 }
 
+/// Each stream is sent the sum without its own count.
 #[tokio::test]
-async fn streams_that_share_a_meter_count_once_and_are_told_the_sum_less_that_one() {
+async fn streams_sharing_a_meter_count_once() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;

@@ -12,7 +12,7 @@ async fn key<'a>(plane: &'a Plane, admin: &Client<'_>, body: Value) -> Client<'a
 }
 
 #[tokio::test]
-async fn a_key_may_do_what_it_and_its_owner_hold() {
+async fn key_permissions_intersect_its_owners() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let ci = key(
@@ -63,7 +63,7 @@ async fn a_key_may_do_what_it_and_its_owner_hold() {
 }
 
 #[tokio::test]
-async fn a_key_is_refused_here_for_what_it_is_refused_for_at_the_door() {
+async fn api_refuses_keys_as_the_filter_does() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let reads = |name: &str, more: Value| {
@@ -127,8 +127,9 @@ async fn a_key_is_refused_here_for_what_it_is_refused_for_at_the_door() {
         .refused(401, "invalid_key");
 }
 
+/// A key is accepted as `x-api-key` too.
 #[tokio::test]
-async fn a_key_can_come_as_x_api_key_and_two_credentials_are_ambiguous() {
+async fn two_credentials_are_ambiguous() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let reader = key(
@@ -160,7 +161,7 @@ async fn a_key_can_come_as_x_api_key_and_two_credentials_are_ambiguous() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_kept_to_some_makes_none_that_is_not() {
+async fn confined_key_makes_only_confined_keys() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (dev, prod) = (
@@ -188,7 +189,7 @@ async fn a_key_that_is_kept_to_some_makes_none_that_is_not() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_bound_makes_nothing_that_is_not() {
+async fn restricted_key_makes_only_restricted_keys() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let expires_at = "2027-01-16T08:00:00Z";
@@ -274,8 +275,9 @@ async fn a_key_that_is_bound_makes_nothing_that_is_not() {
     again.refused_by(403, "missing_permission", "expires_at");
 }
 
+/// The owner may act on some subaccounts only.
 #[tokio::test]
-async fn a_key_whose_owner_is_kept_to_some_can_be_given_another_secret_by_itself() {
+async fn key_of_confined_owner_regenerates_itself() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let dev = admin.subaccount("dev").await;
@@ -300,7 +302,7 @@ async fn a_key_whose_owner_is_kept_to_some_can_be_given_another_secret_by_itself
 }
 
 #[tokio::test]
-async fn use_at_the_api_is_a_use() {
+async fn api_use_counts_as_last_use() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let reader = key(
@@ -328,7 +330,7 @@ async fn use_at_the_api_is_a_use() {
 }
 
 #[tokio::test]
-async fn a_caller_who_asks_too_much_has_to_wait() {
+async fn caller_over_its_rate_must_wait() {
     let plane = Plane::start_with(&["--calls-per-minute=3"]).await;
     let admin = plane.log_in().await;
     for remaining in ["2", "1", "0"] {
@@ -360,7 +362,7 @@ async fn a_caller_who_asks_too_much_has_to_wait() {
 }
 
 #[tokio::test]
-async fn an_address_that_guesses_has_to_wait_whomever_it_guesses_for() {
+async fn guessing_address_must_wait() {
     let plane = Plane::start_with(&["--trusted-hops=1"]).await;
     let log_in = async |address: &str, email: &str, password: &str| {
         let body = json!({"email": email, "password": password});

@@ -20,7 +20,7 @@ fn latchkey(directory: &Path, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn missing_database_is_created_only_when_asked_for() {
+fn missing_database_is_created_on_request() {
     let directory = tempfile::tempdir().unwrap();
     let serve = [
         "serve",
@@ -63,7 +63,7 @@ fn missing_database_is_created_only_when_asked_for() {
 }
 
 #[tokio::test]
-async fn initialized_database_is_opened_and_another_file_is_not() {
+async fn only_initialized_databases_open() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("latchkey.db");
     let epoch = Store::open(&path, OpenMode::Create).await.unwrap().epoch();
@@ -94,7 +94,7 @@ async fn initialized_database_is_opened_and_another_file_is_not() {
 }
 
 #[tokio::test]
-async fn changes_to_a_removed_file_are_refused_until_it_is_back() {
+async fn changes_to_a_removed_file_are_refused() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let mut node = Node::ready(&plane).await;
@@ -162,7 +162,7 @@ async fn changes_to_a_removed_file_are_refused_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_lost_node_does_not_change_readiness() {
+async fn waiting_for_a_lost_node_keeps_readiness() {
     let plane = Plane::start().await;
     drop(Node::ready(&plane).await);
     for path in ["/readyz", "/readyz/stream"] {

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 #[tokio::test]
-async fn a_deleted_user_is_gone_with_their_keys_and_sessions() {
+async fn deletion_removes_user_keys_and_sessions() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let path = admin
@@ -87,8 +87,9 @@ async fn a_deleted_user_is_gone_with_their_keys_and_sessions() {
     );
 }
 
+/// Checks also that users cannot delete themselves.
 #[tokio::test]
-async fn nobody_deletes_themselves_nor_whoever_holds_more() {
+async fn users_cannot_delete_stronger_ones() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let own = format!("/v1/users/{}", plane.owner().await.1);
@@ -187,7 +188,7 @@ async fn all_removed(plane: &Plane) {
 }
 
 #[tokio::test]
-async fn deleted_user_with_many_keys_is_refused_at_once() {
+async fn deleted_users_keys_are_refused_immediately() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let path = admin
@@ -284,7 +285,7 @@ async fn deletion_goes_on_after_a_crash() {
 }
 
 #[tokio::test]
-async fn node_of_version_0_1_acknowledges_once_keys_are_removed() {
+async fn node_0_1_acknowledges_removed_keys() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let path = admin.user("zoe@localhost", json!({})).await;

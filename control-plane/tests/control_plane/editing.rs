@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_key_is_edited_part_by_part() {
+async fn key_is_edited_field_by_field() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let body = json!({"name": "CI", "description": "old", "limits": {"minute": 5, "day": 50}, "denied_ips": ["::1"]});
@@ -80,7 +80,7 @@ async fn a_key_is_edited_part_by_part() {
 }
 
 #[tokio::test]
-async fn an_edit_that_makes_no_difference_waits_for_the_last_one_that_did() {
+async fn repeated_edit_waits_for_the_earlier_one() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
@@ -101,7 +101,7 @@ async fn an_edit_that_makes_no_difference_waits_for_the_last_one_that_did() {
 }
 
 #[tokio::test]
-async fn who_could_not_have_made_a_key_may_only_narrow_it() {
+async fn weaker_user_may_only_narrow_a_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let [dev, prod] = [
@@ -191,7 +191,7 @@ async fn who_could_not_have_made_a_key_may_only_narrow_it() {
 }
 
 #[tokio::test]
-async fn what_a_key_has_for_life_is_refused_with_what_to_do() {
+async fn immutable_attribute_is_refused_with_advice() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
@@ -239,8 +239,9 @@ async fn what_a_key_has_for_life_is_refused_with_what_to_do() {
     assert_eq!(client.get(&path).await.text("/data/name"), "CI");
 }
 
+/// The name stays unique among the other keys.
 #[tokio::test]
-async fn a_key_that_is_gone_is_not_edited_and_a_name_stays_unique() {
+async fn revoked_key_cannot_be_edited() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("taken").await;
@@ -265,7 +266,7 @@ async fn a_key_that_is_gone_is_not_edited_and_a_name_stays_unique() {
 }
 
 #[tokio::test]
-async fn an_edited_key_moves_to_the_policy_of_what_it_is_now() {
+async fn edited_key_moves_to_a_matching_policy() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let [one, two] =

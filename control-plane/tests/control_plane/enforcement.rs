@@ -45,7 +45,7 @@ async fn a_grace_passes(plane: &Plane, client: &Client<'_>) {
 }
 
 #[tokio::test]
-async fn an_answer_comes_as_soon_as_every_node_has_acknowledged() {
+async fn change_returns_once_every_node_acknowledged() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -65,7 +65,7 @@ async fn an_answer_comes_as_soon_as_every_node_has_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_node_that_does_not_acknowledge_is_not_said_to_have() {
+async fn unacknowledging_node_is_reported() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -94,7 +94,7 @@ async fn a_node_that_does_not_acknowledge_is_not_said_to_have() {
 }
 
 #[tokio::test]
-async fn a_part_of_a_snapshot_is_no_acknowledgement() {
+async fn partial_snapshot_is_no_acknowledgement() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     plane.create_keys("some", 10).await;
@@ -113,7 +113,7 @@ async fn a_part_of_a_snapshot_is_no_acknowledgement() {
 }
 
 #[tokio::test]
-async fn a_lost_node_counts_until_its_grace_is_over() {
+async fn lost_node_counts_until_its_grace_ends() {
     let plane = Plane::start_with(&["--node-grace-ms=1500"]).await;
     let client = plane.log_in().await;
     let node = Node::ready(&plane).await;
@@ -130,7 +130,7 @@ async fn a_lost_node_counts_until_its_grace_is_over() {
 }
 
 #[tokio::test]
-async fn a_node_that_comes_back_in_time_is_not_given_up() {
+async fn returning_node_is_not_given_up() {
     let plane = Plane::start_with(&["--node-grace-ms=400"]).await;
     let client = plane.log_in().await;
     let snapshot = Node::ready(&plane).await.snapshot;
@@ -142,7 +142,7 @@ async fn a_node_that_comes_back_in_time_is_not_given_up() {
 }
 
 #[tokio::test]
-async fn a_newer_stream_takes_the_place_of_the_older_one() {
+async fn newer_stream_replaces_the_older_one() {
     let plane = Plane::start_with(&["--node-grace-ms=100"]).await;
     let client = plane.log_in().await;
     let mut older = Node::ready(&plane).await;
@@ -174,7 +174,7 @@ async fn a_node_counts_across_a_restart() {
 }
 
 #[tokio::test]
-async fn nodes_are_listed_with_how_far_they_are() {
+async fn nodes_are_listed_with_their_revision() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut node = Node::ready(&plane).await;
@@ -201,7 +201,7 @@ async fn nodes_are_listed_with_how_far_they_are() {
 }
 
 #[tokio::test]
-async fn a_node_counts_even_if_it_cannot_be_written_down() {
+async fn unsaved_node_counts() {
     let plane = Plane::start_with(&["--node-grace-ms=1000"]).await;
     let client = plane.log_in().await;
     let pool = plane.pool().await;
@@ -249,7 +249,7 @@ async fn a_node_counts_even_if_it_cannot_be_written_down() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_written_down_connects_without_a_write() {
+async fn saved_node_connects_without_a_write() {
     let plane = Plane::start().await;
     let snapshot = Node::ready(&plane).await.snapshot;
     let mut writer = plane
@@ -268,8 +268,9 @@ async fn a_node_that_is_written_down_connects_without_a_write() {
     sqlx::query("SELECT 1").execute(&mut *writer).await.unwrap();
 }
 
+/// The stream ends when the control plane stops.
 #[tokio::test]
-async fn a_stream_that_waits_for_the_store_ends_when_it_should() {
+async fn stream_waiting_for_store_stops() {
     let plane = Plane::start().await;
     let pool = plane.pool().await;
     let authorization = format!("Bearer {NODE_TOKEN}");
@@ -312,7 +313,7 @@ async fn a_stream_that_waits_for_the_store_ends_when_it_should() {
 }
 
 #[tokio::test]
-async fn who_waits_when_it_stops_is_answered() {
+async fn waiting_call_is_answered_on_stop() {
     let mut plane = Plane::start().await;
     let request = plane
         .log_in()

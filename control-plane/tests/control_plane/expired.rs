@@ -51,7 +51,7 @@ async fn sweep(plane: &Plane, now: i64) {
 }
 
 #[tokio::test]
-async fn expired_key_frees_name_and_number_at_the_second() {
+async fn expired_key_frees_its_name_at_the_second() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (account, client) = operator.account("acme", json!({"max_keys": 1})).await;
@@ -297,7 +297,7 @@ async fn revived_key_returns_to_every_node() {
 }
 
 #[tokio::test]
-async fn revived_key_gets_no_slot_of_a_later_key() {
+async fn revived_key_gets_an_unused_slot() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, secret) = expiring(&client, "CI", 60).await;
@@ -342,7 +342,7 @@ async fn revived_key_gets_no_slot_of_a_later_key() {
 }
 
 #[tokio::test]
-async fn clock_that_was_ahead_loses_no_key() {
+async fn clock_once_ahead_loses_no_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (_, secret) = expiring(&client, "CI", 60).await;
@@ -362,7 +362,7 @@ async fn clock_that_was_ahead_loses_no_key() {
 }
 
 #[tokio::test]
-async fn clock_that_is_a_day_ahead_removes_nothing() {
+async fn clock_a_day_ahead_removes_nothing() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (_, first) = expiring(&client, "CI", 60).await;
@@ -400,7 +400,7 @@ async fn noted(plane: &Plane, now: i64) {
 }
 
 #[tokio::test]
-async fn steady_clock_removes_expired_keys_of_idle_accounts() {
+async fn idle_accounts_lose_expired_keys() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     expiring(&client, "CI", 60).await;

@@ -40,7 +40,7 @@ fn last(answer: &Answer) -> [String; 3] {
 }
 
 #[tokio::test]
-async fn a_verdict_is_told_with_every_step_up_to_the_one_that_decides() {
+async fn explain_stops_at_the_deciding_step() {
     let plane = ruled().await;
     let client = plane.log_in().await;
     client.service("dns").await;
@@ -109,7 +109,7 @@ async fn a_verdict_is_told_with_every_step_up_to_the_one_that_decides() {
 }
 
 #[tokio::test]
-async fn a_key_is_found_in_the_headers_as_the_filter_finds_it() {
+async fn explain_finds_keys_as_the_filter_does() {
     let plane = ruled().await;
     let client = plane.log_in().await;
     let made = client.generate(json!({"name": "CI"})).await;
@@ -153,7 +153,7 @@ async fn a_key_is_found_in_the_headers_as_the_filter_finds_it() {
 }
 
 #[tokio::test]
-async fn another_accounts_key_is_explained_as_an_unknown_one() {
+async fn foreign_key_is_explained_as_unknown() {
     let plane = ruled().await;
     let client = plane.log_in().await;
     let pool = plane.pool().await;
@@ -191,7 +191,7 @@ async fn another_accounts_key_is_explained_as_an_unknown_one() {
 }
 
 #[tokio::test]
-async fn an_imported_key_is_found_in_whatever_form_it_has() {
+async fn imported_key_is_explained() {
     let plane = ruled().await;
     let client = plane.log_in().await;
     let key = "sk-proj-0123456789";
@@ -235,7 +235,7 @@ async fn an_imported_key_is_found_in_whatever_form_it_has() {
 }
 
 #[tokio::test]
-async fn a_question_that_cannot_be_meant_is_refused() {
+async fn meaningless_explain_request_is_refused() {
     let plane = ruled().await;
     let client = plane.log_in().await;
     for (question, field) in [
@@ -280,8 +280,9 @@ async fn command(plane: &Plane, arguments: &[&str], password: &str) -> Output {
         .unwrap()
 }
 
+/// The command prints the same verdict as the API.
 #[tokio::test]
-async fn the_command_tells_the_same_and_ends_with_a_code_for_scripts() {
+async fn explain_command_has_exit_codes() {
     let plane = ruled().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -335,8 +336,9 @@ async fn the_command_tells_the_same_and_ends_with_a_code_for_scripts() {
     assert_eq!(argument.status.code(), Some(2), "a token is no argument");
 }
 
+/// Secrets come from the environment or a file.
 #[tokio::test]
-async fn the_command_takes_secrets_from_the_environment_or_a_file() {
+async fn explain_command_reads_secrets() {
     let plane = ruled().await;
     let client = plane.log_in().await;
     let secret = client

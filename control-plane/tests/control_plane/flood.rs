@@ -121,7 +121,7 @@ fn mixed(n: usize) -> (String, String) {
 }
 
 #[tokio::test]
-async fn wrong_passwords_cost_bounded_memory_and_hold_up_nobody() {
+async fn wrong_passwords_cost_bounded_memory() {
     for concurrency in [4, 56, 300, 1_000] {
         let target = Target::start(&["--trusted-hops=1"]);
         let known = "198.51.100.7";
@@ -159,7 +159,7 @@ async fn wrong_passwords_cost_bounded_memory_and_hold_up_nobody() {
 }
 
 #[tokio::test]
-async fn right_password_of_a_new_client_is_accepted_during_a_flood() {
+async fn right_password_is_accepted_during_a_flood() {
     let target = Target::start(&["--trusted-hops=1"]);
     // No limit refuses any of these: they compete for turns.
     let many = |n: usize| {
@@ -199,7 +199,7 @@ async fn begin(target: &Target, count: usize, requests: &[String]) -> Vec<TcpStr
 }
 
 #[tokio::test]
-async fn half_sent_headers_of_a_client_hold_no_places() {
+async fn half_sent_headers_hold_no_slots() {
     let target = Target::start(&["--http-connections=64"]);
     let half = "GET /v1/keys HTTP/1.1\r\nhost: x\r\nx-half: ".to_owned();
     for _ in 0..3 {
@@ -225,7 +225,7 @@ async fn half_sent_headers_of_a_client_hold_no_places() {
 }
 
 #[tokio::test]
-async fn unfinished_login_bodies_cost_little_and_end_soon() {
+async fn unfinished_login_bodies_end_soon() {
     let target = Target::start(&[]);
     let before = target.process.memory("VmRSS");
     let head = |path: &str, kind: &str, len: usize| {
@@ -277,7 +277,7 @@ async fn answer(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn callers_upload_goes_on_beside_strangers() {
+async fn authenticated_upload_survives_strangers() {
     let target = Target::start(&["--http-connections=8"]);
     let login = target.http.post(format!("{}/v1/sessions", target.url));
     let session = login

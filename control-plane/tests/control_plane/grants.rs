@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 #[tokio::test]
-async fn a_key_is_sent_with_all_that_it_was_given() {
+async fn key_is_sent_with_all_attributes() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let [dev, prod] = [
@@ -94,7 +94,7 @@ async fn a_key_is_sent_with_all_that_it_was_given() {
 }
 
 #[tokio::test]
-async fn the_order_of_lists_makes_no_other_policy() {
+async fn list_order_does_not_change_the_policy() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for service in ["dns", "cdn", "vm"] {
@@ -118,7 +118,7 @@ async fn the_order_of_lists_makes_no_other_policy() {
 }
 
 #[tokio::test]
-async fn the_scoped_account_keys_body_works_as_it_is() {
+async fn scoped_account_keys_body_is_accepted() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let body = json!({
@@ -139,7 +139,7 @@ async fn the_scoped_account_keys_body_works_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_slot_is_used_again_and_no_two_live_keys_have_the_same() {
+async fn slots_are_reused_and_unique() {
     let plane = Plane::start().await;
     let account = &plane.owner().await.0;
     let first = plane.create_keys("first", 5).await;

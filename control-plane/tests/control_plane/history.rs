@@ -49,7 +49,7 @@ async fn each_revision_has_a_random_tag() {
 }
 
 #[tokio::test]
-async fn a_node_resumes_only_from_a_revision_with_its_tag() {
+async fn node_resumes_only_from_a_tagged_revision() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let mut other = Node::connect(
@@ -101,7 +101,7 @@ async fn a_node_resumes_only_from_a_revision_with_its_tag() {
 }
 
 #[tokio::test]
-async fn a_missing_or_pruned_tag_is_no_alarm() {
+async fn missing_tag_raises_no_alarm() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let held = Node::ready(&plane).await.snapshot;
@@ -127,7 +127,7 @@ async fn a_missing_or_pruned_tag_is_no_alarm() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
+async fn rolled_back_database_serves_nothing_lost() {
     let mut plane = Plane::start().await;
     let made = plane.create_keys("key", 2).await;
     plane.take().shutdown().await;
@@ -168,7 +168,7 @@ async fn a_database_that_was_put_back_does_not_serve_what_it_lost() {
 }
 
 #[tokio::test]
-async fn numbers_jump_at_every_start_and_not_because_of_a_hello() {
+async fn revision_numbers_jump_at_starts_only() {
     let mut plane = Plane::start().await;
     // Each tier has a different policy.
     let created = async |plane: &Plane, tier: &str| {
@@ -205,8 +205,9 @@ async fn state(client: &Client<'_>) -> Value {
     client.get("/v1/nodes").await.at("/data/nodes/0").clone()
 }
 
+/// The node waits until its epoch is accepted.
 #[tokio::test]
-async fn a_node_of_another_database_waits_until_its_epoch_is_accepted() {
+async fn node_of_another_database_waits() {
     let (plane, other) = (Plane::start().await, Plane::start().await);
     let client = plane.log_in().await;
     client.key("ours").await;
@@ -325,8 +326,9 @@ async fn waiting_node_counts_across_a_restart() {
     assert_eq!(state(&client).await["handle"], handle(INSTANCE));
 }
 
+/// The node can then try another control plane.
 #[tokio::test]
-async fn a_waiting_stream_ends_so_that_the_node_can_try_another_control_plane() {
+async fn waiting_stream_ends_for_another_attempt() {
     let (plane, other) = (Plane::start().await, Plane::start().await);
     let theirs = Node::ready(&other).await.snapshot;
     let started = Instant::now();
@@ -354,7 +356,7 @@ async fn a_waiting_stream_ends_so_that_the_node_can_try_another_control_plane() 
 }
 
 #[tokio::test]
-async fn an_accepted_epoch_is_accepted_after_a_restart() {
+async fn accepted_epoch_survives_a_restart() {
     let (mut plane, other) = (Plane::start().await, Plane::start().await);
     let theirs = Node::ready(&other).await.snapshot;
     let body = json!({"epoch": hex(&theirs.epoch)});
@@ -367,8 +369,9 @@ async fn an_accepted_epoch_is_accepted_after_a_restart() {
     assert!(!Node::connect(&plane, hello(), theirs).await.welcome.resume);
 }
 
+/// Nodes need no confirmation after the restore.
 #[tokio::test]
-async fn after_a_restore_nodes_need_no_confirmation_and_those_after_the_backup_count() {
+async fn restore_counts_nodes_after_the_backup() {
     let mut plane = Plane::start().await;
     plane.create_keys("kept", 1).await;
     let file = plane.database().with_extension("backup");

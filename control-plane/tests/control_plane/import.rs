@@ -29,7 +29,7 @@ fn hex(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn keys_are_imported_by_their_digests_with_all_that_a_key_can_say() {
+async fn keys_are_imported_with_all_attributes() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.service("dns").await;
@@ -92,7 +92,7 @@ async fn keys_are_imported_by_their_digests_with_all_that_a_key_can_say() {
 }
 
 #[tokio::test]
-async fn a_batch_with_one_bad_row_imports_none() {
+async fn one_bad_row_fails_the_batch() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("taken").await;
@@ -272,7 +272,7 @@ async fn a_thousand_keys_are_one_change() {
 }
 
 #[tokio::test]
-async fn nobody_imports_a_key_that_they_could_not_make() {
+async fn import_is_bounded_by_the_callers_authority() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let [dev, prod] = [
@@ -321,8 +321,9 @@ async fn nobody_imports_a_key_that_they_could_not_make() {
     );
 }
 
+/// Checks also that nodes learn when the last one is gone.
 #[tokio::test]
-async fn nodes_are_told_when_the_first_imported_key_comes_and_when_the_last_one_goes() {
+async fn nodes_learn_of_first_imported_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut node = Node::ready(&plane).await;
@@ -370,7 +371,7 @@ async fn nodes_are_told_when_the_first_imported_key_comes_and_when_the_last_one_
 }
 
 #[tokio::test]
-async fn who_was_away_when_the_first_imported_key_came_is_told() {
+async fn returning_node_learns_of_imported_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("ours").await;
@@ -383,7 +384,7 @@ async fn who_was_away_when_the_first_imported_key_came_is_told() {
 }
 
 #[tokio::test]
-async fn an_imported_key_can_get_a_secret_of_ours() {
+async fn imported_key_can_be_regenerated() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.import("foreign", "sk-first-0123").await;
@@ -400,7 +401,7 @@ async fn an_imported_key_can_get_a_secret_of_ours() {
 }
 
 #[tokio::test]
-async fn the_audit_tells_of_each_imported_key() {
+async fn audit_records_each_imported_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     import(

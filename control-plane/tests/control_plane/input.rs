@@ -12,7 +12,7 @@ async fn post(client: &Client<'_>, path: &str, body: String) -> Answer {
 }
 
 #[tokio::test]
-async fn a_bad_request_for_a_key_is_refused_by_field_and_changes_nothing() {
+async fn invalid_key_request_names_its_field() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("before").await;
@@ -155,7 +155,7 @@ async fn a_bad_request_for_a_key_is_refused_by_field_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_bad_login_is_refused_by_field() {
+async fn invalid_login_is_refused_by_field() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for (body, field) in [
@@ -175,7 +175,7 @@ async fn a_bad_login_is_refused_by_field() {
 }
 
 #[tokio::test]
-async fn a_bad_query_is_refused_by_parameter() {
+async fn invalid_query_is_refused_by_parameter() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for (query, field) in [
@@ -237,7 +237,7 @@ async fn a_bad_query_is_refused_by_parameter() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_of_bounded_length() {
+async fn body_is_json_of_bounded_length() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let body = |len: usize| format!(r#"{{"name":"x"{}}}"#, " ".repeat(len - 12));

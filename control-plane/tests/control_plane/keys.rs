@@ -62,7 +62,7 @@ async fn a_new_key_is_shown_once() {
 }
 
 #[tokio::test]
-async fn a_key_is_what_was_asked_for() {
+async fn key_has_the_requested_attributes() {
     let plane = Plane::start_with(&["--key-prefix=vg"]).await;
     let client = plane.log_in().await;
     let asked = json!({
@@ -129,7 +129,7 @@ async fn every_tier_has_its_rate() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_shown_and_not_listed() {
+async fn revoked_key_is_not_listed() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
@@ -146,7 +146,7 @@ async fn a_revoked_key_is_shown_and_not_listed() {
 }
 
 #[tokio::test]
-async fn revoking_again_answers_the_same_and_changes_nothing() {
+async fn repeated_revocation_changes_nothing() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = format!("/v1/keys/{}", client.key("CI").await);
@@ -167,7 +167,7 @@ async fn revoking_again_answers_the_same_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_is_free_again_once_its_key_is_revoked() {
+async fn revoked_key_frees_its_name() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -184,7 +184,7 @@ async fn a_name_is_free_again_once_its_key_is_revoked() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn missing_key_is_not_found() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for id in [
@@ -206,7 +206,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn another_accounts_key_is_not_there() {
+async fn another_accounts_key_is_not_found() {
     let plane = Plane::start().await;
     let pool = plane.pool().await;
     for statement in [
@@ -256,7 +256,7 @@ async fn another_accounts_key_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_batch_is_made_or_revoked_whole_or_not_at_all() {
+async fn batch_is_all_or_nothing() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let made = plane.create_keys("batch", 1_000).await;
@@ -294,7 +294,7 @@ async fn a_batch_is_made_or_revoked_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn everything_is_still_there_after_a_restart() {
+async fn everything_survives_a_restart() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("kept").await;

@@ -108,8 +108,9 @@ async fn plane_behind(keys: usize, bytes_a_second: u32) -> (Plane, SocketAddr) {
     (plane, address)
 }
 
+/// Loads at 20 and at 5 kilobytes a second.
 #[tokio::test]
-async fn a_snapshot_loads_over_twenty_and_five_kilobytes_a_second() {
+async fn snapshot_loads_over_slow_links() {
     for (keys, bytes_a_second) in [(4_000, 20_000), (700, 5_000)] {
         let (plane, address) = plane_behind(keys, bytes_a_second).await;
         let started = Instant::now();
@@ -136,7 +137,7 @@ async fn a_snapshot_loads_over_twenty_and_five_kilobytes_a_second() {
 }
 
 #[tokio::test]
-async fn a_snapshot_goes_on_where_a_lost_stream_left_off() {
+async fn snapshot_resumes_after_a_lost_stream() {
     let (plane, address) = plane_behind(2_000, 100_000).await;
     let mut loader = Loader::open(address, None).await;
     let image = loader.welcome.load.clone().unwrap();
@@ -169,7 +170,7 @@ async fn a_snapshot_goes_on_where_a_lost_stream_left_off() {
 }
 
 #[tokio::test]
-async fn records_are_sent_in_the_format_that_a_node_reads() {
+async fn records_use_a_format_the_node_reads() {
     let plane = Plane::start().await;
     let former = Node::connect(&plane, crate::node::former_hello(), Snapshot::default()).await;
     assert_eq!(former.welcome.format, latchkey_policy::record::MIN_FORMAT);

@@ -101,7 +101,7 @@ async fn world() -> Plane {
 }
 
 #[tokio::test]
-async fn keys_are_listed_in_the_order_that_is_asked_for() {
+async fn keys_are_listed_in_the_requested_order() {
     let plane = world().await;
     let client = plane.log_in().await;
     for (sort, expected) in [
@@ -178,7 +178,7 @@ async fn keys_are_filtered_and_searched() {
 }
 
 #[tokio::test]
-async fn key_lists_leave_out_ip_lists_unless_asked() {
+async fn key_lists_omit_ip_lists() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let lists = json!({"allowed_ips": ["10.0.0.0/8", {"cidr": "192.0.2.1", "enabled": false}], "denied_ips": ["::1"]});
@@ -222,7 +222,7 @@ async fn key_lists_leave_out_ip_lists_unless_asked() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_own_list_alone() {
+async fn cursor_is_valid_for_its_list_only() {
     let plane = world().await;
     let client = plane.log_in().await;
     let cursor = client
@@ -254,7 +254,7 @@ async fn a_cursor_is_good_for_its_own_list_alone() {
 }
 
 #[tokio::test]
-async fn what_comes_and_goes_meanwhile_shifts_no_page() {
+async fn concurrent_changes_shift_no_page() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut ids = Vec::new();
@@ -291,7 +291,7 @@ async fn what_comes_and_goes_meanwhile_shifts_no_page() {
 }
 
 #[tokio::test]
-async fn all_lists_are_paged_alike() {
+async fn every_list_is_paged_alike() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     for name in ["primary", "secondary", "tertiary"] {
@@ -339,7 +339,7 @@ async fn all_lists_are_paged_alike() {
 }
 
 #[tokio::test]
-async fn page_with_large_ip_lists_ends_early() {
+async fn large_ip_lists_end_a_page() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let addresses: Vec<_> = (0..5_000)
@@ -367,8 +367,9 @@ async fn page_with_large_ip_lists_ends_early() {
     );
 }
 
+/// Counts exactly up to ten thousand.
 #[tokio::test]
-async fn totals_beyond_ten_thousand_are_lower_bounds() {
+async fn large_totals_are_lower_bounds() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client

@@ -37,7 +37,7 @@ fn count(statuses: &[u16], status: u16) -> usize {
 }
 
 #[tokio::test]
-async fn wrong_passwords_of_others_hold_no_known_client() {
+async fn foreign_wrong_passwords_delay_no_client() {
     let mut plane = behind_proxy().await;
     assert_eq!(
         log_in_from(&plane, "198.51.100.7", EMAIL, PASSWORD)
@@ -73,7 +73,7 @@ async fn wrong_passwords_of_others_hold_no_known_client() {
 }
 
 #[tokio::test]
-async fn one_client_keeps_nobody_out() {
+async fn one_client_locks_nobody_out() {
     let plane = behind_proxy().await;
     let own = statuses(&plane, EMAIL, (0..30).map(|_| "192.0.2.1".to_owned())).await;
     assert_eq!(count(&own, 401), 10);
@@ -131,7 +131,7 @@ async fn ipv6_client_is_counted_by_its_64() {
 }
 
 #[tokio::test]
-async fn passwords_tried_at_once_are_no_more_than_the_limit() {
+async fn concurrent_passwords_stay_within_the_limit() {
     let plane = behind_proxy().await;
     let tries = (0..60).map(|_| log_in_from(&plane, "192.0.2.1", EMAIL, "wrong"));
     let mut tried = 0;
@@ -163,7 +163,7 @@ async fn futures<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> 
 }
 
 #[tokio::test]
-async fn newest_clients_of_a_user_are_remembered_as_digests() {
+async fn newest_clients_are_remembered_as_digests() {
     let plane = behind_proxy().await;
     for n in 0..25 {
         assert_eq!(
@@ -263,7 +263,7 @@ async fn refused(client: &Client<'_>, entries: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn refused_logins_are_in_the_audit_and_metrics() {
+async fn refused_logins_are_audited_and_measured() {
     let mut plane = behind_proxy().await;
     let admin = log_in_from(&plane, "198.51.100.7", EMAIL, PASSWORD)
         .await
@@ -341,7 +341,7 @@ async fn attacker_cannot_fill_the_audit() {
 }
 
 #[tokio::test]
-async fn forwarded_for_that_does_not_fit_the_setting_is_counted() {
+async fn unexpected_forwarded_for_is_counted() {
     let metric = async |plane: &Plane, problem: &str| {
         plane
             .metric(&format!(

@@ -74,7 +74,7 @@ pub(crate) async fn is_lost(client: &Client<'_>, handle: &str) {
 }
 
 #[tokio::test]
-async fn a_lost_node_counts_until_its_staleness_limit_is_over() {
+async fn lost_node_counts_until_its_staleness_limit() {
     let plane = Plane::start_with(&["--node-grace-ms=300"]).await;
     let client = plane.log_in().await;
     let node = ready(
@@ -122,8 +122,9 @@ async fn a_lost_node_counts_until_its_staleness_limit_is_over() {
     );
 }
 
+/// A node that comes back no longer counts either.
 #[tokio::test]
-async fn a_node_without_a_limit_counts_until_it_is_back_or_forgotten() {
+async fn node_without_limit_counts_until_forgotten() {
     let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
     let endless = || Hello {
@@ -169,7 +170,7 @@ async fn a_node_without_a_limit_counts_until_it_is_back_or_forgotten() {
 }
 
 #[tokio::test]
-async fn nodes_that_were_lost_before_a_time_are_forgotten() {
+async fn nodes_lost_before_a_time_are_forgotten() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for instance in [1, 2] {
@@ -201,8 +202,9 @@ async fn nodes_that_were_lost_before_a_time_are_forgotten() {
     refused.refused_by(400, "invalid_request", "lost_before");
 }
 
+/// A node of version 0.1 reports no limit, so it counts for the grace unless a limit is required.
 #[tokio::test]
-async fn a_lost_node_of_version_0_1_counts_for_the_grace_unless_staleness_is_required() {
+async fn lost_node_0_1_counts_for_grace() {
     for (flags, left) in [
         (&["--node-grace-ms=100"][..], 0),
         (&["--node-grace-ms=100", "--require-staleness"], 1),
@@ -216,7 +218,7 @@ async fn a_lost_node_of_version_0_1_counts_for_the_grace_unless_staleness_is_req
 }
 
 #[tokio::test]
-async fn a_node_that_says_goodbye_is_forgotten_at_once() {
+async fn node_that_says_goodbye_is_forgotten() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let node = ready(
@@ -239,7 +241,7 @@ async fn a_node_that_says_goodbye_is_forgotten_at_once() {
 }
 
 #[tokio::test]
-async fn what_a_lost_node_acknowledged_before_stays_acknowledged() {
+async fn acknowledgements_of_a_lost_node_remain() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -266,8 +268,9 @@ async fn what_a_lost_node_acknowledged_before_stays_acknowledged() {
     );
 }
 
+/// Checks also that another secret is another node.
 #[tokio::test]
-async fn the_newest_stream_of_a_node_replaces_the_former_and_another_secret_is_another_node() {
+async fn newest_stream_replaces_the_nodes_former_one() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut former = ready(&plane, hello()).await;
@@ -299,7 +302,7 @@ async fn the_newest_stream_of_a_node_replaces_the_former_and_another_secret_is_a
 }
 
 #[tokio::test]
-async fn lost_nodes_count_across_restarts_however_the_clock_is_set() {
+async fn lost_nodes_survive_restarts_and_clocks() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     drop(
         ready(
@@ -328,7 +331,7 @@ async fn lost_nodes_count_across_restarts_however_the_clock_is_set() {
 }
 
 #[tokio::test]
-async fn a_start_with_an_unknown_past_counts_what_nobody_knows_as_one_lost_node() {
+async fn unknown_past_counts_a_lost_node() {
     for seconds in [6, -1] {
         let mut plane = Plane::start_with(&["--node-grace-ms=1000"]).await;
         plane.take().shutdown().await;
@@ -360,7 +363,7 @@ async fn a_start_with_an_unknown_past_counts_what_nobody_knows_as_one_lost_node(
 }
 
 #[tokio::test]
-async fn unknown_nodes_count_until_they_are_forgotten() {
+async fn unknown_nodes_count_until_forgotten() {
     let mut plane = Plane::start().await;
     drop(
         ready(
@@ -404,8 +407,9 @@ async fn unknown_nodes_count_until_they_are_forgotten() {
         .refused(404, "node_not_found");
 }
 
+/// A quick restart has a known past too.
 #[tokio::test]
-async fn neither_a_new_database_nor_a_quick_restart_has_an_unknown_past() {
+async fn new_database_has_known_past() {
     let mut plane = Plane::start().await;
     assert_eq!(
         enforcement(&create(&plane.log_in().await, "one", 0).await),
@@ -439,7 +443,7 @@ pub(crate) async fn create_unnamed(client: &Client<'_>) -> Answer {
 }
 
 #[tokio::test]
-async fn nodes_are_bounded_and_known_ones_are_let_in() {
+async fn nodes_are_bounded_known_ones_admitted() {
     let plane = Plane::start_with(&["--max-nodes=2"]).await;
     let first = ready(&plane, hello()).await;
     let other = ready(

@@ -4,7 +4,7 @@ use crate::harness::{Answer, Plane};
 use reqwest::{Method, StatusCode};
 
 #[tokio::test]
-async fn it_is_alive_and_ready() {
+async fn control_plane_is_alive_and_ready() {
     let plane = Plane::start().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(
@@ -15,7 +15,7 @@ async fn it_is_alive_and_ready() {
 }
 
 #[tokio::test]
-async fn it_is_not_ready_without_its_store() {
+async fn control_plane_is_unready_without_its_store() {
     let plane = Plane::start().await;
     sqlx::query("ALTER TABLE meta RENAME TO hidden")
         .execute(&plane.pool().await)
@@ -33,7 +33,7 @@ async fn it_is_not_ready_without_its_store() {
 }
 
 #[tokio::test]
-async fn a_failure_tells_the_client_no_details() {
+async fn failure_reveals_no_details() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     sqlx::query("ALTER TABLE keys RENAME TO hidden")
@@ -46,7 +46,7 @@ async fn a_failure_tells_the_client_no_details() {
 }
 
 #[tokio::test]
-async fn unknown_paths_and_methods_are_refused_like_everything_else() {
+async fn unknown_paths_are_refused_alike() {
     let plane = Plane::start().await;
     for path in ["/", "/v1", "/v1/keys/", "/v2/keys", "/v1/keys/a/b"] {
         Answer::of(plane.request(Method::GET, path))

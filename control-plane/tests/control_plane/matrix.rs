@@ -258,7 +258,7 @@ async fn other_account(plane: &Plane) -> String {
 }
 
 #[tokio::test]
-async fn every_call_takes_a_credential_unless_it_is_public() {
+async fn every_private_call_needs_a_credential() {
     let plane = Plane::start().await;
     let public = calls(&description(&plane).await)
         .into_iter()
@@ -306,7 +306,7 @@ async fn without_a_session_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn every_role_is_admitted_where_its_patterns_say() {
+async fn every_role_is_admitted_by_its_patterns() {
     let plane = Plane::start().await;
     let calls = calls(&description(&plane).await);
     let objects = Objects::make(&plane).await;
@@ -350,7 +350,7 @@ async fn every_role_is_admitted_where_its_patterns_say() {
 }
 
 #[tokio::test]
-async fn the_documented_permission_is_needed_and_enough() {
+async fn documented_permission_is_necessary_and_sufficient() {
     let plane = Plane::start().await;
     let calls = calls(&description(&plane).await);
     let objects = Objects::make(&plane).await;

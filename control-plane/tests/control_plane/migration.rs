@@ -75,7 +75,7 @@ pub(crate) async fn first_schema(database: &Path) {
 }
 
 #[tokio::test]
-async fn keys_of_the_first_schema_go_on() {
+async fn keys_of_the_first_schema_stay_valid() {
     let plane = Plane::start_after(&["--admin-email=second@localhost"], first_schema).await;
     plane
         .log_in_as("second@localhost", PASSWORD)
@@ -174,8 +174,9 @@ async fn version_0_1(database: &Path) {
     pool.close().await;
 }
 
+/// The nodes that the database knew count.
 #[tokio::test]
-async fn database_of_0_1_keeps_its_keys_and_counts_its_nodes() {
+async fn database_of_0_1_keeps_keys() {
     let plane = Plane::start_after(&["--node-grace-ms=60000"], version_0_1).await;
     let client = plane.client("first@localhost").await;
     let nodes = client.get("/v1/nodes").await;
@@ -217,7 +218,7 @@ async fn without_services(database: &Path) {
 }
 
 #[tokio::test]
-async fn services_that_live_keys_name_are_registered_and_keys_are_counted() {
+async fn migration_registers_services_and_counts_keys() {
     let plane = Plane::start_after(&[], without_services).await;
     let client = plane.client("first@localhost").await;
     let services = client.get("/v1/services").await;
@@ -237,7 +238,7 @@ async fn services_that_live_keys_name_are_registered_and_keys_are_counted() {
 }
 
 #[tokio::test]
-async fn whoever_lost_the_only_password_can_ask_for_another_administrator() {
+async fn owner_without_password_can_get_an_administrator() {
     let flags = ["--admin-email=second@localhost", "--admin-recover"];
     let mut plane = Plane::start_after(&flags, first_schema).await;
     assert_eq!(
@@ -272,8 +273,9 @@ async fn with_rules(database: &Path, document: &str) {
     pool.close().await;
 }
 
+/// Rules that differ from each other only by case are the exception.
 #[tokio::test]
-async fn rules_of_the_previous_version_refuse_other_cases_unless_they_differ_by_case() {
+async fn migrated_rules_refuse_other_cases() {
     let one = r#"{"rules":[{"path":{"prefix":"/v1/admin"},"permission":"admin:read"}],"unmatched":"deny"}"#;
     let two = r#"{"rules":[{"path":{"exact":"/a"},"public":true},{"path":{"exact":"/A"}}],"unmatched":"valid_key"}"#;
     for (document, path_case) in [(one, PathCase::Refuse), (two, PathCase::Distinct)] {

@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 #[tokio::test]
-async fn a_caller_is_told_who_they_are() {
+async fn caller_sees_its_own_identity() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let myself = admin.get("/v1/sessions/current").await;
@@ -34,7 +34,7 @@ async fn a_caller_is_told_who_they_are() {
 }
 
 #[tokio::test]
-async fn a_caller_is_told_what_they_can_grant() {
+async fn caller_sees_its_grantable_permissions() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let rules = json!({"rules": [
@@ -74,7 +74,7 @@ async fn a_caller_is_told_what_they_can_grant() {
 }
 
 #[tokio::test]
-async fn a_user_changes_their_password_and_is_logged_out_elsewhere() {
+async fn changed_password_logs_out_elsewhere() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     admin.user("dev@localhost", json!({})).await;
@@ -117,7 +117,7 @@ async fn a_user_changes_their_password_and_is_logged_out_elsewhere() {
 }
 
 #[tokio::test]
-async fn whoever_can_edit_users_needs_their_password_to_change_it() {
+async fn changing_own_password_needs_the_current_one() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let id = admin
@@ -134,7 +134,7 @@ async fn whoever_can_edit_users_needs_their_password_to_change_it() {
 }
 
 #[tokio::test]
-async fn a_session_is_not_for_guessing_the_password() {
+async fn session_cannot_guess_the_password() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let change =

@@ -18,7 +18,7 @@ const LOOK_ALIKES: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn look_alikes_are_refused_in_every_name() {
+async fn look_alike_names_are_refused() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let key = client.key("Prod").await;
@@ -90,7 +90,7 @@ async fn look_alikes_are_refused_in_every_name() {
 }
 
 #[tokio::test]
-async fn names_in_another_normal_form_are_taken() {
+async fn differently_normalized_names_are_taken() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let made = client.generate(json!({"name": "Cafe\u{301}"})).await;
@@ -137,7 +137,7 @@ const USER: &str = "UPDATE users SET email = ? WHERE id = ?";
 const SUBACCOUNT: &str = "UPDATE subaccounts SET name = ? WHERE id = ?";
 
 #[tokio::test]
-async fn names_from_before_are_normalized_unless_they_collide() {
+async fn old_names_are_normalized() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     let (one, two, other) = (
@@ -213,7 +213,7 @@ async fn names_from_before_are_normalized_unless_they_collide() {
 }
 
 #[tokio::test]
-async fn old_names_with_hidden_characters_stay_usable_and_are_shown_escaped() {
+async fn hidden_characters_stay_usable_but_escaped() {
     let mut plane = Plane::start().await;
     let key = plane.log_in().await.key("old").await;
     rename_as_before(&mut plane, &[(KEY, "\u{202e}dlo", &key)]).await;

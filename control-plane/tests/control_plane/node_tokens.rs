@@ -45,7 +45,7 @@ pub(crate) async fn connect(
 }
 
 #[tokio::test]
-async fn node_token_is_valid_for_its_pattern_only() {
+async fn node_token_matches_its_pattern_only() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let token = create(&admin, "edge", "edge-*").await;
@@ -74,7 +74,7 @@ async fn node_token_is_valid_for_its_pattern_only() {
 }
 
 #[tokio::test]
-async fn revoked_node_token_ends_its_streams_only() {
+async fn revoked_node_token_ends_only_its_streams() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (first, second) = (
@@ -133,8 +133,9 @@ async fn revoked_node_token_ends_its_streams_only() {
     assert!(!listed.body.to_string().contains("lkn_"));
 }
 
+/// No token is accepted twice.
 #[tokio::test]
-async fn supplied_node_token_is_stored_as_its_hash_and_never_accepted_twice() {
+async fn supplied_node_token_is_hashed() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let token = "a token of a Secret";
@@ -183,7 +184,7 @@ async fn supplied_node_token_is_stored_as_its_hash_and_never_accepted_twice() {
 }
 
 #[tokio::test]
-async fn node_tokens_are_the_operators_and_audited() {
+async fn node_tokens_are_audited() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (_, other) = admin.account("other", json!({})).await;
@@ -204,7 +205,7 @@ async fn node_tokens_are_the_operators_and_audited() {
 }
 
 #[tokio::test]
-async fn shared_node_token_stays_accepted_and_is_counted() {
+async fn shared_node_token_is_counted() {
     let plane = Plane::start().await;
     let _node = Node::ready(&plane).await;
     assert_eq!(

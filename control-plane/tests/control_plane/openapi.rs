@@ -56,7 +56,7 @@ pub(crate) fn calls(description: &Value) -> Vec<Call> {
 }
 
 #[tokio::test]
-async fn every_call_says_what_there_is_to_say() {
+async fn every_call_is_fully_described() {
     let plane = Plane::start().await;
     let description = description(&plane).await;
     assert_eq!(description["openapi"], "3.1.0");
@@ -107,7 +107,7 @@ async fn every_call_says_what_there_is_to_say() {
 }
 
 #[tokio::test]
-async fn what_is_referred_to_is_there() {
+async fn every_reference_resolves() {
     let plane = Plane::start().await;
     let description = description(&plane).await;
     let mut unresolved = BTreeSet::new();
@@ -127,7 +127,7 @@ async fn what_is_referred_to_is_there() {
 
 /// Checks that no body is described as open to other fields, as unknown fields are refused.
 #[tokio::test]
-async fn bodies_have_no_other_fields_than_are_described() {
+async fn bodies_are_closed_to_unknown_fields() {
     let plane = Plane::start().await;
     let description = description(&plane).await;
     for call in calls(&description) {
@@ -153,7 +153,7 @@ async fn bodies_have_no_other_fields_than_are_described() {
 
 /// Checks that a list of grantable permissions contains every permission that a call requires.
 #[tokio::test]
-async fn what_calls_take_can_be_granted() {
+async fn required_permissions_can_be_granted() {
     let plane = Plane::start().await;
     let description = description(&plane).await;
     let taken: BTreeSet<_> = calls(&description)
@@ -176,7 +176,7 @@ async fn what_calls_take_can_be_granted() {
 }
 
 #[tokio::test]
-async fn a_description_that_is_known_is_not_sent_again() {
+async fn cached_description_is_not_sent_again() {
     let plane = Plane::start().await;
     let first = plane
         .request(Method::GET, "/openapi.json")
@@ -201,7 +201,7 @@ async fn a_description_that_is_known_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn the_page_loads_nothing_from_anywhere_else() {
+async fn documentation_page_loads_nothing_external() {
     let plane = Plane::start().await;
     let get = async |path: &str| {
         let response = plane.request(Method::GET, path).send().await.unwrap();
@@ -260,7 +260,7 @@ async fn the_page_loads_nothing_from_anywhere_else() {
 }
 
 #[tokio::test]
-async fn the_pages_files_are_counted_as_one_route() {
+async fn documentation_files_are_one_route() {
     let plane = Plane::start().await;
     for file in ["swagger-ui.css", "index.css"] {
         plane

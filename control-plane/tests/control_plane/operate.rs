@@ -73,7 +73,7 @@ fn log(directory: &Path) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn flags_precede_the_environment_which_precedes_the_file() {
+async fn flags_precede_environment_and_file() {
     let directory = tempfile::tempdir().unwrap();
     let settings = format!(
         "admin-password = \"{PASSWORD}\"\nkey-prefix = \"vg\"\nnode-token = \"not what the environment says\"\n\
@@ -122,7 +122,7 @@ async fn flags_precede_the_environment_which_precedes_the_file() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_said_in_one_line() {
+fn unusable_config_file_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     write_settings(
         directory.path(),
@@ -193,7 +193,7 @@ fn configuration_page_names_every_setting() {
 }
 
 #[tokio::test]
-async fn what_is_logged_of_a_request_has_its_id() {
+async fn request_logs_have_its_id() {
     const ID: &str = "of-this-request-1";
     let directory = tempfile::tempdir().unwrap();
     let process = with_password(directory.path());
@@ -262,7 +262,7 @@ fn wait_until_refused(http: &str) {
 }
 
 #[tokio::test]
-async fn a_request_that_is_under_way_is_answered_at_the_end() {
+async fn running_request_is_answered_on_stop() {
     const BODY: &str = r#"{"name": "the last one"}"#;
     let directory = tempfile::tempdir().unwrap();
     let process = with_password(directory.path());
@@ -291,7 +291,7 @@ async fn a_request_that_is_under_way_is_answered_at_the_end() {
 }
 
 #[tokio::test]
-async fn a_request_that_never_ends_does_not_hold_the_end_up() {
+async fn endless_request_does_not_delay_the_stop() {
     const BODY: &str = r#"{"name": "never"}"#;
     let directory = tempfile::tempdir().unwrap();
     let process = with_password(directory.path());
@@ -319,7 +319,7 @@ async fn a_request_that_never_ends_does_not_hold_the_end_up() {
 }
 
 #[tokio::test]
-async fn metrics_tell_of_time_and_of_what_is_behind() {
+async fn metrics_report_time_and_backlog() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("one").await;

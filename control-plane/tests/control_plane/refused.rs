@@ -47,7 +47,7 @@ fn with_format(hello: &Hello, format: Option<u32>) -> Hello {
 }
 
 #[tokio::test]
-async fn refused_node_of_0_1_counts_while_it_comes_back() {
+async fn retrying_refused_node_0_1_counts() {
     let plane = Plane::start_with(&["--node-grace-ms=1500"]).await;
     let client = plane.log_in().await;
     for (instance, (token, format, code, reason)) in (1..).zip(refusals(&client).await) {
@@ -82,8 +82,9 @@ async fn refused_node_of_0_1_counts_while_it_comes_back() {
     }
 }
 
+/// The refusal comes after the grace.
 #[tokio::test]
-async fn node_of_0_1_that_is_refused_after_its_grace_counts_again() {
+async fn node_0_1_refused_later_counts_again() {
     let plane = Plane::start_with(&["--node-grace-ms=1000"]).await;
     let client = plane.log_in().await;
     let hello = complete(former_hello(), &Snapshot::default());
@@ -106,7 +107,7 @@ async fn node_of_0_1_that_is_refused_after_its_grace_counts_again() {
 }
 
 #[tokio::test]
-async fn refused_node_without_a_limit_is_shown_with_its_reason() {
+async fn refused_node_without_limit_shows_its_reason() {
     let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
     for (instance, (token, format, code, reason)) in (1..).zip(refusals(&client).await) {
@@ -140,7 +141,7 @@ async fn refused_node_without_a_limit_is_shown_with_its_reason() {
 }
 
 #[tokio::test]
-async fn refused_strangers_are_shown_and_do_not_count() {
+async fn refused_strangers_do_not_count() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let stranger = complete(
@@ -189,7 +190,7 @@ async fn refused_strangers_are_shown_and_do_not_count() {
 }
 
 #[tokio::test]
-async fn streams_held_open_without_a_token_hide_no_refused_node() {
+async fn unauthenticated_streams_hide_no_refused_node() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let hello = complete(

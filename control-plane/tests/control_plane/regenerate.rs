@@ -33,8 +33,9 @@ async fn tidy(plane: &Plane, now: i64) {
     plane.store().tidy_secrets(now).await.unwrap();
 }
 
+/// The overlap lasts as long as requested.
 #[tokio::test]
-async fn a_key_gets_another_secret_and_the_old_one_is_good_for_as_long_as_was_asked() {
+async fn regenerated_keys_old_secret_overlaps() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI", "environment": "test"})).await;
@@ -115,7 +116,7 @@ async fn a_key_gets_another_secret_and_the_old_one_is_good_for_as_long_as_was_as
 }
 
 #[tokio::test]
-async fn without_an_overlap_the_old_secret_is_gone_at_once() {
+async fn old_secret_ends_without_overlap() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI"})).await;
@@ -147,7 +148,7 @@ async fn without_an_overlap_the_old_secret_is_gone_at_once() {
 }
 
 #[tokio::test]
-async fn an_old_secret_says_the_same_of_its_key_whatever_is_changed() {
+async fn changes_apply_to_the_old_secret() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI"})).await;
@@ -189,7 +190,7 @@ async fn an_old_secret_says_the_same_of_its_key_whatever_is_changed() {
 }
 
 #[tokio::test]
-async fn revoking_a_key_ends_both_of_its_secrets() {
+async fn revocation_ends_both_secrets() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI"})).await;
@@ -228,8 +229,9 @@ async fn revoking_a_key_ends_both_of_its_secrets() {
     );
 }
 
+/// Forgets the secret a day after its end.
 #[tokio::test]
-async fn an_old_secret_is_forgotten_a_day_after_its_end_and_never_accepted_again() {
+async fn ended_secret_is_never_accepted_again() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI"})).await;
@@ -265,8 +267,9 @@ async fn an_old_secret_is_forgotten_a_day_after_its_end_and_never_accepted_again
     assert!(matches!(taken, Err(StoreError::SecretTaken)), "{taken:?}");
 }
 
+/// The last use of the key is the latest of its secrets'.
 #[tokio::test]
-async fn the_last_use_is_told_of_each_secret_and_of_the_key() {
+async fn last_use_is_shown_per_secret() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, _) = made(&client, json!({"name": "CI"})).await;
@@ -354,7 +357,7 @@ async fn the_last_use_is_told_of_each_secret_and_of_the_key() {
 }
 
 #[tokio::test]
-async fn who_could_not_have_made_a_key_gets_no_secret_of_it() {
+async fn weaker_user_cannot_regenerate_a_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let dev = admin.subaccount("dev").await;
@@ -390,7 +393,7 @@ async fn who_could_not_have_made_a_key_gets_no_secret_of_it() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_changes_nothing() {
+async fn invalid_regeneration_changes_nothing() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -418,7 +421,7 @@ async fn what_cannot_be_meant_changes_nothing() {
 }
 
 #[tokio::test]
-async fn expired_key_gets_a_secret_only_with_a_later_expiry() {
+async fn regenerated_expired_key_needs_later_expiry() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI", "expires_at": START + 60})).await;
@@ -457,7 +460,7 @@ async fn expired_key_gets_a_secret_only_with_a_later_expiry() {
 }
 
 #[tokio::test]
-async fn the_audit_tells_which_secret_took_the_place_of_which() {
+async fn audit_names_replaced_and_new_secret() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, old) = made(&client, json!({"name": "CI"})).await;

@@ -110,7 +110,7 @@ async fn repeated_call_has_no_second_effect() {
 }
 
 #[tokio::test]
-async fn repeated_call_with_another_body_is_refused() {
+async fn repeated_call_with_other_body_fails() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     generate(&client, "one", "CI").await;
@@ -125,7 +125,7 @@ async fn repeated_call_with_another_body_is_refused() {
 }
 
 #[tokio::test]
-async fn idempotency_key_is_of_one_caller_and_one_path() {
+async fn idempotency_key_belongs_to_its_caller() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client
@@ -191,7 +191,7 @@ async fn repeated_call_takes_the_permission_again() {
 }
 
 #[tokio::test]
-async fn only_successes_are_recorded_and_for_a_day() {
+async fn successes_are_recorded_for_a_day() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let taken = client.key("CI").await;
@@ -253,7 +253,7 @@ async fn calls_at_once_have_one_effect() {
 }
 
 #[tokio::test]
-async fn malformed_idempotency_key_is_refused_by_name() {
+async fn malformed_idempotency_key_is_named() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for key in [&"x".repeat(256), "a b", ""] {
@@ -265,7 +265,7 @@ async fn malformed_idempotency_key_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn nothing_secret_is_recorded_of_a_repeatable_call() {
+async fn repeatable_call_records_no_secret() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let made = generate(&client, "an-idempotency-key", "CI").await;
@@ -295,7 +295,7 @@ async fn nothing_secret_is_recorded_of_a_repeatable_call() {
 }
 
 #[tokio::test]
-async fn account_has_a_bounded_number_of_recorded_calls() {
+async fn recorded_calls_are_bounded_per_account() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (account, _) = plane.owner().await;

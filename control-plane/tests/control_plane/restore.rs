@@ -55,7 +55,7 @@ async fn nodes(client: &Client<'_>) -> (Vec<Value>, bool) {
 }
 
 #[tokio::test]
-async fn restore_over_an_unrelated_database_has_an_unknown_past() {
+async fn restore_over_unrelated_database_has_unknown_past() {
     for runs in [false, true] {
         let (mut plane, file) = backed_up().await;
         remove_database(&plane);
@@ -94,8 +94,9 @@ async fn restore_over_an_unrelated_database_has_an_unknown_past() {
     }
 }
 
+/// Restores over a database that accepted the epoch of the backup.
 #[tokio::test]
-async fn restore_over_a_database_that_accepted_its_epoch_keeps_the_nodes_of_the_backup() {
+async fn restore_over_accepting_database_keeps_nodes() {
     let (mut plane, file) = backed_up().await;
     let store = Store::open(&plane.database(), OpenMode::Existing)
         .await
@@ -128,7 +129,7 @@ async fn restore_over_a_database_that_accepted_its_epoch_keeps_the_nodes_of_the_
 }
 
 #[tokio::test]
-async fn restore_over_an_earlier_state_has_an_unknown_past() {
+async fn restore_over_earlier_state_has_unknown_past() {
     let (mut plane, file) = backed_up().await;
     let earlier = plane.database().with_extension("earlier");
     fs::copy(plane.database(), &earlier).unwrap();
@@ -161,7 +162,7 @@ async fn restore_over_an_earlier_state_has_an_unknown_past() {
 }
 
 #[tokio::test]
-async fn node_tokens_that_were_revoked_since_the_backup_stay_revoked() {
+async fn node_tokens_revoked_since_stay_revoked() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     let create = async |name: &str| {

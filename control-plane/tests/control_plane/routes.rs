@@ -20,7 +20,7 @@ fn rules() -> Value {
 }
 
 #[tokio::test]
-async fn rules_are_told_as_they_were_put() {
+async fn rules_are_returned_as_put() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let none = json!({"rules": [], "unmatched": "valid_key", "path_case": "refuse"});
@@ -47,7 +47,7 @@ async fn rules_are_told_as_they_were_put() {
 }
 
 #[tokio::test]
-async fn rules_reach_every_node_before_the_keys() {
+async fn rules_reach_nodes_before_the_keys() {
     let mut plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("CI").await;
@@ -116,8 +116,9 @@ async fn many_rules_come_before_many_keys() {
     assert_eq!(node.snapshot.names().len(), 10);
 }
 
+/// A refused document changes nothing.
 #[tokio::test]
-async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
+async fn bad_rules_are_reported_by_field() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.put("/v1/routes", rules()).await;
@@ -232,7 +233,7 @@ async fn bad_rules_are_all_told_of_by_number_and_field_and_nothing_changes() {
 }
 
 #[tokio::test]
-async fn rules_that_differ_by_case_are_refused_or_named() {
+async fn rules_differing_by_case_are_named() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let document = |path_case: Option<&str>, second: &str| {

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_service_is_registered_described_and_deleted() {
+async fn service_is_registered_described_and_deleted() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let body = json!({"name": "dns", "description": "Zones and records"});
@@ -79,7 +79,7 @@ async fn a_service_is_registered_described_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_scope_names_services_that_there_are() {
+async fn scope_names_registered_services() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.service("dns").await;
@@ -123,7 +123,7 @@ async fn a_scope_names_services_that_there_are() {
 }
 
 #[tokio::test]
-async fn an_account_has_a_bounded_number_of_services() {
+async fn services_are_bounded_per_account() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) \

@@ -18,7 +18,7 @@ async fn the_right_password_opens_a_session() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
+async fn wrong_password_resembles_unknown_user() {
     let plane = Plane::start().await;
     let wrong = plane.log_in_as(EMAIL, "correct horse battery stapl").await;
     let unknown = plane.log_in_as("nobody@localhost", PASSWORD).await;
@@ -27,7 +27,7 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn without_a_live_session_nothing_is_answered() {
+async fn calls_without_a_live_session_are_refused() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for (method, path) in [
@@ -93,7 +93,7 @@ async fn without_a_live_session_nothing_is_answered() {
 }
 
 #[tokio::test]
-async fn a_session_that_was_logged_out_is_over() {
+async fn logged_out_session_is_over() {
     let plane = Plane::start().await;
     let (client, other) = (plane.log_in().await, plane.log_in().await);
     assert_eq!(
@@ -105,7 +105,7 @@ async fn a_session_that_was_logged_out_is_over() {
 }
 
 #[tokio::test]
-async fn a_session_lasts_for_thirty_minutes_after_its_last_use() {
+async fn session_ends_thirty_minutes_after_use() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for _ in 0..3 {
@@ -123,7 +123,7 @@ async fn a_session_lasts_for_thirty_minutes_after_its_last_use() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_disabled_is_out_at_once() {
+async fn disabled_user_is_logged_out() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     sqlx::query("UPDATE users SET disabled = TRUE")
@@ -138,7 +138,7 @@ async fn a_user_who_is_disabled_is_out_at_once() {
 }
 
 #[tokio::test]
-async fn the_password_of_the_first_start_stays() {
+async fn first_password_survives_a_restart() {
     let mut plane = Plane::start_with(&["--admin-email=First@Example.com"]).await;
     let pool = plane.pool().await;
     let users = "SELECT COUNT(*) FROM users";
@@ -159,7 +159,7 @@ async fn the_password_of_the_first_start_stays() {
 }
 
 #[tokio::test]
-async fn guessing_a_password_has_a_pace() {
+async fn password_guessing_is_slowed() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for email in [EMAIL, "nobody@localhost"] {

@@ -214,8 +214,9 @@ async fn page_through(
     snapshot
 }
 
+/// Makes random changes between the pages.
 #[tokio::test]
-async fn pages_and_changes_add_up_whatever_happens_in_between() {
+async fn pages_and_changes_match_across_interleavings() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     // A use on this day confirms the clock.

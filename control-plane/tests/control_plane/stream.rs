@@ -10,7 +10,7 @@ use serde_json::json;
 use tonic::Code;
 
 #[tokio::test]
-async fn only_the_node_token_opens_a_stream() {
+async fn stream_needs_the_node_token() {
     let plane = Plane::start().await;
     let session = plane.log_in().await.token;
     for authorization in [
@@ -36,7 +36,7 @@ async fn only_the_node_token_opens_a_stream() {
 }
 
 #[tokio::test]
-async fn a_node_says_hello_first_and_once() {
+async fn hello_comes_first_and_once() {
     let plane = Plane::start().await;
     let authorization = format!("Bearer {NODE_TOKEN}");
     let ack = from_node::Message::Ack(Ack {
@@ -74,14 +74,14 @@ async fn a_stream_without_hello_ends() {
 }
 
 #[tokio::test]
-async fn a_node_that_acknowledges_nothing_is_disconnected() {
+async fn node_without_acknowledgements_is_disconnected() {
     let plane = Plane::start().await;
     let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
     assert_eq!(node.stream.end().await.code(), Code::DeadlineExceeded);
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_long_ends_the_stream() {
+async fn overlong_message_ends_the_stream() {
     let plane = Plane::start().await;
     let mut stream = Stream::open(&plane, Some(&format!("Bearer {NODE_TOKEN}")))
         .await
@@ -96,7 +96,7 @@ async fn a_message_that_is_too_long_ends_the_stream() {
 }
 
 #[tokio::test]
-async fn what_was_not_sent_cannot_be_acknowledged() {
+async fn unsent_batch_cannot_be_acknowledged() {
     let plane = Plane::start().await;
     let mut node = Node::ready(&plane).await;
     let next = node.sequence + 1;
@@ -110,7 +110,7 @@ async fn what_was_not_sent_cannot_be_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_new_node_gets_every_live_key() {
+async fn new_node_gets_every_live_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let expiring = json!({"name": "expiring", "environment": "test", "tier": "pro", "expires_at": 1_800_000_060});
@@ -165,7 +165,7 @@ async fn a_new_node_gets_every_live_key() {
 }
 
 #[tokio::test]
-async fn keys_with_the_same_lists_share_a_policy_of_what_is_enabled() {
+async fn keys_with_equal_lists_share_a_policy() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let lists = |name: &str, enabled: bool| json!({"name": name, "allowed_ips": ["10.0.0.0/8", {"cidr": "192.0.2.0/24", "enabled": enabled}], "denied_ips": ["::1"]});
@@ -203,7 +203,7 @@ async fn keys_with_the_same_lists_share_a_policy_of_what_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_policy_goes_with_its_last_key_and_comes_back_with_the_next() {
+async fn policy_follows_its_last_and_next_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let lists = |name: &str| json!({"name": name, "denied_ips": ["10.0.0.0/8"]});
@@ -231,7 +231,7 @@ async fn a_policy_goes_with_its_last_key_and_comes_back_with_the_next() {
 }
 
 #[tokio::test]
-async fn a_large_snapshot_comes_in_bounded_batches_a_few_at_a_time() {
+async fn large_snapshot_comes_in_bounded_batches() {
     let plane = Plane::start().await;
     let made = plane.create_keys("large", 25_000).await;
     let mut node = Node::connect(&plane, hello(), Snapshot::default()).await;
@@ -256,7 +256,7 @@ async fn a_large_snapshot_comes_in_bounded_batches_a_few_at_a_time() {
 }
 
 #[tokio::test]
-async fn changes_during_a_snapshot_are_in_it() {
+async fn snapshot_contains_changes_made_during_it() {
     let plane = Plane::start().await;
     let made = plane.create_keys("old", 20_000).await;
     let account = &plane.owner().await.0;
@@ -285,7 +285,7 @@ async fn changes_during_a_snapshot_are_in_it() {
 }
 
 #[tokio::test]
-async fn a_node_that_comes_back_gets_the_changes_alone() {
+async fn returning_node_gets_only_changes() {
     let mut plane = Plane::start().await;
     plane.create_keys("old", 1_000).await;
     let node = Node::ready(&plane).await;
@@ -319,7 +319,7 @@ async fn a_node_that_comes_back_gets_the_changes_alone() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_very_far_behind_begins_anew() {
+async fn node_far_behind_loads_a_full_snapshot() {
     let plane = Plane::start().await;
     plane.create_keys("before", 1).await;
     let behind = Node::ready(&plane).await.snapshot;
@@ -343,7 +343,7 @@ async fn a_node_that_is_very_far_behind_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_node_that_missed_nothing_is_told_so() {
+async fn node_that_missed_nothing_is_current() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("CI").await;
@@ -364,7 +364,7 @@ async fn a_node_that_missed_nothing_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_lost_history_begins_anew() {
+async fn node_of_lost_history_starts_over() {
     let plane = Plane::start().await;
     plane.log_in().await.key("ours").await;
     let ahead = Snapshot {
@@ -379,7 +379,7 @@ async fn a_node_of_a_lost_history_begins_anew() {
 }
 
 #[tokio::test]
-async fn a_change_reaches_every_node_as_it_is_made() {
+async fn change_reaches_every_node_at_once() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut nodes = Vec::new();
@@ -410,7 +410,7 @@ async fn a_change_reaches_every_node_as_it_is_made() {
 }
 
 #[tokio::test]
-async fn a_node_that_fell_behind_catches_up_and_misses_nothing() {
+async fn lagging_node_catches_up_without_loss() {
     let plane = Plane::start().await;
     let mut node = Node::ready(&plane).await;
     // More changes than the control plane holds for a node that acknowledges none of them.
@@ -433,7 +433,7 @@ async fn a_silent_stream_has_a_heartbeat() {
 }
 
 #[tokio::test]
-async fn streams_end_when_the_control_plane_does() {
+async fn streams_end_with_the_control_plane() {
     let mut plane = Plane::start().await;
     let mut node = Node::ready(&plane).await;
     plane.restart().await;

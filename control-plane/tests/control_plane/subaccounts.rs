@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_subaccount_is_made_listed_and_deleted() {
+async fn subaccount_is_created_listed_and_deleted() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let made = client
@@ -86,7 +86,7 @@ async fn a_subaccount_is_made_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_subaccount_that_is_gone_stands_in_nobodys_way() {
+async fn deleted_subaccount_blocks_nothing() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let [dev, gone] = [
@@ -122,7 +122,7 @@ async fn a_subaccount_that_is_gone_stands_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn an_account_has_a_bounded_number_of_subaccounts() {
+async fn subaccounts_are_bounded_per_account() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let fill = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999) \
@@ -145,7 +145,7 @@ async fn an_account_has_a_bounded_number_of_subaccounts() {
 }
 
 #[tokio::test]
-async fn keys_follow_the_subaccounts_that_there_are() {
+async fn keys_follow_the_existing_subaccounts() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let [dev, prod] = [
@@ -187,7 +187,7 @@ async fn keys_follow_the_subaccounts_that_there_are() {
 }
 
 #[tokio::test]
-async fn a_key_is_kept_to_what_its_owner_may_act_on_now() {
+async fn key_is_confined_to_its_owners_subaccounts() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let [dev, prod] = [

@@ -20,8 +20,9 @@ async fn import(client: &Client<'_>, keys: Vec<Value>) -> crate::harness::Answer
         .await
 }
 
+/// Discloses twenty an hour.
 #[tokio::test]
-async fn taken_emails_are_told_twenty_times_an_hour() {
+async fn taken_emails_are_disclosed_rarely() {
     let mut plane = Plane::start().await;
     let token = {
         let operator = plane.log_in().await;
@@ -84,7 +85,7 @@ async fn taken_emails_are_told_twenty_times_an_hour() {
 }
 
 #[tokio::test]
-async fn new_users_and_keys_are_told_no_more() {
+async fn new_items_disclose_no_more() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({})).await;
@@ -117,8 +118,9 @@ async fn new_users_and_keys_are_told_no_more() {
     );
 }
 
+/// Discloses twenty an hour.
 #[tokio::test]
-async fn taken_keys_of_others_are_told_twenty_times_an_hour() {
+async fn taken_foreign_keys_are_disclosed_rarely() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({})).await;
@@ -161,7 +163,7 @@ async fn taken_keys_of_others_are_told_twenty_times_an_hour() {
 }
 
 #[tokio::test]
-async fn dry_run_shows_no_more_taken_keys_than_the_rest() {
+async fn dry_run_discloses_taken_keys_equally() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({})).await;

@@ -14,7 +14,7 @@ fn contract() -> Value {
 }
 
 #[tokio::test]
-async fn there_are_those_of_the_contract_until_others_are_put() {
+async fn contract_tiers_exist_until_replaced() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     assert_eq!(client.get("/v1/tiers").await.at("/data"), &contract());
@@ -49,7 +49,7 @@ async fn there_are_those_of_the_contract_until_others_are_put() {
 }
 
 #[tokio::test]
-async fn a_tier_that_is_in_use_stays() {
+async fn tier_in_use_cannot_be_removed() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client
@@ -100,7 +100,7 @@ async fn a_tier_that_is_in_use_stays() {
 }
 
 #[tokio::test]
-async fn a_tiers_new_limits_reach_its_keys_and_no_others() {
+async fn new_tier_limits_reach_only_its_keys() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for body in [
@@ -134,7 +134,7 @@ async fn a_tiers_new_limits_reach_its_keys_and_no_others() {
 }
 
 #[tokio::test]
-async fn bad_tiers_are_refused_by_field_and_change_nothing() {
+async fn bad_tiers_are_refused_by_field() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let tier = |name: &str| json!({"name": name, "limits": {"minute": 1}});

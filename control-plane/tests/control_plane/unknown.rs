@@ -40,8 +40,9 @@ async fn note_is_written_each_second() {
     );
 }
 
+/// The note of the time is written once every node is saved.
 #[tokio::test]
-async fn note_is_not_written_while_a_node_is_not_written_down() {
+async fn note_waits_for_unsaved_nodes() {
     let mut plane = Plane::start().await;
     let pool = plane.pool().await;
     let trigger =
@@ -72,7 +73,7 @@ async fn note_is_not_written_while_a_node_is_not_written_down() {
 }
 
 #[tokio::test]
-async fn unknown_nodes_count_for_the_longest_limit_that_was_ever_reported() {
+async fn unknown_nodes_count_for_longest_limit() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
     for (instance, staleness_seconds) in [(1, 3_600), (2, 60)] {
@@ -120,7 +121,7 @@ async fn unknown_nodes_count_for_the_longest_limit_that_was_ever_reported() {
 }
 
 #[tokio::test]
-async fn unknown_nodes_count_without_an_end_once_a_node_had_no_limit() {
+async fn unknown_nodes_count_forever_without_a_limit() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
     drop(
@@ -152,7 +153,7 @@ async fn unknown_nodes_count_without_an_end_once_a_node_had_no_limit() {
 }
 
 #[tokio::test]
-async fn clock_that_is_set_makes_no_lost_node_expire() {
+async fn clock_change_expires_no_lost_node() {
     let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let client = plane.log_in().await;
     let node = ready(
@@ -185,7 +186,7 @@ async fn clock_that_is_set_makes_no_lost_node_expire() {
 }
 
 #[tokio::test]
-async fn time_that_a_node_was_lost_adds_up_across_restarts() {
+async fn lost_time_adds_up_across_restarts() {
     let mut plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let node = ready(
         &plane,
@@ -218,7 +219,7 @@ async fn time_that_a_node_was_lost_adds_up_across_restarts() {
 }
 
 #[tokio::test]
-async fn longer_limit_is_written_down_before_welcome() {
+async fn longer_limit_is_saved_before_welcome() {
     let plane = Plane::start().await;
     let held = ready(
         &plane,
@@ -263,8 +264,9 @@ async fn longer_limit_is_written_down_before_welcome() {
     assert_eq!(written.unsigned_abs(), DAY);
 }
 
+/// The restore replaces a database that cannot be read.
 #[tokio::test]
-async fn restore_without_a_readable_database_does_not_know_all_nodes() {
+async fn unreadable_database_has_unknown_nodes() {
     for former in [None, Some("no database")] {
         let mut plane = Plane::start().await;
         plane.create_keys("kept", 1).await;

@@ -103,7 +103,7 @@ async fn buckets(client: &Client<'_>, query: &str) -> Vec<Bucket> {
 }
 
 #[tokio::test]
-async fn what_is_reported_is_shown_with_the_key() {
+async fn reported_usage_is_shown_with_the_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -165,7 +165,7 @@ async fn what_is_reported_is_shown_with_the_key() {
 }
 
 #[tokio::test]
-async fn a_day_begins_at_midnight_and_a_month_on_the_first() {
+async fn days_and_months_begin_on_the_calendar() {
     let plane = Plane::start().await;
     let id = plane.log_in().await.key("CI").await;
     let mut node = node(&plane, 1).await;
@@ -188,8 +188,9 @@ async fn a_day_begins_at_midnight_and_a_month_on_the_first() {
     }
 }
 
+/// Checks also that it is never in the future.
 #[tokio::test]
-async fn the_last_use_is_the_latest_of_any_node_and_never_in_the_future() {
+async fn last_use_is_the_latest() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -230,7 +231,7 @@ async fn the_last_use_is_the_latest_of_any_node_and_never_in_the_future() {
 }
 
 #[tokio::test]
-async fn a_total_that_is_repeated_counts_once() {
+async fn repeated_total_counts_once() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -251,8 +252,9 @@ async fn a_total_that_is_repeated_counts_once() {
     );
 }
 
+/// A node of version 0.1 is the exception.
 #[tokio::test]
-async fn a_total_that_went_down_counts_nothing_unless_it_is_of_version_0_1() {
+async fn decreased_total_counts_nothing() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -287,7 +289,7 @@ async fn a_total_that_went_down_counts_nothing_unless_it_is_of_version_0_1() {
 }
 
 #[tokio::test]
-async fn a_report_whose_acknowledgement_was_lost_with_the_control_plane_counts_once() {
+async fn report_with_lost_acknowledgement_counts_once() {
     let mut plane = Plane::start().await;
     let id = plane.log_in().await.key("CI").await;
     let mut node = node(&plane, 1).await;
@@ -330,7 +332,7 @@ async fn a_report_whose_acknowledgement_was_lost_with_the_control_plane_counts_o
 }
 
 #[tokio::test]
-async fn hostile_reports_end_the_stream_and_change_nothing() {
+async fn hostile_reports_end_the_stream_without_effect() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -410,7 +412,7 @@ async fn hostile_reports_end_the_stream_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn what_means_nothing_here_is_passed_over() {
+async fn unknown_reported_keys_are_ignored() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -448,8 +450,9 @@ async fn what_means_nothing_here_is_passed_over() {
     assert_eq!(rows, 1);
 }
 
+/// Other nodes are not told about it.
 #[tokio::test]
-async fn a_key_that_was_revoked_is_counted_and_nobody_is_told() {
+async fn revoked_key_is_still_counted() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;
@@ -468,7 +471,7 @@ async fn a_key_that_was_revoked_is_counted_and_nobody_is_told() {
 }
 
 #[tokio::test]
-async fn while_usage_cannot_be_stored_streams_go_on() {
+async fn streams_outlast_failing_usage_writes() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;

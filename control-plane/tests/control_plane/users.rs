@@ -15,7 +15,7 @@ fn owner_grants(policy: &PolicyRecord) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_new_user_is_shown_and_can_log_in() {
+async fn new_user_can_log_in() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let sub = client.subaccount("dev").await;
@@ -57,7 +57,7 @@ async fn a_new_user_is_shown_and_can_log_in() {
 }
 
 #[tokio::test]
-async fn a_bad_user_is_refused_by_field() {
+async fn invalid_user_is_refused_by_field() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let path = client.user("zoe@localhost", json!({})).await;
@@ -119,7 +119,7 @@ async fn a_bad_user_is_refused_by_field() {
 }
 
 #[tokio::test]
-async fn nobody_gives_what_they_do_not_hold() {
+async fn users_cannot_grant_unheld_permissions() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let [dev, prod] = [
@@ -200,7 +200,7 @@ async fn nobody_gives_what_they_do_not_hold() {
 }
 
 #[tokio::test]
-async fn who_holds_more_cannot_be_changed() {
+async fn stronger_user_cannot_be_changed() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let dev = admin.subaccount("dev").await;
@@ -321,7 +321,7 @@ async fn an_account_keeps_an_administrator() {
 }
 
 #[tokio::test]
-async fn an_address_that_was_changed_does_not_come_back() {
+async fn former_email_is_not_accepted() {
     let mut plane = Plane::start().await;
     let admin = plane.log_in().await;
     let path = format!("/v1/users/{}", plane.owner().await.1);
@@ -342,8 +342,9 @@ async fn an_address_that_was_changed_does_not_come_back() {
     );
 }
 
+/// The start is the control plane's next one.
 #[tokio::test]
-async fn an_account_without_an_administrator_gets_one_at_the_next_start() {
+async fn missing_administrator_is_added_at_start() {
     let mut plane = Plane::start().await;
     plane
         .log_in()
@@ -370,8 +371,9 @@ async fn an_account_without_an_administrator_gets_one_at_the_next_start() {
     );
 }
 
+/// A changed password ends the sessions as well.
 #[tokio::test]
-async fn who_is_disabled_or_has_another_password_is_logged_out_for_good() {
+async fn disabled_user_loses_all_sessions() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let path = admin
@@ -410,7 +412,7 @@ async fn who_is_disabled_or_has_another_password_is_logged_out_for_good() {
 }
 
 #[tokio::test]
-async fn another_accounts_user_is_not_there() {
+async fn another_accounts_user_is_not_found() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let pool = plane.pool().await;
@@ -445,7 +447,7 @@ async fn another_accounts_user_is_not_there() {
 }
 
 #[tokio::test]
-async fn what_an_owner_loses_their_keys_lose() {
+async fn keys_lose_the_permissions_their_owner_loses() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let sub = admin.subaccount("dev").await;
@@ -526,7 +528,7 @@ async fn what_an_owner_loses_their_keys_lose() {
 }
 
 #[tokio::test]
-async fn roles_and_tiers_are_told_to_everyone_who_is_logged_in() {
+async fn every_user_sees_roles_and_tiers() {
     let plane = Plane::start().await;
     plane.log_in().await.user("zoe@localhost", json!({})).await;
     let zoe = plane.client("zoe@localhost").await;

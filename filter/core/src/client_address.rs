@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn without_trusted_hops_the_address_is_the_hosts() {
+    fn address_is_the_hosts_without_trusted_hops() {
         assert_eq!(
             address(None, "192.0.2.1:80", &["unknown"]).as_deref(),
             Some("192.0.2.1")
@@ -84,7 +84,7 @@ mod tests {
 
     /// Cases, each with the source that Envoy derives from it; 10.0.0.1 is the proxy.
     #[test]
-    fn the_trusted_entry_has_to_be_the_address_that_envoy_used() {
+    fn trusted_entry_matches_the_address_envoy_used() {
         for (hops, source, values, known) in [
             (1, "203.0.113.9:0", &["203.0.113.9,10.0.0.1"][..], true),
             (

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_read() {
+    fn sent_headers_are_read() {
         let headers = RequestHeaders::read(encoded(&SENT)).unwrap();
         let read: Vec<_> = headers.iter().collect();
         assert_eq!(
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_is_known_by_its_content_type() {
+    fn grpc_is_recognized_by_content_type() {
         let grpc = |value: &str| {
             RequestHeaders::read(encoded(&[("content-type", value)]))
                 .unwrap()
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn no_headers_are_headers() {
+    fn empty_headers_are_read() {
         for none in [Vec::new(), encoded(&[])] {
             assert_eq!(RequestHeaders::read(none).unwrap().iter().count(), 0);
         }
     }
 
     #[test]
-    fn what_is_cut_short_or_says_too_much_is_refused() {
+    fn truncated_or_oversized_headers_are_refused() {
         let whole = encoded(&SENT);
         for end in 1..whole.len() {
             assert!(

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn connection_loses_the_names_and_keeps_the_rest_byte_for_byte() {
+    fn connection_loses_only_the_owned_names() {
         for (value, rest) in [
             ("Upgrade, x-latchkey-identity", "Upgrade"),
             ("X-Latchkey_Identity,Upgrade", "Upgrade"),
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_another_rule_is_another_spelling_of_the_one_that_is_read() {
+    fn another_rules_header_is_another_spelling() {
         let identity: HeaderNames = ["x-tier", "x-latchkey-identity"].into_iter().collect();
         let subaccounts: HeaderNames = ["x-sub", "x_sub", "x_tier"].into_iter().collect();
         let owned = |read| OwnedNames {

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn allow_list_that_lifts_a_deny_list_is_beyond_it() {
+    fn lifting_allow_list_exceeds_deny_list() {
         let own = rule(&[], &["127.0.0.2"]);
         assert_eq!(rule(&["0.0.0.0/0"], &[]).beyond(&own), address("127.0.0.2"));
         assert_eq!(
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_without_lists_also_admits_unknown_addresses() {
+    fn rule_without_lists_admits_unknown_addresses() {
         let everywhere = rule(&["0.0.0.0/0", "::/0"], &[]);
         assert_eq!(rule(&[], &[]).beyond(&everywhere), Some(Origin::Unknown));
         assert_eq!(everywhere.beyond(&rule(&[], &[])), None);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_that_touch_cover_what_spans_them() {
+    fn adjacent_ranges_cover_their_union() {
         let halves = rule(&["0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"], &[]);
         assert_eq!(rule(&["0.0.0.0/0", "::/0"], &[]).beyond(&halves), None);
         assert_eq!(
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_addresses_are_compared_as_the_ones_in_them() {
+    fn mapped_addresses_are_compared_as_ipv4() {
         assert_eq!(
             rule(&["::ffff:10.0.0.0/104"], &[]).beyond(&rule(&["10.0.0.0/8"], &[])),
             None
@@ -211,7 +211,7 @@ mod tests {
 
     /// Compared with a check of every address of a small space, and of an unknown one.
     #[test]
-    fn inclusion_agrees_with_what_both_rules_admit() {
+    fn inclusion_agrees_with_both_rules() {
         let mut random = Random(23);
         let nets = |random: &mut Random| {
             let mut nets = Vec::new();

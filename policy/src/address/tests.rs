@@ -21,12 +21,12 @@ fn admits(allow: &[&str], deny: &[&str], address: &str) -> bool {
 }
 
 #[test]
-fn without_lists_every_address_is_admitted_and_none_is_asked_for() {
+fn every_address_is_admitted_without_lists() {
     assert!(AddressRule::compile(&AddressLists::default()).admits(|| panic!("asked")));
 }
 
 #[test]
-fn an_allow_list_admits_what_it_has_and_nothing_else_whatever_is_denied() {
+fn allow_list_admits_only_its_addresses() {
     assert!(admits(&["10.0.0.0/8"], &["10.1.0.0/16"], "10.1.2.3"));
     assert!(admits(&["10.0.0.0/8"], &["0.0.0.0/0"], "10.1.2.3"));
     assert!(!admits(&["10.0.0.0/8"], &[], "11.0.0.1"));
@@ -35,14 +35,14 @@ fn an_allow_list_admits_what_it_has_and_nothing_else_whatever_is_denied() {
 }
 
 #[test]
-fn a_deny_list_alone_admits_what_it_does_not_have() {
+fn deny_list_admits_all_other_addresses() {
     assert!(!admits(&[], &["192.0.2.0/24"], "192.0.2.255"));
     assert!(admits(&[], &["192.0.2.0/24"], "192.0.3.0"));
     assert!(admits(&[], &["192.0.2.0/24"], "2001:db8::1"));
 }
 
 #[test]
-fn mapped_addresses_are_the_ones_in_them() {
+fn mapped_addresses_are_read_as_ipv4() {
     assert!(admits(&["10.0.0.0/8"], &[], "::ffff:10.1.2.3"));
     assert!(admits(&["::ffff:10.0.0.0/104"], &[], "10.1.2.3"));
     assert!(!admits(&[], &["::ffff:10.1.2.3"], "10.1.2.3"));
@@ -55,7 +55,7 @@ fn mapped_addresses_are_the_ones_in_them() {
 }
 
 #[test]
-fn an_address_that_is_not_known_is_not_admitted_by_lists() {
+fn lists_do_not_admit_unknown_addresses() {
     for (allow, deny) in [(vec!["10.0.0.0/8"], vec![]), (vec![], vec!["10.0.0.0/8"])] {
         let lists = AddressLists {
             allow: nets(&allow),
@@ -66,7 +66,7 @@ fn an_address_that_is_not_known_is_not_admitted_by_lists() {
 }
 
 #[test]
-fn entries_are_read_with_a_reason_for_what_they_are_not() {
+fn invalid_entries_are_refused_with_a_reason() {
     assert_eq!(parse_entry("10.0.0.1"), Ok("10.0.0.1/32".parse().unwrap()));
     assert_eq!(
         parse_entry("2001:db8::/32"),
@@ -91,7 +91,7 @@ fn entries_are_read_with_a_reason_for_what_they_are_not() {
 }
 
 #[test]
-fn sources_are_read_as_envoy_writes_them() {
+fn envoy_sources_are_read() {
     assert_eq!(
         parse_source(b"192.0.2.1:4711"),
         Some("192.0.2.1".parse().unwrap())
@@ -112,7 +112,7 @@ fn sources_are_read_as_envoy_writes_them() {
 }
 
 #[test]
-fn forwarded_entries_are_read_with_ports_and_brackets() {
+fn forwarded_entries_may_have_ports() {
     for (entry, address) in [
         ("192.0.2.1", "192.0.2.1"),
         (" 192.0.2.1\t", "192.0.2.1"),
@@ -136,7 +136,7 @@ fn forwarded_entries_are_read_with_ports_and_brackets() {
 }
 
 #[test]
-fn forwarded_entries_that_are_no_address_are_unknown() {
+fn forwarded_entries_without_address_are_unknown() {
     for entry in [
         "",
         " ",
@@ -205,7 +205,7 @@ fn forwarded_entries_survive_the_round_trip() {
 /// Compared with a literal implementation of the definition, on ranges that overlap, nest and
 /// touch.
 #[test]
-fn sets_agree_with_a_look_at_every_entry() {
+fn sets_agree_with_a_linear_search() {
     let mut random = Random(7);
     let mut random = |bound| random.below(bound);
     for _ in 0..300 {

@@ -115,7 +115,7 @@ mod tests {
 
     /// What the code of the former layout left is in cells of other names.
     #[test]
-    fn new_meter_layout_begins_without_the_former_ones_cells() {
+    fn new_meter_layout_ignores_former_cells() {
         let former = format!("m{}/", METER_LAYOUT - 1);
         let old = |name: &str| name.replacen(meter_cell!(""), &former, 1);
         let cells = MemoryCells::default();
@@ -163,8 +163,9 @@ mod tests {
         assert_eq!(kept.bytes, [1; 16], "the former code goes on with its own");
     }
 
+    /// A session that gives the role back makes room as well.
     #[test]
-    fn one_session_reports_until_it_is_silent_or_gives_the_role_back() {
+    fn one_session_reports_until_silent() {
         let cells = MemoryCells::default();
         let is_reporter = |format, term, at| is_reporter_of(&cells, format, term, at).unwrap();
         assert!(is_reporter(FORMAT, 7, SECOND));

@@ -6,7 +6,7 @@ use super::*;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
-fn windows_are_those_of_the_plain_calendar_on_every_day() {
+fn windows_match_the_calendar_every_day() {
     let calendar = Calendar::new();
     for day in 0..calendar.len() {
         let midnight = i64::from(day) * DAY;
@@ -31,7 +31,7 @@ fn windows_are_those_of_the_plain_calendar_on_every_day() {
 }
 
 #[test]
-fn months_have_the_lengths_that_they_have() {
+fn months_have_their_calendar_lengths() {
     let days = |year: u32, month: u32| Window::Month.seconds(year * 12 + month - 1) / 86_400;
     assert_eq!(
         [2023, 2024, 1900, 2000, 2100, 2400].map(|year| days(year, 2)),
@@ -42,7 +42,7 @@ fn months_have_the_lengths_that_they_have() {
 }
 
 #[test]
-fn a_window_ends_with_the_second_before_the_next() {
+fn window_ends_the_second_before_the_next() {
     // 2024-02-29T23:59:59Z.
     let last = 1_709_251_199;
     assert_eq!(Window::Month.number(last), 2024 * 12 + 1);
@@ -54,7 +54,7 @@ fn a_window_ends_with_the_second_before_the_next() {
 }
 
 #[test]
-fn times_beyond_the_calendar_are_taken_for_its_first_or_last_second() {
+fn times_beyond_the_calendar_are_clamped() {
     for window in Window::ALL {
         for now in [-1, i64::MIN] {
             assert_eq!(window.number(now), window.number(0), "{window:?}");

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_granted_is_not_left_for_others_until_it_is_settled() {
+    fn grant_is_reserved_until_settled() {
         let mut meter = Meter::new(OWNER);
         let limits = limits(10_000);
         let left = |meter: &Meter| meter.nearest(&limits, NOW).unwrap().remaining;
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn where_little_is_left_nothing_is_granted() {
+    fn little_remaining_grants_nothing() {
         for (limit, granted) in [(1, false), (1_000, false), (4_095, false), (4_096, true)] {
             assert_eq!(
                 Meter::new(OWNER).grant(&limits(limit), NOW).is_some(),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_what_is_left_as_the_counters_would() {
+    fn allowance_reports_remaining_like_the_counters() {
         let (mut meter, mut asked) = (Meter::new(OWNER), Meter::new(OWNER));
         let limits = limits(10_000);
         let mut allowance = meter.grant(&limits, NOW).unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_good_for_its_windows_alone() {
+    fn allowance_is_valid_in_its_windows_only() {
         let (mut meter, limits) = (Meter::new(OWNER), limits(10_000));
         let end = Window::Minute.end(Window::Minute.number(NOW));
         let mut allowance = meter.grant(&limits, NOW).unwrap();
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_good_for_its_limits_alone() {
+    fn allowance_is_valid_for_its_limits_only() {
         let mut meter = Meter::new(OWNER);
         let mut allowance = meter.grant(&limits(10_000), NOW).unwrap();
         assert!(
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_clock_was_set_back_nothing_is_granted() {
+    fn clock_set_back_grants_nothing() {
         let mut meter = Meter::new(OWNER);
         meter.pass(NOW);
         assert!(meter.grant(&limits(10_000), NOW - 60).is_none());
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_use_is_that_of_either() {
+    fn last_use_is_the_later_of_both() {
         let mut meter = Meter::new(OWNER);
         let mut allowance = meter.grant(&Limits::default(), NOW).unwrap();
         let from = Some([192, 0, 2, 1].into());

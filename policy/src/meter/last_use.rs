@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_and_last_used_secret_are_kept() {
+    fn newest_and_last_used_are_kept() {
         let mut uses = LastUses::default();
         let address = |text: &str| Some(text.parse().unwrap());
         uses.note(3, 10, || address("192.0.2.3"));
@@ -98,7 +98,7 @@ mod tests {
 
     /// 1 is good until its overlap ends, and the secret after it was replaced, used or not.
     #[test]
-    fn old_secret_keeps_its_last_use_after_a_replacement() {
+    fn replaced_secret_keeps_its_last_use() {
         for replaced in [&[][..], &[2], &[2, 3], &[3, 2]] {
             let mut uses = LastUses::default();
             replaced
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_that_of_the_first_request_in_a_second() {
+    fn address_is_of_the_seconds_first_request() {
         let mut uses = LastUses::default();
         uses.note(1, 10, || Some([192, 0, 2, 1].into()));
         uses.note(1, 10, || panic!("it is known"));

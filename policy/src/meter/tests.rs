@@ -32,7 +32,7 @@ fn admitted(meter: &mut Meter, limits: &Limits, now: i64, requests: u32) -> usiz
 }
 
 #[test]
-fn exactly_the_limit_passes_in_a_window_and_again_in_the_next() {
+fn exactly_the_limit_passes_in_each_window() {
     for window in Window::ALL {
         let (mut meter, limits) = (Meter::new(OWNER), limits([(window, 10)]));
         assert_eq!(admitted(&mut meter, &limits, NOW, 15), 10, "{window:?}");
@@ -62,7 +62,7 @@ fn exactly_the_limit_passes_in_a_window_and_again_in_the_next() {
 }
 
 #[test]
-fn a_refusal_by_one_limit_takes_nothing_from_another() {
+fn refusing_limit_consumes_no_other() {
     let (mut meter, limits) = (
         Meter::new(OWNER),
         limits([(Window::Minute, 2), (Window::Day, 5)]),
@@ -80,7 +80,7 @@ fn a_refusal_by_one_limit_takes_nothing_from_another() {
 }
 
 #[test]
-fn retry_after_lasts_until_the_last_of_the_exhausted_windows_ends() {
+fn retry_after_covers_all_exhausted_windows() {
     let now = NOW - 600;
     let (mut meter, limits) = (
         Meter::new(OWNER),
@@ -98,8 +98,9 @@ fn retry_after_lasts_until_the_last_of_the_exhausted_windows_ends() {
     );
 }
 
+/// Both limits have the same number of requests left.
 #[test]
-fn of_two_limits_as_near_the_one_that_ends_last_is_told() {
+fn later_ending_limit_wins_a_tie() {
     let meter = Meter::new(OWNER);
     let nearest = |limits: &Limits, now| meter.nearest(limits, now).map(|nearest| nearest.window);
     assert_eq!(
@@ -119,7 +120,7 @@ fn of_two_limits_as_near_the_one_that_ends_last_is_told() {
 }
 
 #[test]
-fn what_is_not_limited_is_counted_all_the_same() {
+fn unlimited_requests_are_counted() {
     let mut meter = Meter::new(OWNER);
     assert_eq!(admitted(&mut meter, &Limits::default(), NOW, 3), 3);
     let number = |window: Window| window.number(NOW);
@@ -141,7 +142,7 @@ fn what_is_not_limited_is_counted_all_the_same() {
 }
 
 #[test]
-fn others_requests_use_up_a_limit_and_only_grow() {
+fn requests_of_others_consume_a_limit() {
     let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Day, 10)]));
     let day = Window::Day.number(NOW);
     let mut left = |told: &[(u32, u32)]| {
@@ -166,7 +167,7 @@ fn others_requests_use_up_a_limit_and_only_grow() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_reopens_no_window() {
+fn clock_set_back_reopens_no_window() {
     let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Minute, 5)]));
     let midnight = NOW + 30;
     assert_eq!(admitted(&mut meter, &limits, midnight, 9), 5);
@@ -177,7 +178,7 @@ fn a_clock_that_is_set_back_reopens_no_window() {
 }
 
 #[test]
-fn a_clock_that_was_wrong_by_years_locks_no_key() {
+fn wrong_clock_locks_no_key() {
     let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Month, 5)]));
     assert_eq!(admitted(&mut meter, &limits, i64::MAX, 9), 5);
     assert_eq!(admitted(&mut meter, &limits, NOW, 9), 5);
@@ -247,7 +248,7 @@ fn counters_survive_the_round_trip() {
 }
 
 #[test]
-fn every_flipped_bit_and_every_cut_is_noticed() {
+fn every_damage_is_noticed() {
     let bytes = used().encode();
     for at in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
@@ -266,7 +267,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
 }
 
 #[test]
-fn a_format_that_is_not_known_is_damage() {
+fn unknown_format_is_damage() {
     let mut bytes = used().encode();
     bytes[0] += 1;
     let (content, crc) = bytes.split_last_chunk_mut().unwrap();
@@ -274,8 +275,9 @@ fn a_format_that_is_not_known_is_damage() {
     assert_eq!(Meter::decode(&bytes), Err(Damaged));
 }
 
+/// Checks also that a cell of a later key is left alone.
 #[test]
-fn a_cell_is_its_owners_or_begins_anew_unless_a_later_key_has_it() {
+fn cell_of_an_earlier_owner_restarts() {
     let cell = used().encode();
     let of = |epoch: &[u8; 4], key| Meter::from_cell(Some(&cell), Owner { epoch: *epoch, key });
     let new = |epoch: &[u8; 4], key| Meter::new(Owner { epoch: *epoch, key });
@@ -288,7 +290,7 @@ fn a_cell_is_its_owners_or_begins_anew_unless_a_later_key_has_it() {
 }
 
 #[test]
-fn secrets_are_counted_together_and_their_last_uses_are_not() {
+fn secrets_share_counts_only() {
     let (mut meter, limits) = (Meter::new(OWNER), limits([(Window::Day, 3)]));
     assert_eq!(meter.last_uses().count(), 0);
     for (secret, now) in [(1, NOW), (2, NOW + 1), (1, NOW + 2)] {
@@ -307,7 +309,7 @@ fn secrets_are_counted_together_and_their_last_uses_are_not() {
 }
 
 #[test]
-fn outcomes_are_counted_in_the_order_of_the_stream() {
+fn outcomes_follow_the_order_of_the_protocol() {
     let mut meter = Meter::new(OWNER);
     for (index, outcome) in Outcome::ALL.into_iter().enumerate() {
         assert_eq!(outcome as usize, index);

@@ -12,7 +12,7 @@ fn pattern(text: &str) -> Pattern {
 }
 
 #[test]
-fn permissions_are_two_or_three_plain_segments() {
+fn permissions_have_two_or_three_segments() {
     let longest = format!("a:{}", "b".repeat(MAX_LEN - 2));
     for good in [
         "dns:read",
@@ -56,7 +56,7 @@ fn permissions_are_two_or_three_plain_segments() {
 }
 
 #[test]
-fn a_star_is_a_whole_segment_and_in_patterns_only() {
+fn star_is_a_whole_segment_of_a_pattern() {
     let longest = format!("*:{}", "b".repeat(MAX_LEN - 2));
     for star in [
         "*", "*:*", "*:*:*", "*:read", "dns:*", "*:a:*", "a:*:c", &longest,
@@ -85,7 +85,7 @@ fn a_star_is_a_whole_segment_and_in_patterns_only() {
 }
 
 #[test]
-fn a_star_stands_for_one_or_more_segments() {
+fn star_matches_one_or_more_segments() {
     for (held, permission, expected) in [
         ("*", "dns:read", true),
         ("*", "account:apikeys:create", true),
@@ -111,7 +111,7 @@ fn a_star_stands_for_one_or_more_segments() {
 }
 
 #[test]
-fn nobody_covers_what_is_more_than_they_hold() {
+fn nobody_covers_more_than_they_hold() {
     for (held, wanted, expected) in [
         (&["*"][..], "*", true),
         (&["*:*"], "*", true),
@@ -218,7 +218,7 @@ impl World {
 }
 
 #[test]
-fn a_pattern_matches_what_the_definition_gives_it() {
+fn pattern_matches_by_definition() {
     let World {
         permissions,
         patterns,
@@ -235,7 +235,7 @@ fn a_pattern_matches_what_the_definition_gives_it() {
 }
 
 #[test]
-fn patterns_cover_what_their_permissions_together_make_up() {
+fn patterns_cover_what_their_union_covers() {
     let world = World::new();
     world.check(&[]);
     for (at, one) in world.patterns.iter().enumerate() {
@@ -253,7 +253,7 @@ fn patterns_cover_what_their_permissions_together_make_up() {
 }
 
 #[test]
-fn predefined_roles_give_what_the_contract_says() {
+fn predefined_roles_follow_the_contract() {
     let may = |role: &str, permission: &str| {
         let permission = Permission::parse(permission).unwrap();
         patterns(role)

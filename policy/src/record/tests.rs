@@ -136,7 +136,7 @@ fn every_flipped_bit_is_noticed() {
 }
 
 #[test]
-fn what_a_later_format_adds_is_not_passed_over() {
+fn later_format_is_refused() {
     let mut bytes = Vec::new();
     let (head, never) = ([0; 24], NEVER.to_le_bytes());
     let body = [&head[..], &never, &[2], b"abc123def456", b"name"];
@@ -176,7 +176,7 @@ fn what_a_later_format_adds_is_not_passed_over() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_by_name() {
+fn oversized_field_is_refused_by_name() {
     let long = "x".repeat(70_000);
     assert_eq!(
         key(&long).encode(&mut Vec::new()),
@@ -190,7 +190,7 @@ fn what_does_not_fit_is_refused_by_name() {
 }
 
 #[test]
-fn numbers_survive_the_round_trip_and_are_no_longer_than_they_need_be() {
+fn numbers_have_their_shortest_encoding() {
     for (number, len) in [
         (0, 1),
         (127, 1),
@@ -210,7 +210,7 @@ fn numbers_survive_the_round_trip_and_are_no_longer_than_they_need_be() {
 }
 
 #[test]
-fn a_number_that_does_not_end_or_does_not_fit_is_damage() {
+fn endless_or_oversized_number_is_damage() {
     for bytes in [
         &[][..],
         &[0x80],

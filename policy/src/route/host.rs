@@ -105,7 +105,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
-    fn a_rule_names_a_host_or_all_below_one() {
+    fn rule_names_a_host_or_its_subdomains() {
         for (host, pattern) in [
             ("api.example.com", Pattern::Exact("api.example.com")),
             ("API.Example.com", Pattern::Exact("api.example.com")),
@@ -153,8 +153,9 @@ mod tests {
         assert!(checked(&longest).is_ok());
     }
 
+    /// The port and the last dot are ignored.
     #[test]
-    fn port_and_last_dot_of_a_requests_host_are_ignored() {
+    fn request_host_is_normalized() {
         for (host, name) in [
             ("api.example.com", Some("api.example.com")),
             ("api.example.com:8443", Some("api.example.com")),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_below_each_of_its_ends() {
+    fn host_matches_each_of_its_suffixes() {
         let parents = |host: &'static str| parents(host.as_bytes()).collect::<Vec<_>>();
         assert_eq!(
             parents("a.b.example.com"),

@@ -28,7 +28,7 @@ fn template(path: &str) -> PathSpec {
 }
 
 #[test]
-fn a_rule_that_is_never_reached_is_refused() {
+fn unreachable_rule_is_refused() {
     let get = |path| rule(None, Some(&["GET", "PUT"]), path);
     let same = [
         (get(exact("/a")), get(exact("/a"))),
@@ -61,7 +61,7 @@ fn a_rule_that_is_never_reached_is_refused() {
 }
 
 #[test]
-fn rules_that_differ_in_host_methods_or_path_are_not_the_same() {
+fn rules_with_different_matchers_are_distinct() {
     let rules = vec![
         rule(None, None, exact("/a")),
         rule(None, None, PathSpec::Prefix("/a".into())),
@@ -83,7 +83,7 @@ fn rules_that_differ_in_host_methods_or_path_are_not_the_same() {
 }
 
 #[test]
-fn rules_that_differ_only_by_case_must_say_distinct() {
+fn rules_differing_by_case_need_distinct() {
     for (first, second) in [
         ("/v4/zones", "/V4/Zones"),
         ("/v4/zones", "/v4/zones."),
@@ -113,7 +113,7 @@ fn rules_that_differ_only_by_case_must_say_distinct() {
 }
 
 #[test]
-fn there_are_a_thousand_rules_at_most() {
+fn rules_are_at_most_a_thousand() {
     let rules = |count| {
         (0..count)
             .map(|at| rule(None, None, exact(&format!("/{at}"))))
@@ -134,7 +134,7 @@ fn there_are_a_thousand_rules_at_most() {
 }
 
 #[test]
-fn people_are_told_why_a_path_is_ambiguous() {
+fn ambiguous_path_has_its_reason() {
     let ambiguity = |path: &'static str| {
         Target {
             host: b"h",

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_found_until_it_is_cleared() {
+    fn cached_entry_is_found_until_cleared() {
         let mut cache = KeyCache::default();
         let digests: Vec<_> = (0..100u8).map(|number| KeyDigest::of(&[number])).collect();
         assert!(digests.iter().all(|digest| cache.get(digest).is_none()));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_set_lets_go_of_its_oldest() {
+    fn full_cache_evicts_the_oldest() {
         let mut cache = KeyCache::default();
         (0..10).for_each(|number| cache.put(entry(digest(number))));
         let kept = (0..10)

@@ -254,7 +254,7 @@ const ROWS: [(Code, Break); 12] = [
 ];
 
 #[test]
-fn each_row_comes_before_those_behind_it() {
+fn each_check_precedes_the_later_ones() {
     for (at, (code, breaks)) in ROWS.into_iter().enumerate() {
         for (later, also) in &ROWS[at..] {
             let (mut world, mut request) = (World::new(), World::asking());
@@ -267,7 +267,7 @@ fn each_row_comes_before_those_behind_it() {
 }
 
 #[test]
-fn a_public_route_passes_before_anything_else_is_looked_at() {
+fn public_route_passes_before_any_check() {
     for (_, breaks) in ROWS {
         let (mut world, mut request) = (World::new(), World::asking());
         breaks(&mut world, &mut request);
@@ -281,8 +281,9 @@ fn a_public_route_passes_before_anything_else_is_looked_at() {
     }
 }
 
+/// Nothing is looked up while no key is imported.
 #[test]
-fn an_imported_key_may_have_any_form_and_nothing_is_looked_up_where_there_is_none() {
+fn imported_keys_of_any_form_pass() {
     let foreign = b"sk-proj-8".to_vec();
     for (imported, exists, presented, code, look_ups) in [
         (true, true, &foreign, Code::Allowed, 1),
@@ -329,7 +330,7 @@ fn presenting(world: &World, values: &[&[u8]]) -> (Code, usize) {
 }
 
 #[test]
-fn a_foreign_credential_beside_a_key_is_ignored() {
+fn foreign_credential_beside_a_key_is_ignored() {
     let world = World::new();
     let key = a_key();
     for other in [
@@ -367,7 +368,7 @@ fn a_foreign_credential_beside_a_key_is_ignored() {
 }
 
 #[test]
-fn one_key_behind_a_word_and_alone_is_one_key() {
+fn key_behind_a_word_counts_once() {
     let world = World::new();
     let key = a_key();
     for word in [&b"Bearer "[..], b"token \t", b"APIKEY "] {
@@ -396,8 +397,9 @@ fn one_key_behind_a_word_and_alone_is_one_key() {
     }
 }
 
+/// The key counts if it exists.
 #[test]
-fn an_imported_key_counts_beside_foreign_credentials_if_it_exists() {
+fn imported_key_beside_foreign_credentials_counts() {
     let mut world = World::new();
     world.snapshot.imported = true;
     world.secret = b"sk-proj-8".to_vec();
@@ -429,7 +431,7 @@ fn an_imported_key_counts_beside_foreign_credentials_if_it_exists() {
 }
 
 #[test]
-fn a_word_before_a_key_is_named() {
+fn word_before_a_key_is_reported() {
     let world = World::new();
     let value = [b"bearer ", &*a_key()].concat();
     let verdict = world.decide(&Asking {
@@ -456,7 +458,7 @@ fn a_word_before_a_key_is_named() {
 }
 
 #[test]
-fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
+fn imported_key_has_every_check() {
     let mut world = World::new();
     world.snapshot.imported = true;
     world.secret = b"0b5ec4a2-96a6-4a61".to_vec();
@@ -489,7 +491,7 @@ fn what_else_is_wrong_with_an_imported_key_is_told_as_of_any_other() {
 }
 
 #[test]
-fn keys_of_ended_owners_count_as_revoked() {
+fn ended_owners_keys_are_revoked() {
     let mut world = World::new();
     for ended in [&["usr_1"][..], &["acc_1"], &["acc_0", "usr_1", "usr_9"]] {
         world.snapshot = world
@@ -523,7 +525,7 @@ fn keys_of_ended_owners_count_as_revoked() {
 }
 
 #[test]
-fn key_owner_and_account_each_can_disable() {
+fn key_owner_or_account_can_disable() {
     let mut world = World::new();
     world.policy.owner_disabled = true;
     assert_eq!(world.code(), Code::DisabledKey);
@@ -535,7 +537,7 @@ fn key_owner_and_account_each_can_disable() {
 }
 
 #[test]
-fn a_key_expires_at_the_very_second() {
+fn key_expires_at_the_second() {
     let mut world = World::new();
     for (expires_at, code) in [
         (NOW + 1, Code::Allowed),
@@ -548,7 +550,7 @@ fn a_key_expires_at_the_very_second() {
 }
 
 #[test]
-fn a_permission_is_needed_from_the_key_and_from_its_owner() {
+fn permission_needs_key_and_owner() {
     let dns = || vec![Pattern::parse("dns:*").unwrap()];
     let cdn = || vec![Pattern::parse("cdn:*").unwrap()];
     for (key, owner, code) in [
@@ -564,7 +566,7 @@ fn a_permission_is_needed_from_the_key_and_from_its_owner() {
 }
 
 #[test]
-fn a_scope_of_nothing_is_not_a_scope_of_everything() {
+fn empty_scope_admits_nothing() {
     let mut world = World::new();
     world.policy.services = Some(Vec::new());
     assert_eq!(world.code(), Code::OutOfScope);
@@ -573,7 +575,7 @@ fn a_scope_of_nothing_is_not_a_scope_of_everything() {
 }
 
 #[test]
-fn a_subaccount_is_one_of_the_keys_and_a_confined_key_has_to_name_one() {
+fn confined_key_must_name_its_subaccount() {
     for (named, confined, code) in [
         (Some("sub_1"), true, Code::Allowed),
         (Some("sub_1"), false, Code::Allowed),
@@ -601,7 +603,7 @@ fn a_subaccount_is_one_of_the_keys_and_a_confined_key_has_to_name_one() {
 }
 
 #[test]
-fn what_no_rule_matches_needs_a_valid_key_or_is_denied() {
+fn unmatched_request_needs_valid_key() {
     let mut world = World::new();
     (world.policy.services, world.policy.grants) = (Some(Vec::new()), Vec::new());
     let elsewhere = Asking {
@@ -625,7 +627,7 @@ fn what_no_rule_matches_needs_a_valid_key_or_is_denied() {
 }
 
 #[test]
-fn a_path_with_two_readings_is_out_of_every_scope() {
+fn ambiguous_path_is_out_of_scope() {
     for path in [
         "/zones/../health",
         "//health",
@@ -658,7 +660,7 @@ fn a_path_with_two_readings_is_out_of_every_scope() {
 }
 
 #[test]
-fn a_request_is_asked_only_for_what_matters() {
+fn only_needed_request_parts_are_read() {
     let mut world = World::new();
     world.snapshot = SettingsRecord::default();
     let request = World::asking();
@@ -680,7 +682,7 @@ fn a_request_is_asked_only_for_what_matters() {
 }
 
 #[test]
-fn a_shadowed_check_does_not_switch_off_those_behind_it() {
+fn shadowed_check_keeps_the_later_checks() {
     for (at, (code, breaks)) in ROWS.into_iter().enumerate().skip(5) {
         let (mut world, mut request) = (World::new(), World::asking());
         breaks(&mut world, &mut request);
@@ -701,8 +703,9 @@ fn a_shadowed_check_does_not_switch_off_those_behind_it() {
     }
 }
 
+/// Without an existing key there is nothing left to check.
 #[test]
-fn without_a_key_that_exists_a_shadowed_check_ends_it() {
+fn shadowed_key_check_ends_the_verdict() {
     for (code, breaks) in &ROWS[1..5] {
         let (mut world, mut request) = (World::new(), World::asking());
         breaks(&mut world, &mut request);
@@ -724,7 +727,7 @@ fn without_a_key_that_exists_a_shadowed_check_ends_it() {
 }
 
 #[test]
-fn a_trace_has_every_check_up_to_the_one_that_refuses() {
+fn trace_ends_with_the_refusing_check() {
     struct Steps(Vec<(Code, bool)>);
     impl Trace for Steps {
         fn step(&mut self, code: Code, passed: bool, compared: impl FnOnce() -> String) {
@@ -755,7 +758,7 @@ fn a_trace_has_every_check_up_to_the_one_that_refuses() {
 }
 
 #[test]
-fn a_trace_has_both_checks_of_a_key_that_was_imported() {
+fn imported_keys_trace_has_both_checks() {
     struct Refusals(Vec<(Code, bool)>);
     impl Trace for Refusals {
         fn step(&mut self, code: Code, passed: bool, _: impl FnOnce() -> String) {
@@ -795,7 +798,7 @@ fn a_trace_has_both_checks_of_a_key_that_was_imported() {
 }
 
 #[test]
-fn a_trace_says_what_is_wrong_with_a_path() {
+fn trace_explains_an_ambiguous_path() {
     struct Last(String);
     impl Trace for Last {
         fn step(&mut self, _: Code, _: bool, compared: impl FnOnce() -> String) {

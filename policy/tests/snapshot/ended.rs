@@ -44,8 +44,9 @@ fn published(cells: &MemoryCells) -> Writer {
     writer
 }
 
+/// The readers have read the keys before.
 #[test]
-fn keys_of_ended_owner_are_refused_by_readers_that_knew_them() {
+fn readers_refuse_ended_owners_keys() {
     let cells = MemoryCells::default();
     let mut reader = Reader::default();
     let mut model = Model {
@@ -70,7 +71,7 @@ fn keys_of_ended_owner_are_refused_by_readers_that_knew_them() {
 
 /// A reader without rules reads the present ones, before or after the head that they belong to.
 #[test]
-fn new_reader_finds_no_key_of_ended_owner_while_they_go() {
+fn new_reader_finds_no_ended_keys() {
     let mut looked = 0;
     for pause in 0..1_000 {
         let cells = MemoryCells::default();

@@ -16,8 +16,9 @@ use std::collections::BTreeMap;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+/// Includes takeovers and new snapshots.
 #[test]
-fn readers_see_the_model_through_changes_takeovers_and_new_snapshots() {
+fn readers_agree_with_the_model_through_changes() {
     for seed in 0..40 {
         let mut random = Random(seed);
         let cells = MemoryCells::default();
@@ -55,7 +56,7 @@ fn readers_see_the_model_through_changes_takeovers_and_new_snapshots() {
 }
 
 #[test]
-fn nothing_is_ready_before_the_first_whole_snapshot() {
+fn nothing_is_ready_before_the_first_snapshot() {
     let cells = MemoryCells::default();
     let mut reader = Reader::default();
     assert_eq!(reader.view(&cells).err(), Some(Unavailable::NotReady));
@@ -86,7 +87,7 @@ fn nothing_is_ready_before_the_first_whole_snapshot() {
 }
 
 #[test]
-fn a_snapshot_that_is_being_built_changes_nothing_for_readers() {
+fn unfinished_snapshot_is_invisible_to_readers() {
     let cells = MemoryCells::default();
     let mut reader = Reader::default();
     let mut model = Model {
@@ -117,8 +118,9 @@ fn a_snapshot_that_is_being_built_changes_nothing_for_readers() {
     model.assert_is_what_readers_see(&cells, &mut reader);
 }
 
+/// The announcement named more keys.
 #[test]
-fn a_snapshot_of_fewer_keys_than_were_announced_is_whole() {
+fn snapshot_with_fewer_keys_is_complete() {
     let cells = MemoryCells::default();
     let mut model = Model {
         revision: 1,
@@ -146,7 +148,7 @@ fn a_snapshot_of_fewer_keys_than_were_announced_is_whole() {
 
 /// A worker reads a key's record; before it reads the policy, key and policy are removed.
 #[test]
-fn a_policy_that_goes_while_a_reader_is_on_its_way_is_no_damage() {
+fn removed_policy_is_no_damage() {
     let cells = MemoryCells::default();
     let mut model = Model {
         revision: 1,
@@ -200,7 +202,7 @@ impl Cells for Counted<'_> {
 }
 
 #[test]
-fn what_a_worker_has_found_is_read_again_only_when_something_was_published() {
+fn lookup_is_cached_until_a_change() {
     let cells = MemoryCells::default();
     let mut model = Model {
         revision: 1,
@@ -252,7 +254,7 @@ fn what_a_worker_has_found_is_read_again_only_when_something_was_published() {
 }
 
 #[test]
-fn where_there_is_no_generation_the_head_is_read_each_time() {
+fn missing_generation_reads_the_head() {
     let cells = MemoryCells::default();
     let mut model = Model {
         revision: 1,

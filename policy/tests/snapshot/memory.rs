@@ -7,7 +7,7 @@ use latchkey_policy::test_util::{self, MemoryCells};
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
-fn memory_is_bounded_however_many_keys_come_and_go() {
+fn key_turnover_leaves_memory_bounded() {
     let cells = MemoryCells::default();
     let mut writer = Writer::take_over(&cells, 1).unwrap();
     writer.begin(EPOCH, 0);
@@ -54,7 +54,7 @@ fn memory_is_bounded_however_many_keys_come_and_go() {
 }
 
 #[test]
-fn policies_that_no_key_has_any_more_leave_no_memory_behind() {
+fn unused_policies_free_their_memory() {
     let cells = MemoryCells::default();
     let mut reader = Reader::default();
     let mut writer = Writer::take_over(&cells, 1).unwrap();
@@ -96,7 +96,7 @@ fn policies_that_no_key_has_any_more_leave_no_memory_behind() {
 }
 
 #[test]
-fn a_former_snapshot_is_swept_and_readers_on_it_find_the_new_one() {
+fn former_snapshot_is_swept_under_its_readers() {
     let cells = MemoryCells::default();
     let model = Model::of(300);
     drop(load(&cells, 1, &model));
@@ -113,7 +113,7 @@ fn a_former_snapshot_is_swept_and_readers_on_it_find_the_new_one() {
 }
 
 #[test]
-fn a_successor_sweeps_what_its_predecessors_left() {
+fn successor_sweeps_its_predecessors_leftovers() {
     // Of the pages for many expected keys, only a few of the first are written.
     for expected in [300, 100_000] {
         let cells = MemoryCells::default();

@@ -62,7 +62,7 @@ fn load_on(cells: &impl Cells, term: u32, batches: &[Owned]) -> Result<u64, Appl
 }
 
 #[test]
-fn load_that_breaks_off_at_any_write_goes_on_where_it_was() {
+fn load_resumes_after_any_write() {
     let model = model();
     let batches = batches(&model);
     let mut resumed_from = 0;
@@ -92,7 +92,7 @@ fn load_that_breaks_off_at_any_write_goes_on_where_it_was() {
 }
 
 #[test]
-fn loader_that_wakes_up_behind_its_successor_changes_nothing() {
+fn late_loader_behind_its_successor_changes_nothing() {
     let model = model();
     let batches = batches(&model);
     let mut begun_anew = 0;
@@ -143,7 +143,7 @@ fn loader_that_wakes_up_behind_its_successor_changes_nothing() {
 }
 
 #[test]
-fn progress_ends_with_another_load_or_with_changes() {
+fn another_load_ends_the_progress() {
     let model = model();
     let batches = batches(&model);
     let cells = MemoryCells::default();
@@ -191,7 +191,7 @@ fn progress_ends_with_another_load_or_with_changes() {
 }
 
 #[test]
-fn suspended_snapshot_is_read_by_nobody_until_it_is_woken() {
+fn suspended_snapshot_is_hidden_until_resumed() {
     let model = model();
     let cells = MemoryCells::default();
     let mut writer = load(&cells, 1, &model);

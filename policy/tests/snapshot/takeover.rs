@@ -44,7 +44,7 @@ impl Cells for Preempted<'_> {
 /// A worker sleeps in the middle of applying a batch, at every possible place; another takes over,
 /// follows from the last published revision, and goes on; then the first wakes up.
 #[test]
-fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
+fn late_writer_after_a_takeover_changes_nothing() {
     for whole in [false, true] {
         let mut random = Random(11);
         let mut model = Model {
@@ -110,7 +110,7 @@ fn a_writer_that_wakes_up_after_another_took_over_changes_nothing() {
 /// The sleeper is in the middle of a split that its successor does not reach: the page that it
 /// writes must not hide records from the successor.
 #[test]
-fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
+fn late_page_split_hides_nothing() {
     let mut stopped = 0;
     for pause in 0.. {
         let cells = MemoryCells::default();
@@ -168,7 +168,7 @@ fn a_split_that_is_finished_behind_the_successors_back_hides_nothing() {
 /// This is the same test, but the worker never wakes up, and its successor does not know which
 /// writes were made.
 #[test]
-fn a_writer_that_never_wakes_up_leaves_nothing_in_the_way() {
+fn dead_writer_blocks_nothing() {
     for pause in 0..200 {
         let cells = MemoryCells::default();
         let mut random = Random(3);

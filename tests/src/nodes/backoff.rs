@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_up_to_its_bound_and_begins_anew_after_a_stream_that_lived() {
+    fn backoff_doubles_and_resets() {
         let mut backoff = Backoff::new(7);
         for full in [100, 200, 400, 600, 600] {
             let waited = backoff.after(Duration::ZERO).as_millis();

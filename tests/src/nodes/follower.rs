@@ -296,8 +296,9 @@ mod tests {
         })
     }
 
+    /// The follower acknowledges more once a batch completes it.
     #[test]
-    fn one_that_resumes_acknowledges_what_it_had_until_a_batch_completes_more() {
+    fn resuming_follower_acknowledges_its_revision() {
         let mut follower = at(5);
         follower.receive(welcome(true)).unwrap();
         assert_eq!(
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_loads_acknowledges_no_revision_until_all_is_there() {
+    fn loading_follower_acknowledges_nothing_until_complete() {
         let mut follower = at(5);
         follower.receive(welcome(false)).unwrap();
         assert_eq!(
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_filter_gives_a_stream_up_for_is_an_error() {
+    fn message_the_filter_rejects_is_an_error() {
         assert!(
             at(5).receive(batch(1, 6)).is_err(),
             "a batch before the welcome"

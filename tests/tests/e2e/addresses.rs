@@ -31,7 +31,7 @@ async fn ask(gateway: &Gateway, key: &str, forwarded_for: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn each_rule_of_the_ip_lists_holds_at_envoy() {
+async fn ip_list_rules_hold_at_envoy() {
     let gateway = gateway().await;
     let thousands: Vec<String> = (0..3_000)
         .map(|n| format!("10.{}.{}.0/25", n / 250, n % 250))
@@ -119,7 +119,7 @@ async fn each_rule_of_the_ip_lists_holds_at_envoy() {
 }
 
 #[tokio::test]
-async fn what_a_client_writes_before_the_trusted_proxy_does_not_count() {
+async fn untrusted_entries_do_not_count() {
     let gateway = gateway().await;
     let key = json!({ "name": "CI", "allowed_ips": ["192.0.2.1"] });
     let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
@@ -135,7 +135,7 @@ async fn what_a_client_writes_before_the_trusted_proxy_does_not_count() {
 }
 
 #[tokio::test]
-async fn without_a_trusted_proxy_the_address_is_the_connections() {
+async fn connection_address_counts_without_a_trusted_proxy() {
     let gateway = Gateway::start().await;
     let mut keys = Vec::new();
     for (name, list) in [("loopback", "127.0.0.0/8"), ("elsewhere", "192.0.2.1")] {
@@ -203,7 +203,7 @@ async fn codes(gateway: &Gateway, keys: &[String; 4], forwarded_for: &[&str]) ->
 }
 
 #[tokio::test]
-async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
+async fn every_list_refuses_unreadable_entries() {
     for hops in [1, 2] {
         let gateway = Gateway::builder().envoy(move |envoy| {
             envoy.trusted_proxies = hops;
@@ -268,7 +268,7 @@ async fn an_entry_that_envoy_does_not_read_is_refused_by_every_list() {
 }
 
 #[tokio::test]
-async fn without_remote_address_the_last_entry_counts_as_well() {
+async fn last_entry_counts_without_remote_address() {
     let gateway = Gateway::builder().envoy(|envoy| {
         envoy.use_remote_address = false;
         envoy.configuration = json!({ "client_address": { "xff_trusted_hops": 0 } });
@@ -296,7 +296,7 @@ async fn without_remote_address_the_last_entry_counts_as_well() {
 /// Checks a gateway without `client_address`, as docs/tutorials/harden-the-listener.md describes
 /// it.
 #[tokio::test]
-async fn without_client_address_the_proxys_own_address_counts() {
+async fn proxy_address_counts_without_client_address() {
     let gateway = gateway().await;
     let keys = lists(&gateway).await;
     assert_eq!(

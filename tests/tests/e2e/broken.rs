@@ -69,18 +69,19 @@ async fn a_filter_that_is_not_configured_admits_nothing(how: &str) {
     }
 }
 
+/// The configuration of the filter fails on any one thread.
 #[tokio::test]
-async fn a_filter_whose_configuration_fails_on_any_thread_admits_nothing() {
+async fn misconfigured_thread_admits_nothing() {
     a_filter_that_is_not_configured_admits_nothing("fail").await;
 }
 
 #[tokio::test]
-async fn a_filter_that_traps_while_it_is_configured_on_any_thread_admits_nothing() {
+async fn thread_trapping_on_configuration_admits_nothing() {
     a_filter_that_is_not_configured_admits_nothing("trap").await;
 }
 
 #[tokio::test]
-async fn a_filter_that_traps_on_a_request_admits_nothing() {
+async fn filter_trapping_on_a_request_admits_nothing() {
     for policy in POLICIES {
         let when = format!("{policy:?}");
         let gateway = faulty(policy, json!({ "request_header": "x-trap" }))
@@ -141,7 +142,7 @@ async fn status(gateway: &Gateway, key: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn crashed_worker_admits_again_once_envoy_has_reloaded_it() {
+async fn crashed_worker_admits_after_reload() {
     let (gateway, key) = crashed(FailurePolicy::FailReload).await;
     let began = Instant::now();
     let reloaded = eventually(RELOADED, async || {
@@ -159,7 +160,7 @@ async fn crashed_worker_admits_again_once_envoy_has_reloaded_it() {
 }
 
 #[tokio::test]
-async fn crashed_worker_refuses_until_a_restart_with_fail_closed() {
+async fn fail_closed_worker_refuses_until_restart() {
     let (gateway, key) = crashed(FailurePolicy::FailClosed).await;
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(3) {
@@ -169,7 +170,7 @@ async fn crashed_worker_refuses_until_a_restart_with_fail_closed() {
 }
 
 #[tokio::test]
-async fn a_broken_configuration_stops_the_listener_and_says_what_is_wrong_with_it() {
+async fn broken_configuration_stops_the_listener_with_a_reason() {
     for (raw, told) in [
         ("{}", "invalid configuration: control_plane: is required"),
         ("", "invalid configuration: configuration: is empty"),

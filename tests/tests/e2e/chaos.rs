@@ -13,7 +13,7 @@ const SECONDS: &str = "15";
 const LIMIT: Duration = Duration::from_secs(240);
 
 #[tokio::test]
-async fn complete_changes_bind_every_envoy_while_parts_fail() {
+async fn complete_changes_bind_under_faults() {
     let dir = tempfile::tempdir().unwrap();
     let (log, output) = (dir.path().join("chaos.log"), dir.path().join("chaos.txt"));
     let mut command = Command::new(chaos_binary().unwrap());

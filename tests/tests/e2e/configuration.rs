@@ -19,8 +19,9 @@ async fn gateway(configuration: Value) -> (Gateway, CreatedKey) {
     (gateway, key)
 }
 
+/// The keys do not reach the upstream.
 #[tokio::test]
-async fn keys_are_found_in_the_configured_places_and_do_not_reach_the_upstream() {
+async fn keys_are_stripped_in_configured_places() {
     let places = json!({ "headers": ["apikey", "x-key"], "bearer": false, "query": "key", "cookie": "session_key" });
     let (gateway, key) = gateway(json!({ "credentials": places })).await;
     let key = &key.api_key;
@@ -114,7 +115,7 @@ async fn keys_are_found_in_the_configured_places_and_do_not_reach_the_upstream()
 }
 
 #[tokio::test]
-async fn the_upstream_gets_the_key_and_headers_of_its_own_when_the_operator_says_so() {
+async fn upstream_gets_configured_key_and_headers() {
     let headers = json!({ "X-Consumer-Id": "key", "x-consumer-name": "name", "x-tier": "tier" });
     let (gateway, key) =
         gateway(json!({ "credentials": { "forward": true }, "identity_headers": headers })).await;
@@ -136,8 +137,9 @@ async fn the_upstream_gets_the_key_and_headers_of_its_own_when_the_operator_says
     assert_eq!(answer.body["headers"]["x-tier"], json!(["basic"]));
 }
 
+/// The refusal is also in the access log.
 #[tokio::test]
-async fn a_shadowed_refusal_passes_the_guard_and_is_counted_and_logged() {
+async fn shadowed_refusal_passes_and_counts() {
     let (gateway, key) = gateway(json!({ "shadow": ["malformed_key", "invalid_key"] })).await;
     let forged = [
         ("x-latchkey-identity", "key=\"key_forged\""),
@@ -194,7 +196,7 @@ async fn a_shadowed_refusal_passes_the_guard_and_is_counted_and_logged() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_is_too_old_refuses_until_the_control_plane_is_back() {
+async fn stale_snapshot_refuses_until_contact() {
     let (mut gateway, key) = gateway(json!({ "max_staleness_seconds": 2 })).await;
     // Heartbeats keep it fresh for longer than that.
     let fresh = tokio::time::Instant::now();

@@ -13,7 +13,7 @@ use latchkey_tests::{
 const RUN: Duration = Duration::from_secs(600);
 
 #[tokio::test]
-async fn the_api_keeps_to_its_description() {
+async fn api_follows_its_description() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = ControlPlaneOptions::on_free_ports(dir.path()).unwrap();
     // It sends many more requests than people do, and each of its logins can come from a different

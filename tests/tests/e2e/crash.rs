@@ -262,7 +262,7 @@ async fn caught_up(gateway: &Gateway) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_answered_outlasts_every_crash() {
+async fn answered_changes_survive_every_crash() {
     let mut gateway = Gateway::start().await;
     let place = Place {
         api: gateway.control_plane.url(""),

@@ -100,7 +100,7 @@ async fn delete(gateway: &Gateway, user: &User, keys: usize) -> Seen {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_key_of_deleted_user_passes_after_the_answer() {
+async fn deleted_users_keys_are_refused() {
     const KEYS: usize = 5_000;
     let gateway = Gateway::start().await;
     let user = user_with_keys(&gateway.control_plane, KEYS, true).await;
@@ -174,7 +174,7 @@ async fn made(gateway: &Gateway) -> String {
 /// latchkey-tests --test e2e -- --ignored deletion --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "it measures, which takes a quiet machine and minutes"]
-async fn deletion_of_100_000_keys_holds_nobody_up() {
+async fn large_deletion_blocks_nobody() {
     const KEYS: usize = 100_000;
     for distinct in [false, true] {
         let gateway = Gateway::start().await;

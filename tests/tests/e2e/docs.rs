@@ -86,7 +86,7 @@ fn every_page_with_commands_is_listed() {
 }
 
 #[test]
-fn every_page_follows_the_conventions_for_blocks() {
+fn every_page_follows_the_block_conventions() {
     let mistakes: Vec<_> = all_pages()
         .unwrap()
         .into_iter()

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::unknown_key;
 
 #[tokio::test]
-async fn a_key_admits_and_its_absence_does_not() {
+async fn valid_key_is_admitted() {
     let gateway = Gateway::start().await;
     let key = gateway
         .control_plane
@@ -52,7 +52,7 @@ async fn send_raw(gateway: &Gateway, headers: &[u8]) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
+async fn each_credential_gets_its_answer() {
     let gateway = Gateway::start().await;
     let CreatedKey {
         key_id,
@@ -292,7 +292,7 @@ async fn each_thing_that_can_come_to_the_door_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_about_its_identity_never_reaches_the_upstream() {
+async fn client_cannot_forge_its_identity() {
     let gateway = Gateway::start().await;
     let key = gateway
         .control_plane
@@ -336,7 +336,7 @@ async fn what_a_client_says_about_its_identity_never_reaches_the_upstream() {
 }
 
 #[tokio::test]
-async fn an_expired_key_is_refused_from_the_very_second_on() {
+async fn expired_key_is_refused_at_the_second() {
     let gateway = Gateway::start().await;
     let expiry = std::time::SystemTime::now() + Duration::from_secs(2);
     let expiry = expiry
@@ -375,7 +375,7 @@ async fn an_expired_key_is_refused_from_the_very_second_on() {
 /// Clients of other services send another credential with the key: it cannot be a key here, and
 /// belongs to the upstream.
 #[tokio::test]
-async fn a_foreign_credential_beside_a_key_reaches_the_upstream() {
+async fn foreign_credential_beside_a_key_reaches_the_upstream() {
     let gateway = Gateway::start().await;
     let key = gateway
         .control_plane

@@ -40,7 +40,7 @@ async fn preflight(gateway: &Gateway, origin: &str) -> (u16, HeaderMap) {
 }
 
 #[tokio::test]
-async fn browsers_get_preflights_answered_and_can_read_refusals() {
+async fn browsers_get_preflights_and_read_refusals() {
     let origins = "allow_origin_string_match: [{ exact: https://app.example.com }]";
     let gateway = replacing("allow_origin_string_match: []", origins)
         .start()
@@ -118,7 +118,7 @@ async fn without_origins_cors_changes_nothing() {
 }
 
 #[tokio::test]
-async fn headers_with_underscores_are_dropped_and_the_request_is_served() {
+async fn headers_with_underscores_are_dropped() {
     let gateway = Gateway::start().await;
     let key = key(&gateway, 100).await;
     let headers = [
@@ -201,7 +201,7 @@ async fn http2(gateway: SocketAddr) -> (h2::client::SendRequest<axum::body::Byte
 }
 
 #[tokio::test]
-async fn a_connection_has_a_hundred_requests_at_a_time() {
+async fn connection_has_a_hundred_concurrent_requests() {
     let gateway = Gateway::start().await;
     assert_eq!(http2(gateway.envoy.gateway()).await.1, 100);
 }
@@ -225,7 +225,7 @@ async fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn an_upload_without_a_key_is_refused_before_it_is_sent() {
+async fn keyless_upload_is_refused_early() {
     let gateway = Gateway::start().await;
     let key = key(&gateway, 100).await.api_key;
     let upload = |header: &str| {
@@ -249,7 +249,7 @@ async fn an_upload_without_a_key_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn half_of_a_requests_headers_does_not_hold_a_connection() {
+async fn half_sent_headers_release_their_connection() {
     let shorter = replacing(
         "request_headers_timeout: 10s",
         "request_headers_timeout: 1s",

@@ -29,7 +29,7 @@ async fn run(gateway: &Gateway, name: &str, limits: &Value, limit: usize) -> Tal
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn exactly_as_many_pass_as_the_limit_says_in_every_run() {
+async fn limit_is_exact_in_every_run() {
     let gateway = gateway().await;
     for limit in [1, 10, 100, 1_000] {
         for round in 0..RUNS {
@@ -52,7 +52,7 @@ async fn exactly_as_many_pass_as_the_limit_says_in_every_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn exactly_as_many_pass_in_a_minute() {
+async fn limit_is_exact_within_a_minute() {
     let gateway = gateway().await;
     time_in(Window::Minute, 10).await;
     let tally = run(
@@ -65,8 +65,9 @@ async fn exactly_as_many_pass_in_a_minute() {
     assert_eq!(tally, Tally::from([(200, 500), (429, TOO_MANY)]));
 }
 
+/// Checks also that the other limit is charged as often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_smaller_of_two_limits_is_exact_and_the_other_is_charged_as_often() {
+async fn smaller_of_two_limits_is_exact() {
     let gateway = gateway().await;
     time_in(Window::Day, 30).await;
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX, "day": 200, "month": 250 } });

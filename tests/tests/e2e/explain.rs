@@ -28,8 +28,9 @@ fn code(answer: &Answer) -> &str {
 }
 
 /// Envoy does not normalize paths here, so that the described path is the one that the filter sees.
+/// Compares ten thousand requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn explain_and_the_filter_agree_on_ten_thousand_requests() {
+async fn explain_agrees_with_the_filter() {
     let gateway = Gateway::builder().envoy(|envoy| {
         envoy.trusted_proxies = 1;
         envoy.tidy_paths = false;

@@ -49,8 +49,9 @@ async fn start() -> Gateway {
     gateway
 }
 
+/// Envoy or the control plane restarts.
 #[tokio::test]
-async fn day_and_month_go_on_where_they_were_when_envoy_or_the_control_plane_begins_anew() {
+async fn day_and_month_continue_across_restarts() {
     let mut gateway = start().await;
     for window in [Window::Day, Window::Month] {
         time_in(Window::Day, 60).await;
@@ -113,7 +114,7 @@ async fn paced(envoy: &Envoy, key: &str) -> (u64, f64) {
 /// The rate is the measured one: the requests that the node admitted, divided by the time in which
 /// it did.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_envoys_overshoot_a_limit_by_what_two_admit_in_a_second_at_most() {
+async fn overshoot_of_three_envoys_is_bounded() {
     let gateway = Gateway::start().await;
     let others = [
         gateway.another_envoy("second").await.unwrap(),

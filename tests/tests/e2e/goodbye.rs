@@ -36,7 +36,7 @@ async fn stopped_envoy_is_forgotten_at_once() {
 
 /// Each of several idle workers could have the stream, but only the main thread is the last to end.
 #[tokio::test]
-async fn envoy_with_idle_workers_is_forgotten_at_once() {
+async fn idle_envoy_is_forgotten_at_once() {
     let mut gateway = Gateway::builder()
         .envoy(|envoy| envoy.concurrency = 8)
         .without_waiting()
@@ -73,7 +73,7 @@ async fn drained_listeners_are_no_goodbye() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limit_is_exact_while_the_record_format_changes() {
+async fn limit_is_exact_across_format_change() {
     let mut gateway = Gateway::builder().envoy(with_lds).start().await;
     let (key, admitted) = limit_holds_through_update(&mut gateway, |envoy| {
         envoy.filter = next_format_filter().unwrap();
@@ -88,7 +88,7 @@ async fn limit_is_exact_while_the_record_format_changes() {
 /// A process that was suspended does not trust messages that waited in its sockets during that
 /// time.
 #[tokio::test]
-async fn envoy_that_was_stopped_for_longer_than_its_limit_serves_nothing_old() {
+async fn suspended_envoy_serves_nothing_stale() {
     let limit =
         |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "max_staleness_seconds": 2 });
     let mut gateway = Gateway::builder().envoy(limit).start().await;

@@ -26,8 +26,9 @@ async fn call(gateway: &Gateway, key: Option<&str>) -> tonic::Status {
     }
 }
 
+/// A limit that is used up is not reported as an outage.
 #[tokio::test]
-async fn refusals_are_grpc_statuses_and_a_limit_is_no_outage() {
+async fn grpc_refusals_are_statuses() {
     let gateway = Gateway::start().await;
     let create = async |key| gateway.control_plane.create_key(key).await.unwrap().api_key;
     let limited = create(json!({ "name": "limited", "limits": { "minute": 1 } })).await;
@@ -71,7 +72,7 @@ async fn refused(gateway: &Gateway, content_type: &'static str) -> (u16, Option<
 }
 
 #[tokio::test]
-async fn each_content_type_of_grpc_gets_a_grpc_status() {
+async fn every_grpc_content_type_gets_status() {
     let gateway = Gateway::start().await;
     for grpc in [
         "application/grpc",

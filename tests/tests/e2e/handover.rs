@@ -50,7 +50,7 @@ async fn longest_revocation(gateway: &Gateway) -> Duration {
 }
 
 #[tokio::test]
-async fn revocations_stay_fast_when_the_configuration_is_updated() {
+async fn revocations_stay_fast_during_configuration_updates() {
     let mut gateway = gateway().await;
     for round in 0..3 {
         let header = json!({ "identity_headers": { format!("x-round-{round}"): "name" } });
@@ -69,7 +69,7 @@ async fn revocations_stay_fast_when_the_configuration_is_updated() {
 }
 
 #[tokio::test]
-async fn revocations_stay_fast_when_the_code_is_updated() {
+async fn revocations_stay_fast_during_code_updates() {
     let mut gateway = gateway().await;
     for (round, wasm) in [faulty_filter().unwrap(), filter().unwrap()]
         .into_iter()
@@ -91,7 +91,7 @@ async fn revocations_stay_fast_when_the_code_is_updated() {
 
 /// The main thread is the last to end when Envoy shuts down, so it is the one that can say goodbye.
 #[tokio::test]
-async fn stream_moves_to_the_thread_that_serves_no_requests() {
+async fn stream_moves_to_a_thread_without_requests() {
     let gateway = Gateway::builder()
         .envoy(|envoy| envoy.concurrency = 1)
         .start()
@@ -123,7 +123,7 @@ pub(crate) fn ensure_main_thread_opened_stream(gateway: &Gateway) -> Result<()> 
 }
 
 #[tokio::test]
-async fn usage_is_complete_when_envoy_is_stopped() {
+async fn usage_is_complete_when_envoy_stops() {
     let mut gateway = gateway().await;
     for round in 0..3 {
         let made = |name: String| json!({ "name": name, "limits": { "minute": u32::MAX } });

@@ -44,7 +44,7 @@ fn variable<'a>(answer: &'a Answer, name: &str) -> [Option<&'a str>; 2] {
 }
 
 #[tokio::test]
-async fn identity_is_not_forged_by_another_spelling_of_its_header() {
+async fn identity_header_spellings_cannot_be_forged() {
     let gateway = gateway().await;
     let key = gateway
         .control_plane
@@ -100,7 +100,7 @@ async fn identity_is_not_forged_by_another_spelling_of_its_header() {
 }
 
 #[tokio::test]
-async fn subaccount_is_the_one_that_was_checked_in_either_order_of_spellings() {
+async fn either_spelling_order_keeps_checked_subaccount() {
     let gateway = gateway().await;
     let allowed = gateway
         .control_plane
@@ -151,7 +151,7 @@ async fn subaccount_is_the_one_that_was_checked_in_either_order_of_spellings() {
 }
 
 #[tokio::test]
-async fn trailers_do_not_forge_an_owned_header_in_any_spelling() {
+async fn trailers_cannot_forge_owned_headers() {
     let gateway = gateway().await;
     let key = gateway
         .control_plane
@@ -187,7 +187,7 @@ async fn trailers_do_not_forge_an_owned_header_in_any_spelling() {
 }
 
 #[tokio::test]
-async fn upgrades_do_not_list_the_identity_in_connection() {
+async fn upgrades_hide_identity_in_connection() {
     let gateway = gateway().await;
     let key = gateway
         .control_plane

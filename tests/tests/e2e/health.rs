@@ -23,7 +23,7 @@ async fn probe(gateway: &Gateway, method: Method, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn health_path_says_whether_requests_are_decided() {
+async fn health_path_reports_readiness() {
     let configuration = json!({ "health_path": PATH, "max_staleness_seconds": 2 });
     let gateway = Gateway::builder().without_control_plane();
     let mut gateway = gateway

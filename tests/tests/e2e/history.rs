@@ -63,7 +63,7 @@ async fn waits(control_plane: &ControlPlane) {
 /// Rolls the database's files back to an earlier state. They overtake the revision that the Envoy
 /// holds before it is back.
 #[tokio::test]
-async fn a_key_that_is_revoked_after_a_rollback_is_refused() {
+async fn key_revoked_after_a_rollback_is_refused() {
     let mut gateway = Gateway::start().await;
     let revoked = key(&gateway.control_plane, "revoked").await;
     let kept = key(&gateway.control_plane, "kept").await;
@@ -151,8 +151,9 @@ async fn assert_waiting_is_reported(gateway: &Gateway) {
     }
 }
 
+/// The Envoy keeps serving its keys until the epoch of the empty database is accepted.
 #[tokio::test]
-async fn an_empty_database_takes_no_key_from_an_envoy_until_it_is_accepted() {
+async fn empty_database_removes_keys_once_accepted() {
     let mut gateway = Gateway::start().await;
     let kept = key(&gateway.control_plane, "kept").await;
     becomes(&gateway, &kept, "").await;
@@ -233,7 +234,7 @@ async fn waiting_envoy_serves_until_its_staleness_limit() {
 }
 
 #[tokio::test]
-async fn a_second_endpoint_with_another_database_takes_no_key_from_an_envoy() {
+async fn another_databases_endpoint_removes_no_key() {
     let foreign_dir = tempfile::tempdir().unwrap();
     let foreign = ControlPlaneOptions::on_free_ports(foreign_dir.path()).unwrap();
     let endpoint =
@@ -265,7 +266,7 @@ async fn a_second_endpoint_with_another_database_takes_no_key_from_an_envoy() {
 }
 
 #[tokio::test]
-async fn an_envoy_that_came_after_the_backup_counts_after_the_restore() {
+async fn restore_counts_envoys_after_the_backup() {
     let mut gateway = Gateway::start().await;
     let revoked = key(&gateway.control_plane, "revoked").await;
     let backup = gateway.dir().join("backup.db");
@@ -307,7 +308,7 @@ async fn an_envoy_that_came_after_the_backup_counts_after_the_restore() {
 
 /// The node has a valid token, and reports requests of an hour ago as made now.
 #[tokio::test]
-async fn a_rogue_node_that_reports_a_wrong_time_uses_no_limit_up() {
+async fn rogue_time_consumes_no_limit() {
     let gateway = Gateway::start().await;
     let limited = json!({ "name": "limited", "limits": { "hour": 5 } });
     let limited = gateway.control_plane.create_key(limited).await.unwrap();

@@ -86,7 +86,7 @@ async fn streams_in_statistics(successor: &Envoy, expected: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revocation_is_in_force_before_during_and_after_it() {
+async fn revocation_is_enforced_throughout_a_hot_restart() {
     let mut gateway = Gateway::builder()
         .envoy(|envoy| envoy.hot_restart = HotRestart::Predecessor)
         .control_plane(|control_plane| control_plane.node_grace = Some(GRACE))

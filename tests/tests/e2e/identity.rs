@@ -111,7 +111,7 @@ fn identity(answer: &Answer) -> BTreeMap<String, Vec<String>> {
 }
 
 #[tokio::test]
-async fn the_upstream_is_told_key_owner_subaccount_and_roles() {
+async fn upstream_gets_the_whole_identity() {
     let gateway = gateway().await;
     let control_plane = &gateway.control_plane;
     let alpha = control_plane.create_subaccount("alpha").await.unwrap();
@@ -158,7 +158,7 @@ async fn the_upstream_is_told_key_owner_subaccount_and_roles() {
 /// Each case has a rule, the key's owner and the key's subaccounts, and the subaccounts that the
 /// key may act on.
 #[tokio::test]
-async fn each_rule_of_subaccounts_holds_in_each_place() {
+async fn subaccount_rules_hold_in_each_place() {
     let gateway = gateway().await;
     let control_plane = &gateway.control_plane;
     let alpha = control_plane.create_subaccount("alpha").await.unwrap();
@@ -272,7 +272,7 @@ async fn each_rule_of_subaccounts_holds_in_each_place() {
 }
 
 #[tokio::test]
-async fn a_subaccount_that_is_named_unclearly_is_denied() {
+async fn unclear_subaccount_is_denied() {
     let gateway = gateway().await;
     let control_plane = &gateway.control_plane;
     let alpha = control_plane.create_subaccount("alpha").await.unwrap();

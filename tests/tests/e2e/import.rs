@@ -25,7 +25,7 @@ fn rows(keys: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
+async fn imported_keys_of_any_form_pass() {
     let gateway = Gateway::start().await;
     for (name, key) in FOREIGN {
         assert_eq!(
@@ -92,7 +92,7 @@ async fn keys_of_any_form_are_imported_by_their_digests_and_pass() {
 }
 
 #[tokio::test]
-async fn an_import_with_one_bad_row_lets_nobody_in() {
+async fn one_bad_row_admits_nobody() {
     let gateway = Gateway::start().await;
     let taken = gateway
         .control_plane
@@ -122,7 +122,7 @@ async fn an_import_with_one_bad_row_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_public_route_hides_imported_keys_and_leaves_what_is_none() {
+async fn public_route_strips_only_imported_keys() {
     let gateway = Gateway::start().await;
     let rules = json!([{ "path": { "prefix": "/public" }, "public": true }]);
     gateway
@@ -159,7 +159,7 @@ async fn a_public_route_hides_imported_keys_and_leaves_what_is_none() {
 
 /// The key then has a secret of Latchkey's, and the imported secret is its old one.
 #[tokio::test]
-async fn an_imported_key_moves_on_to_a_secret_of_ours() {
+async fn imported_key_moves_to_a_latchkey_secret() {
     let gateway = Gateway::start().await;
     let (name, key) = FOREIGN[2];
     let ids = gateway

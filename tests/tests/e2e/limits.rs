@@ -38,7 +38,7 @@ fn told(answer: &Answer) -> Option<(i64, i64, i64)> {
 }
 
 #[tokio::test]
-async fn an_answer_tells_the_limit_that_is_nearest_to_used_up() {
+async fn response_describes_the_nearest_limit() {
     let gateway = Gateway::start().await;
     time_in(Window::Minute, 10).await;
     let key = key(
@@ -73,7 +73,7 @@ async fn an_answer_tells_the_limit_that_is_nearest_to_used_up() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_in_the_contracts_words_how_long_to_wait() {
+async fn refusal_states_the_wait_in_contract_words() {
     let gateway = Gateway::start().await;
     for window in Window::ALL {
         time_in(Window::Minute, 5).await;
@@ -105,7 +105,7 @@ async fn a_refusal_says_in_the_contracts_words_how_long_to_wait() {
 }
 
 #[tokio::test]
-async fn a_refusal_by_one_limit_takes_nothing_from_another() {
+async fn refusing_limit_consumes_no_other() {
     let gateway = Gateway::start().await;
     time_in(Window::Hour, 10).await;
     let key = key(&gateway, "CI", json!({ "hour": 2, "day": 5 })).await;
@@ -134,7 +134,7 @@ async fn a_refusal_by_one_limit_takes_nothing_from_another() {
 
 /// A client learns its limits from every answer. A refusal for another reason is not counted.
 #[tokio::test]
-async fn a_refusal_for_another_reason_tells_the_limits_and_takes_nothing() {
+async fn other_refusals_consume_no_limit() {
     let gateway = Gateway::start().await;
     let rules = json!([
         { "path": { "exact": "/service" }, "service": "dns" },
@@ -188,7 +188,7 @@ async fn a_refusal_for_another_reason_tells_the_limits_and_takes_nothing() {
 }
 
 #[tokio::test]
-async fn tiers_are_what_the_operator_says_from_the_answer_on() {
+async fn changed_tiers_apply_from_the_answer_on() {
     let gateway = Gateway::start().await;
     let control_plane = &gateway.control_plane;
     for (tier, limit) in [
@@ -246,8 +246,9 @@ async fn tiers_are_what_the_operator_says_from_the_answer_on() {
     );
 }
 
+/// The operator has to configure them.
 #[tokio::test]
-async fn the_ietfs_fields_tell_every_limit_where_the_operator_wants_them() {
+async fn ietf_fields_describe_every_limit() {
     for (styles, has_x, has_ietf) in [
         (json!(["ietf"]), false, true),
         (json!(["x-ratelimit", "ietf"]), true, true),

@@ -18,7 +18,7 @@ async fn gateway() -> (Gateway, String) {
 }
 
 #[tokio::test]
-async fn new_configuration_and_new_code_take_effect_at_the_same_address() {
+async fn new_configuration_and_code_apply() {
     let (mut gateway, key) = gateway().await;
     let address = gateway.envoy.gateway();
     let with_header = json!({ "identity_headers": { "x-consumer-name": "name" } });
@@ -48,7 +48,7 @@ async fn new_configuration_and_new_code_take_effect_at_the_same_address() {
 }
 
 #[tokio::test]
-async fn refused_listeners_leave_the_old_ones_in_place() {
+async fn refused_listeners_leave_the_old_ones() {
     let (mut gateway, key) = gateway().await;
     let broken = |envoy: &mut EnvoyOptions| envoy.configuration = json!({ "key_prefix": 7 });
     let error = format!("{:#}", gateway.envoy.update(broken).await.unwrap_err());

@@ -29,7 +29,7 @@ async fn start(dir: &TempDir) -> (ControlPlane, Fleet, Vec<String>) {
 }
 
 #[tokio::test]
-async fn all_nodes_hold_the_same_and_acknowledge_a_revocation() {
+async fn all_nodes_agree_and_acknowledge_a_revocation() {
     let dir = TempDir::new().unwrap();
     let (control_plane, fleet, keys) = start(&dir).await;
     let first = fleet.totals(0);
@@ -57,7 +57,7 @@ async fn all_nodes_hold_the_same_and_acknowledge_a_revocation() {
 }
 
 #[tokio::test]
-async fn a_node_that_lags_is_told_of_until_it_has_caught_up() {
+async fn lagging_node_is_reported() {
     let dir = TempDir::new().unwrap();
     let (control_plane, fleet, keys) = start(&dir).await;
     fleet.withhold(7, true);
@@ -83,7 +83,7 @@ async fn a_node_that_lags_is_told_of_until_it_has_caught_up() {
 }
 
 #[tokio::test]
-async fn after_a_restart_all_nodes_come_back_and_catch_up_by_changes_alone() {
+async fn restarted_nodes_catch_up_by_changes() {
     let dir = TempDir::new().unwrap();
     let (mut control_plane, fleet, keys) = start(&dir).await;
     control_plane.stop().await.unwrap();

@@ -20,7 +20,7 @@ const ALLOWED_GROWTH: u64 = 10 << 20;
 /// The control plane runs in this process, so that keys can be created a thousand at a time. It
 /// sends the same messages to Envoy as always.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_keys_that_come_and_go_leave_no_memory_behind() {
+async fn gone_keys_free_their_memory() {
     let gateway = Gateway::builder().without_control_plane().start().await;
     let control_plane = start(config(&gateway)).await.unwrap();
     let store = control_plane.store();

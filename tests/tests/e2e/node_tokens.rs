@@ -40,7 +40,7 @@ async fn connected(gateway: &Gateway, node_id: &str) -> anyhow::Result<Vec<bool>
 }
 
 #[tokio::test]
-async fn revoked_node_token_cuts_off_its_envoy_only() {
+async fn revoked_node_token_stops_its_envoy() {
     let gateway = Gateway::start().await;
     let (first, second) = (
         create_token(&gateway, "first", "first-*").await,
@@ -86,7 +86,7 @@ async fn revoked_node_token_cuts_off_its_envoy_only() {
 /// Follows docs/operations/upgrading.md: each Envoy first gets its own token, and then the control
 /// plane starts without the shared one.
 #[tokio::test]
-async fn removed_shared_token_cuts_off_the_envoys_that_present_it() {
+async fn removed_shared_token_cuts_off_its_envoys() {
     let mut gateway = Gateway::start().await;
     assert!(
         gateway
@@ -144,7 +144,7 @@ async fn removed_shared_token_cuts_off_the_envoys_that_present_it() {
 }
 
 #[tokio::test]
-async fn silent_stream_connections_do_not_stop_the_api() {
+async fn silent_streams_do_not_stop_the_api() {
     let gateway = Gateway::builder()
         .control_plane(|options| {
             options.environment.push((

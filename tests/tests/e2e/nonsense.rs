@@ -61,7 +61,7 @@ fn batch(sequence: u64, keys: &[u8], revision: u64) -> to_node::Message {
 /// The malformed message comes first, in the middle and last: the filter gives the stream up while
 /// Envoy has more of it buffered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nonsense_on_the_stream_neither_admits_nor_crashes() {
+async fn malformed_messages_neither_admit_nor_crash() {
     let heartbeats = || {
         std::iter::repeat_n(
             to_node::Message::Heartbeat(Heartbeat {

@@ -384,22 +384,22 @@ async fn a_websocket_ends_with_its_secret() {
 }
 
 #[tokio::test]
-async fn a_connect_tunnel_ends_with_its_secret() {
+async fn connect_tunnel_ends_with_its_secret() {
     every_end_resets(Kind::Connect).await;
 }
 
 #[tokio::test]
-async fn a_websocket_over_http2_ends_with_its_secret() {
+async fn websocket_over_http2_ends_with_its_secret() {
     every_end_resets(Kind::ExtendedConnect).await;
 }
 
 #[tokio::test]
-async fn a_grpc_stream_ends_with_its_secret() {
+async fn grpc_stream_ends_with_its_secret() {
     every_end_resets(Kind::Grpc).await;
 }
 
 #[tokio::test]
-async fn streams_stay_when_the_operator_says_so() {
+async fn streams_stay_open_when_configured() {
     let gateway = gateway(Kind::WebSocket, "off").await;
     let key = create(&gateway, "CI").await;
     let mut open = Open::new(&gateway, Kind::WebSocket, &key.api_key).await;
@@ -413,7 +413,7 @@ async fn streams_stay_when_the_operator_says_so() {
 
 /// The value `all` ends any request that has lasted for 30 s with its secret, and no younger one.
 #[tokio::test]
-async fn long_request_ends_with_its_secret_where_all_are_tracked() {
+async fn tracked_request_ends_with_its_secret() {
     const TRACKED_AFTER: Duration = Duration::from_secs(30);
     let (tracking, lax) = (
         gateway(Kind::Grpc, "all").await,
@@ -448,7 +448,7 @@ async fn long_request_ends_with_its_secret_where_all_are_tracked() {
 
 /// Opens many streams of one key, on one connection and on many, while other requests continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hundreds_of_streams_end_at_once_under_load() {
+async fn hundreds_of_streams_end_under_load() {
     for kind in [Kind::Grpc, Kind::WebSocket] {
         let gateway = gateway(kind, "all").await;
         let other = create(&gateway, "other").await;

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use crate::unknown_key;
 
+/// Unknown keys are refused.
 #[tokio::test]
-async fn while_the_control_plane_is_away_known_keys_pass_and_unknown_ones_do_not() {
+async fn known_keys_pass_during_an_outage() {
     let mut gateway = Gateway::start().await;
     let key = gateway
         .control_plane
@@ -42,7 +43,7 @@ async fn while_the_control_plane_is_away_known_keys_pass_and_unknown_ones_do_not
 }
 
 #[tokio::test]
-async fn a_control_plane_that_comes_back_is_followed_by_changes_alone() {
+async fn returning_control_plane_sends_changes_only() {
     let mut gateway = Gateway::start().await;
     let kept = gateway
         .control_plane
@@ -119,7 +120,7 @@ async fn a_control_plane_that_comes_back_is_followed_by_changes_alone() {
 }
 
 #[tokio::test]
-async fn an_envoy_that_starts_before_the_control_plane_refuses_until_it_has_a_snapshot() {
+async fn envoy_refuses_until_its_first_snapshot() {
     let mut gateway = Gateway::builder().without_control_plane().start().await;
     for key in [None, Some("nonsense"), Some(unknown_key().as_str())] {
         let answer = gateway.ask("/", key).await;
@@ -137,7 +138,7 @@ async fn an_envoy_that_starts_before_the_control_plane_refuses_until_it_has_a_sn
 }
 
 #[tokio::test]
-async fn a_node_with_a_wrong_token_gets_no_keys() {
+async fn wrong_node_token_gets_no_keys() {
     let gateway = Gateway::builder()
         .envoy(|envoy| envoy.node_token = "not-the-token-of-this-control-plane".to_owned())
         .without_waiting()

@@ -78,7 +78,7 @@ fn admin() -> Value {
 }
 
 #[tokio::test]
-async fn letter_case_and_trailing_dots_do_not_lead_past_a_rule() {
+async fn case_and_trailing_dots_bypass_nothing() {
     let world = World::start().await;
     world.rules(None, admin()).await;
     assert_eq!(
@@ -106,7 +106,7 @@ async fn letter_case_and_trailing_dots_do_not_lead_past_a_rule() {
 }
 
 #[tokio::test]
-async fn rules_apply_in_any_case_where_the_document_says_so() {
+async fn rules_match_any_case_when_configured() {
     let world = World::start().await;
     world.rules(Some("ignore"), admin()).await;
     for path in SPELLINGS {
@@ -129,7 +129,7 @@ async fn rules_apply_in_any_case_where_the_document_says_so() {
 }
 
 #[tokio::test]
-async fn paths_are_told_apart_by_case_where_the_document_says_so() {
+async fn paths_are_case_sensitive_when_configured() {
     let world = World::start().await;
     let rules = json!([
         { "path": { "prefix": "/v1/admin" }, "permission": "admin:read" },
@@ -151,7 +151,7 @@ async fn paths_are_told_apart_by_case_where_the_document_says_so() {
 }
 
 #[tokio::test]
-async fn a_subaccount_in_the_path_is_read_in_its_own_case() {
+async fn subaccount_in_the_path_keeps_its_case() {
     let world = World::start().await;
     let subaccount = json!({ "path": "sub" });
     for path_case in ["refuse", "ignore"] {

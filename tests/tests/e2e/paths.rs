@@ -146,7 +146,7 @@ fn access(segments: &[Vec<u8>]) -> Access {
 }
 
 #[test]
-fn what_a_path_hides_is_seen_through() {
+fn hidden_paths_have_a_refused_reading() {
     let hiding: [&[u8]; 9] = [
         b"/zones//secret",
         b"/public/../zones/secret",
@@ -353,7 +353,7 @@ const SPELLINGS: [(&str, &[u8], &str, &str); 37] = [
 ];
 
 #[tokio::test]
-async fn each_spelling_of_a_path_falls_under_the_rule_that_the_upstream_takes_it_for() {
+async fn each_path_spelling_follows_the_upstreams_reading() {
     for tidy_paths in [true, false] {
         let world = World::start(tidy_paths).await;
         let mut connection = Connection::to(world.gateway.envoy.gateway());
@@ -434,7 +434,7 @@ const STARTS: [&[u8]; 4] = [b"/", b"/public", b"/zones/", b"/public/"];
 
 /// Sends random spellings. A path that passes, with a key or without, is open in every reading.
 #[tokio::test]
-async fn whatever_arrives_at_the_upstream_is_open_to_whoever_sent_it() {
+async fn admitted_path_is_open_to_all_readings() {
     const SPELLINGS: usize = 3_000;
     for tidy_paths in [true, false] {
         let world = World::start(tidy_paths).await;

@@ -159,7 +159,7 @@ const CASES: [Case; 11] = [
 ];
 
 #[tokio::test]
-async fn each_rule_of_permissions_holds_at_envoy() {
+async fn permission_rules_hold_at_envoy() {
     let gateway = gateway().await;
     let owner = owner(&gateway).await;
     let mut keys = Vec::new();
@@ -213,7 +213,7 @@ async fn each_rule_of_permissions_holds_at_envoy() {
 }
 
 #[tokio::test]
-async fn a_scope_is_all_services_or_a_list() {
+async fn scope_is_all_services_or_a_list() {
     let gateway = gateway().await;
     let table = [
         ("left out, it is all", json!({}), [200, 200]),
@@ -307,12 +307,12 @@ async fn after_the_answer_every_key_is_refused(change: Value, status: u16, code:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_key_of_an_owner_who_is_demoted_is_refused_after_the_answer() {
+async fn demoted_owners_keys_are_refused() {
     let demoted = json!({ "roles": ["billing_manager"] });
     after_the_answer_every_key_is_refused(demoted, 403, "missing_permission").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_key_of_an_owner_who_is_disabled_is_refused_after_the_answer() {
+async fn disabled_owners_keys_are_refused() {
     after_the_answer_every_key_is_refused(json!({ "disabled": true }), 401, "disabled_key").await;
 }

@@ -13,8 +13,9 @@ use crate::usage::TOLD;
 
 const CONNECTIONS: usize = 32;
 
+/// Both secrets pass during the overlap.
 #[tokio::test]
-async fn both_secrets_pass_while_they_overlap_and_share_every_limit() {
+async fn overlapping_secrets_share_every_limit() {
     let gateway = Gateway::start().await;
     time_in(Window::Minute, 20).await;
     let key = json!({ "name": "CI", "limits": { "minute": 10 } });
@@ -58,7 +59,7 @@ async fn both_secrets_pass_while_they_overlap_and_share_every_limit() {
 }
 
 #[tokio::test]
-async fn the_last_use_is_told_of_each_secret() {
+async fn last_use_is_shown_per_secret() {
     let gateway = Gateway::builder()
         .envoy(|envoy| envoy.trusted_proxies = 1)
         .start()
@@ -106,7 +107,7 @@ async fn the_last_use_is_told_of_each_secret() {
 }
 
 #[tokio::test]
-async fn the_old_secret_is_refused_from_the_very_second_on_in_which_its_overlap_is_over() {
+async fn old_secret_ends_with_its_overlap() {
     let gateway = Gateway::start().await;
     let key = gateway
         .control_plane
@@ -145,8 +146,9 @@ async fn the_old_secret_is_refused_from_the_very_second_on_in_which_its_overlap_
     assert_eq!(secrets.as_array().map(Vec::len), Some(1), "{secrets}");
 }
 
+/// The answer to the regeneration is the limit: no request that starts after it passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_an_overlap_no_request_that_starts_after_the_answer_passes_with_the_old_secret() {
+async fn old_secret_ends_without_overlap() {
     let gateway = Gateway::start().await;
     let key = json!({ "name": "CI", "limits": { "minute": u32::MAX } });
     let key = gateway.control_plane.create_key(key).await.unwrap();
@@ -186,7 +188,7 @@ async fn without_an_overlap_no_request_that_starts_after_the_answer_passes_with_
 }
 
 #[tokio::test]
-async fn revoking_a_key_ends_both_of_its_secrets() {
+async fn revocation_ends_both_secrets() {
     let gateway = Gateway::start().await;
     let key = gateway
         .control_plane

@@ -35,7 +35,7 @@ async fn becomes(gateway: &Gateway, key: &CreatedKey, expected: &str) {
 }
 
 #[tokio::test]
-async fn envoys_take_what_was_restored_for_what_holds() {
+async fn envoys_follow_the_restored_database() {
     time_in(Window::Day, 60).await;
     let mut gateway = Gateway::start().await;
     let kept = make(&gateway.control_plane, "kept").await;

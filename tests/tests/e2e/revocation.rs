@@ -7,8 +7,9 @@ use serde_json::json;
 
 const CONNECTIONS: usize = 64;
 
+/// Checks that no request that starts after the answer passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_load_no_request_that_starts_after_the_answer_passes() {
+async fn revoked_key_is_refused_under_load() {
     let gateway = Gateway::start().await;
     let mut times = Vec::new();
     for round in 0..5 {
@@ -134,7 +135,7 @@ async fn stats(gateway: &Gateway) -> Vec<String> {
 
 /// Workers check the snapshot itself if the operator disables that statistic.
 #[tokio::test]
-async fn without_the_generation_changes_are_in_force_all_the_same() {
+async fn changes_are_enforced_without_the_generation_statistic() {
     let mut ordinary = stats(&Gateway::start().await).await;
     let gateway = Gateway::builder()
         .envoy(|envoy| envoy.without_stat = Some(GENERATION.to_owned()))
@@ -182,7 +183,7 @@ async fn without_the_generation_changes_are_in_force_all_the_same() {
 /// An Envoy that does not answer may still admit the key. The answer reports it, and a repeated
 /// call shows when the revocation holds.
 #[tokio::test]
-async fn an_envoy_that_sleeps_is_counted_as_not_acknowledging() {
+async fn suspended_envoy_counts_as_unacknowledged() {
     let mut gateway = Gateway::start().await;
     let key = gateway
         .control_plane

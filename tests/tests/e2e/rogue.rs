@@ -142,8 +142,9 @@ async fn rogue_node_outside_its_pattern_is_refused() {
     );
 }
 
+/// Checks also that it acknowledges nothing for the other node.
 #[tokio::test]
-async fn rogue_node_with_the_same_node_id_neither_replaces_nor_acknowledges_for_another() {
+async fn rogue_with_same_id_replaces_nobody() {
     let mut gateway = Gateway::start().await;
     let token = create_token(&gateway, "rogue", "*").await;
     let key = gateway
@@ -194,8 +195,9 @@ async fn rogue_node_with_the_same_node_id_neither_replaces_nor_acknowledges_for_
     eager.abort();
 }
 
+/// The report adds to the usage of the key.
 #[tokio::test]
-async fn rogue_usage_report_adds_to_usage_but_changes_no_other_nodes() {
+async fn rogue_report_changes_no_other_node() {
     time_in(Window::Day, 60).await;
     let gateway = Gateway::start().await;
     let token = create_token(&gateway, "rogue", "*").await;

@@ -149,7 +149,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn each_rule_of_matching_holds_at_envoy() {
+async fn matching_rules_hold_at_envoy() {
     let gateway = Gateway::start().await;
     for (rule, rules, under_it, not_under_it) in cases() {
         gateway
@@ -177,7 +177,7 @@ async fn each_rule_of_matching_holds_at_envoy() {
 }
 
 #[tokio::test]
-async fn a_request_that_no_rule_is_about_needs_a_valid_key_or_is_denied() {
+async fn unmatched_request_needs_valid_key() {
     let gateway = Gateway::start().await;
     let key = json!({ "name": "CI", "roles": ["admin"] });
     let key = gateway.control_plane.create_key(key).await.unwrap().api_key;
@@ -242,7 +242,7 @@ async fn a_request_that_no_rule_is_about_needs_a_valid_key_or_is_denied() {
 /// The caller is unknown on a public route, so the upstream gets no identity, not even one that the
 /// client sends. Credentials that are not Latchkey's keys are passed on.
 #[tokio::test]
-async fn on_a_public_route_keys_of_ours_are_hidden_and_foreign_credentials_pass() {
+async fn public_route_strips_latchkey_keys() {
     let gateway = Gateway::builder()
         .envoy(|envoy| {
             envoy.configuration = json!({ "identity_headers": { "x-consumer-id": "key" } });

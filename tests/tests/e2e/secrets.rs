@@ -317,7 +317,7 @@ fn mistyped(key: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_secret_is_where_it_was_not_asked_for() {
+async fn secrets_are_nowhere_but_where_requested() {
     let (gateway, tap) = tapped().await;
     let control_plane = &gateway.control_plane;
     let mut secrets = Secrets::default();

@@ -58,7 +58,7 @@ async fn answer(gateway: &Gateway, file: &str, key_id: &str) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_curl_examples_get_the_fields_that_they_are_promised() {
+async fn curl_examples_get_the_promised_fields() {
     let gateway = Gateway::start().await;
     let made = answer(&gateway, "generate.sh", "").await;
     let id = made["key_id"].as_str().unwrap();
@@ -103,7 +103,7 @@ async fn the_curl_examples_get_the_fields_that_they_are_promised() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_python_examples_print_what_they_read() {
+async fn python_examples_print_what_they_read() {
     let gateway = Gateway::start().await;
     let printed = run(&gateway, "generate.py", "").await.unwrap();
     let lines: Vec<_> = printed.lines().collect();
@@ -145,7 +145,7 @@ async fn the_python_examples_print_what_they_read() {
 
 /// Sends the fields of `POST /v4/account/api-keys` from that document's table.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_create_body_of_scoped_account_keys_works_as_it_is() {
+async fn scoped_account_keys_create_body_works() {
     let gateway = Gateway::start().await;
     let subaccount = gateway
         .control_plane

@@ -48,7 +48,7 @@ pub(crate) async fn limit_holds_through_update(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn limit_is_exact_while_the_code_is_updated() {
+async fn limit_is_exact_during_code_updates() {
     let mut gateway = Gateway::builder().envoy(with_lds).start().await;
     limit_holds_through_update(&mut gateway, |envoy| {
         envoy.filter = faulty_filter().unwrap();
@@ -82,7 +82,7 @@ async fn node_token_comes_from_the_environment() {
 }
 
 #[tokio::test]
-async fn no_stream_is_opened_without_the_node_token() {
+async fn no_stream_opens_without_the_node_token() {
     let missing = |envoy: &mut EnvoyOptions| {
         envoy.configuration =
             json!({ "control_plane": { "token": null, "token_env": "EDGE_TOKEN" } });
@@ -114,7 +114,7 @@ async fn no_stream_is_opened_without_the_node_token() {
 
 /// Two listeners in the same VMs, with an instance each, are two nodes, and each counts separately.
 #[tokio::test]
-async fn instances_have_streams_and_counters_of_their_own() {
+async fn instances_have_separate_streams_and_counters() {
     let second = |envoy: &mut EnvoyOptions| envoy.second = Some(json!({ "instance": "second" }));
     let gateway = Gateway::builder().envoy(second).start().await;
     let other = gateway.envoy.listener("second").await.unwrap();

@@ -102,7 +102,7 @@ fn seen(answer: &Answer) -> (&str, Option<&str>, Option<&str>, Option<&str>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_listeners_requests_follow_its_own_configuration() {
+async fn each_listener_follows_its_own_configuration() {
     time_in(Window::Day, 60).await;
     let (gateway, listeners) = gateway().await;
     let key = make(&gateway).await;
@@ -131,7 +131,7 @@ async fn each_listeners_requests_follow_its_own_configuration() {
 }
 
 #[tokio::test]
-async fn a_revocation_is_in_force_at_both_listeners() {
+async fn revocation_is_enforced_at_both_listeners() {
     let (gateway, listeners) = gateway().await;
     let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| Both::to(listeners)).collect();
     for _ in 0..ROUNDS {

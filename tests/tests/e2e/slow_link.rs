@@ -10,7 +10,7 @@ use serde_json::json;
 const KEYS: usize = 4_000;
 
 #[tokio::test]
-async fn a_snapshot_loads_over_twenty_kilobytes_a_second() {
+async fn snapshot_loads_over_twenty_kilobytes_a_second() {
     let link = SlowLink::start(20_000).await.unwrap();
     let exit = link.clone();
     let gateway = Gateway::builder()

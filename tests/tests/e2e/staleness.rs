@@ -49,7 +49,7 @@ async fn reports_staleness(gateway: &Gateway, seconds: &Value) {
 }
 
 #[tokio::test]
-async fn shipped_configuration_has_a_staleness_of_one_day() {
+async fn shipped_staleness_is_one_day() {
     let gateway = Gateway::start().await;
     reports_staleness(&gateway, &json!(86_400)).await;
 }
@@ -83,7 +83,7 @@ async fn each_listener_enforces_its_own_limit() {
 /// The grace is short, and the control plane cannot be reached: the node counts for as long as it
 /// serves.
 #[tokio::test]
-async fn lost_node_counts_until_it_no_longer_serves() {
+async fn lost_node_counts_while_serving() {
     const STALENESS: u64 = 8;
     let mut gateway = Gateway::builder()
         .envoy(|envoy| envoy.configuration = json!({ "max_staleness_seconds": STALENESS }))
@@ -152,7 +152,7 @@ async fn lost_node_counts_until_it_no_longer_serves() {
 }
 
 #[tokio::test]
-async fn limit_raised_while_the_stream_is_lost_does_not_count() {
+async fn limit_raised_too_late_is_ignored() {
     const STALENESS: u64 = 6;
     let limit = |envoy: &mut EnvoyOptions| {
         with_lds(envoy);

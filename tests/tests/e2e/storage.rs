@@ -40,7 +40,7 @@ async fn becomes(control_plane: &ControlPlane, path: &str, status: u16) -> Strin
 }
 
 #[tokio::test]
-async fn removed_database_file_loses_nothing_that_was_acknowledged() {
+async fn removed_database_loses_no_acknowledged_change() {
     let mut gateway = Gateway::builder()
         .control_plane(|options| options.create_database = true)
         .start()
@@ -122,7 +122,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn full_disk_fails_readiness_but_not_that_of_the_stream() {
+async fn full_disk_fails_api_readiness_only() {
     let directory = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::mount(&directory.path().join("disk"), 8 * 1024 * 1024) else {
         eprintln!("skipped: this user may not mount a small file system");

@@ -68,7 +68,7 @@ async fn trapped(gateway: &Gateway, times: usize) {
 
 /// The holder's connection is cut several times. Each time the stream is back at once.
 #[tokio::test]
-async fn a_stream_that_is_cut_is_opened_again() {
+async fn cut_stream_is_opened_again() {
     let mut gateway = Gateway::start().await;
     for round in 0..3 {
         gateway.control_plane.restart().await.unwrap();

@@ -104,7 +104,7 @@ async fn upgrade_keeps_existing_nodes_and_keys() {
 }
 
 #[tokio::test]
-async fn limits_and_usage_go_on_through_an_upgrade() {
+async fn limits_and_usage_survive_an_upgrade() {
     let earlier = Earlier::version("0.1.0").unwrap();
     let dir = TempDir::new().unwrap();
     let database = dir.path().join("latchkey.db");

@@ -51,7 +51,7 @@ async fn send(gateway: &Gateway, key: &CreatedKey, count: usize) {
 }
 
 #[tokio::test]
-async fn a_key_tells_when_from_where_and_for_what_it_was_used() {
+async fn key_shows_its_last_use() {
     let gateway = Gateway::builder()
         .envoy(|envoy| envoy.trusted_proxies = 1)
         .start()
@@ -190,7 +190,7 @@ fn seconds_of_the_day(time: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn what_happens_while_the_control_plane_is_away_is_counted_once_it_is_back() {
+async fn usage_during_an_outage_is_counted_later() {
     let mut gateway = Gateway::start().await;
     let key = key(&gateway).await;
     send(&gateway, &key, 5).await;
@@ -206,7 +206,7 @@ async fn what_happens_while_the_control_plane_is_away_is_counted_once_it_is_back
 /// The control plane is killed repeatedly during reports. Each time some may have been stored and
 /// not acknowledged.
 #[tokio::test]
-async fn a_control_plane_that_is_killed_between_reports_counts_nothing_twice() {
+async fn killed_control_plane_counts_nothing_twice() {
     let mut gateway = Gateway::start().await;
     let key = key(&gateway).await;
     let mut sent = 0;
@@ -229,7 +229,7 @@ async fn a_control_plane_that_is_killed_between_reports_counts_nothing_twice() {
 /// First the thread dies that holds the stream, and with it the reports, and then one that serves a
 /// request.
 #[tokio::test]
-async fn a_thread_that_dies_takes_no_counts_with_it() {
+async fn dying_thread_loses_no_counts() {
     let gateway = Gateway::builder()
         .filter(faulty_filter().unwrap())
         .envoy(|envoy| {

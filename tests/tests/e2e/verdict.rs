@@ -491,7 +491,7 @@ fn row_path(number: usize, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_row_of_the_contract_comes_before_those_below_it() {
+async fn each_contract_row_precedes_those_below() {
     let world = World::start(json!({})).await;
     let mut logged = Vec::new();
     for (number, (rule, _, path, _, _, code)) in ROWS.iter().enumerate() {
@@ -519,7 +519,7 @@ async fn each_row_of_the_contract_comes_before_those_below_it() {
 }
 
 #[tokio::test]
-async fn each_check_can_be_shadowed_and_still_counts_and_logs_what_it_would_have_refused() {
+async fn shadowed_check_still_counts_and_logs() {
     let shadowed: Vec<_> = REFUSALS
         .iter()
         .map(|refusal| refusal.code)
@@ -556,8 +556,9 @@ async fn each_check_can_be_shadowed_and_still_counts_and_logs_what_it_would_have
     logged.await.unwrap();
 }
 
+/// Every other route needs one.
 #[tokio::test]
-async fn a_public_route_needs_no_snapshot_that_is_fresh_and_all_else_does() {
+async fn public_route_needs_no_fresh_snapshot() {
     let mut gateway = Gateway::builder().without_control_plane().start().await;
     let answer = gateway.ask("/public", None).await;
     assert_answer(

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_json_is_taken_for_json() {
+    fn only_json_content_types_are_accepted() {
         let is_json = |value| {
             is_json(&HeaderMap::from_iter([(
                 header::CONTENT_TYPE,

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn two_credentials_are_one_too_many() {
+    fn two_credentials_are_refused() {
         let presented = |bearer: Option<&'static str>, key: Option<&'static str>| {
             let mut headers = HeaderMap::new();
             bearer.map(|value| {

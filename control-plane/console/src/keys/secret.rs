@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn key_is_only_in_the_copied_texts() {
+    fn secret_is_only_in_the_copied_text() {
         let unknown = card(None, "<b>CI</b>", "key_1", "lk_live_secret").into_string();
         assert_eq!(unknown.matches("lk_live_secret").count(), 2);
         assert!(

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_keep_their_order_in_one_row_each() {
+    fn key_has_one_row_in_order() {
         let bucket = |key: &str, code: &str, requests: u64| json!({ "key_id": key, "key_name": "CI", "code": code, "requests": requests });
         let response = json!({
             "keys": 5, "keys_is_estimate": false, "top_keys_is_estimate": false,

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn alive_is_answered_behind_pending_changes() {
+    fn alive_is_answered_during_pending_changes() {
         let mut contact = Contact::default();
         contact.heard(&alive(100), 5);
         assert_eq!(contact.answer(4), None);

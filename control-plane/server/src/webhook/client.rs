@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn only_success_is_success() {
+    fn only_2xx_is_success() {
         let result = |status| AttemptResult::from_status(StatusCode::from_u16(status).unwrap());
         assert_eq!(
             (result(200), result(204)),

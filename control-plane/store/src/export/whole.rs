@@ -239,8 +239,9 @@ mod tests {
         }
     }
 
+    /// The number of buckets makes no difference.
     #[tokio::test]
-    async fn records_come_in_the_order_of_their_digests_however_many_buckets_there_are() {
+    async fn records_are_ordered_by_digest() {
         for (records, buckets) in [
             (0, 1),
             (1_999, 1),

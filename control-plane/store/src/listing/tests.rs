@@ -323,7 +323,7 @@ fn random_query(chance: &mut Chance) -> (KeyQuery, Option<&'static str>) {
 }
 
 #[tokio::test]
-async fn lists_are_those_of_a_plain_model() {
+async fn lists_match_a_plain_model() {
     let mut chance = Chance(7);
     let keys: Vec<_> = (1..=KEYS)
         .map(|seq| chance.key(seq.cast_signed()))
@@ -422,7 +422,7 @@ async fn lists_search_an_index_for_keys() {
 }
 
 #[tokio::test]
-async fn walks_read_rows_in_the_order_of_an_index() {
+async fn walks_read_rows_in_index_order() {
     let (_directory, store) = store(&[], false).await;
     for (_, state) in KeyState::ALL
         .into_iter()

@@ -248,7 +248,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn keys_of_deleted_user_are_revoked_before_their_rows() {
+async fn keys_are_revoked_before_their_rows() {
     let mut world = World::new().await;
     let before = world.store.revision();
     let (keys, revision) = world.delete_zoe().await;
@@ -300,7 +300,7 @@ async fn keys_of_deleted_user_are_revoked_before_their_rows() {
 }
 
 #[tokio::test]
-async fn steps_leave_what_a_deletion_in_one_transaction_left() {
+async fn stepwise_deletion_equals_a_single_transaction() {
     let world = World::new().await;
     let before = world.store.revision();
     world.delete_zoe().await;
@@ -345,7 +345,7 @@ async fn steps_leave_what_a_deletion_in_one_transaction_left() {
 }
 
 #[tokio::test]
-async fn closed_account_is_gone_before_its_rows() {
+async fn closed_account_disappears_before_its_rows() {
     let world = World::new().await;
     let new = NewAccount {
         name: "beta".to_owned(),

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_process_admits_is_news_to_all_others() {
+    fn admissions_are_news_to_other_processes() {
         let mut news = News::default();
         news.add(1, Some("a"));
         news.add(1, Some("a"));

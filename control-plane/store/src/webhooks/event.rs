@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_has_the_shape_of_the_standard() {
+    fn every_event_has_the_standard_shape() {
         let secret = OldSecret {
             masked: "lk_live_Old1...x9Qz".to_owned(),
             last_used_at: 5,
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_subscribes_to_tests() {
+    fn test_events_cannot_be_subscribed() {
         for kind in EventType::ALL {
             let name = serde_json::to_value(kind).unwrap();
             assert_eq!(name, kind.as_str());

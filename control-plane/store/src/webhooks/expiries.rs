@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_keys_that_expire_are_looked_at() {
+    async fn expiry_scan_reads_expiring_keys_only() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(
             &directory.path().join("latchkey.db"),

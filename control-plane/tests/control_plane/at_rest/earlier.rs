@@ -85,7 +85,7 @@ async fn with_plain_imports(database: &Path) {
 }
 
 #[tokio::test]
-async fn plain_digests_are_encrypted_at_the_next_start() {
+async fn next_start_encrypts_plain_digests() {
     let mut plane =
         Plane::start_after(&["--admin-email=second@localhost"], with_plain_imports).await;
     let keys = [CURRENT, OLD, BURIED];
@@ -157,7 +157,7 @@ async fn plain_digests_are_encrypted_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn plain_digests_are_served_until_there_is_a_key() {
+async fn plain_digests_are_served_without_a_key() {
     let mut plane = Plane::start().await;
     plane.take().shutdown().await;
     let database = plane.database();
@@ -175,7 +175,7 @@ async fn plain_digests_are_served_until_there_is_a_key() {
 
 /// Keeps the steps before the interruption, and completes the rest.
 #[tokio::test]
-async fn interrupted_encryption_goes_on_at_the_next_start() {
+async fn interrupted_encryption_resumes_on_next_start() {
     let mut plane =
         Plane::start_after(&["--admin-email=second@localhost"], with_plain_imports).await;
     plane.take().shutdown().await;

@@ -102,7 +102,7 @@ async fn call(
 }
 
 #[tokio::test]
-async fn nothing_that_a_key_issues_admits_more_than_it_may_issue() {
+async fn issued_keys_stay_within_issuable() {
     let plane = Plane::start_with(&["--trusted-hops=1", "--calls-per-minute=100000"]).await;
     let admin = plane.log_in().await;
     for service in ["dns", "cdn"] {

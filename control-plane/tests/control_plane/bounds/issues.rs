@@ -80,7 +80,7 @@ async fn provisioning_key_issues_keys_beyond_itself() {
 }
 
 #[tokio::test]
-async fn narrower_issues_bound_what_a_wide_key_makes() {
+async fn narrower_issues_bound_a_wide_key() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     for (issues, field, refused, accepted) in [
@@ -142,7 +142,7 @@ async fn narrower_issues_bound_what_a_wide_key_makes() {
 }
 
 #[tokio::test]
-async fn key_that_issues_is_not_taken_over_by_another_key() {
+async fn issuing_key_is_not_taken_over() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, _) = manager(&plane, &admin, json!({})).await;
@@ -171,7 +171,7 @@ async fn key_that_issues_is_not_taken_over_by_another_key() {
 }
 
 #[tokio::test]
-async fn issues_are_given_once_by_a_session_within_the_accounts_tier() {
+async fn issues_are_set_once_within_tier() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({"tier": "basic"})).await;
@@ -219,7 +219,7 @@ async fn issues_are_given_once_by_a_session_within_the_accounts_tier() {
 }
 
 #[tokio::test]
-async fn issued_limits_count_in_each_window_on_their_own() {
+async fn issued_limits_count_in_each_window() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let own = json!({"minute": 5, "hour": 50});
@@ -253,7 +253,7 @@ async fn issued_limits_count_in_each_window_on_their_own() {
 }
 
 #[tokio::test]
-async fn key_of_an_issuer_makes_nothing_that_its_maker_could_not() {
+async fn issued_issuer_stays_within_its_maker() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let wide = json!({"tier": "enterprise", "permissions": ["*"], "issues": {"addresses": "all"}});
@@ -297,7 +297,7 @@ async fn key_of_an_issuer_makes_nothing_that_its_maker_could_not() {
 }
 
 #[tokio::test]
-async fn tier_that_a_key_issues_bounds_its_keys_when_it_changes() {
+async fn changed_issuable_tier_bounds_issued_keys() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (key, _) = manager(

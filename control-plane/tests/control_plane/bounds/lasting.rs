@@ -144,8 +144,9 @@ async fn key<'a>(plane: &'a Plane, admin: &Client<'_>, name: &str, more: Value) 
     plane.bearer(&answer.text("/data/api_key"))
 }
 
+/// Checks every call as a restricted key would make it.
 #[tokio::test]
-async fn every_changing_call_is_bounded_for_a_restricted_key_or_harmless() {
+async fn changing_calls_are_bounded_or_harmless() {
     let plane = Plane::start().await;
     let changing = calls(&description(&plane).await)
         .into_iter()
@@ -162,7 +163,7 @@ async fn every_changing_call_is_bounded_for_a_restricted_key_or_harmless() {
 }
 
 #[tokio::test]
-async fn restricted_key_makes_nothing_that_lasts_without_its_restrictions() {
+async fn restricted_key_makes_only_restricted_things() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let dev = admin.subaccount("dev").await;

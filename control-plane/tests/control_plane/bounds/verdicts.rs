@@ -380,7 +380,7 @@ fn shows_more(judge: &Judge, key: &str, own: &str) -> bool {
 }
 
 #[tokio::test]
-async fn nothing_that_a_key_hands_on_admits_more_than_the_key() {
+async fn derived_keys_stay_within_their_maker() {
     let flags = ["--trusted-hops=1", "--calls-per-minute=100000"];
     let plane = Plane::start_with(&flags).await;
     let admin = plane.log_in().await;

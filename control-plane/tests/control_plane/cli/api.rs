@@ -83,7 +83,7 @@ fn key(name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn pages_are_read_as_far_as_is_wanted() {
+async fn pages_are_read_only_as_needed() {
     let page = |names: &[&str], next: Value| json!({"keys": names.iter().map(|name| key(name)).collect::<Vec<_>>(), "total": 3, "next_cursor": next});
     let (api, person) =
         Api::start([page(&["a", "b"], json!("two/+")), page(&["c"], json!(null))]).await;
@@ -108,7 +108,7 @@ async fn pages_are_read_as_far_as_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_key_is_found_by_its_name() {
+async fn key_is_found_by_name() {
     let found = json!({"keys": [key("CI-2"), key("CI")], "total": 2, "next_cursor": null});
     let (api, person) = Api::start([found.clone(), key("CI"), found]).await;
     person.run(&["key", "show", "CI"]).await.done();
@@ -124,7 +124,7 @@ async fn a_key_is_found_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_user_is_found_by_their_address() {
+async fn user_is_found_by_email() {
     let user = json!({"user_id": "usr_1", "email": "a@b.c"});
     let found = json!({"users": [{"user_id": "usr_2", "email": "aa@b.c"}, user], "total": 2, "next_cursor": null});
     let (api, person) = Api::start([found.clone(), user, found]).await;
@@ -144,7 +144,7 @@ async fn a_user_is_found_by_their_address() {
 }
 
 #[tokio::test]
-async fn a_key_is_given_another_secret() {
+async fn key_is_regenerated() {
     let mut data = key("CI");
     data["api_key"] = json!("lk_live_another");
     data["secrets"] = json!([{}, {"key_prefix": "lk_live_old", "ends_at": "2027-01-16T08:00:00Z"}]);
@@ -183,8 +183,9 @@ async fn a_key_is_given_another_secret() {
     assert_eq!(told.stdout, "lk_live_another\n");
 }
 
+/// Covers services, accounts, webhooks and the audit log.
 #[tokio::test]
-async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
+async fn other_resources_send_documented_calls() {
     let done = || json!({});
     let (api, person) = Api::start([done(), done(), done(), done(), done(), done(), done()]).await;
     let person = person
@@ -284,7 +285,7 @@ async fn services_accounts_webhooks_and_audit_are_asked_for_by_their_shapes() {
 }
 
 #[tokio::test]
-async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
+async fn webhook_secrets_rotate_and_deliveries_resend() {
     let webhook = json!({"webhook_id": "whk_1", "secret": "whsec_2", "old_secret_ends_at": "2027-01-15T09:00:00Z"});
     let delivery = json!({"delivery_id": "msg_1", "event": "key.created", "state": "failed", "attempts": 11,
         "created_at": "2027-01-15T08:00:00Z", "last_status": 500, "last_error": "the receiver \
@@ -347,7 +348,7 @@ async fn webhook_secrets_are_rotated_and_deliveries_sent_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_told_as_such() {
+async fn malformed_api_response_is_reported() {
     for (status, body, code, reason) in [
         (
             200,
@@ -381,7 +382,7 @@ async fn an_answer_that_is_none_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn services_of_a_file_are_made_before_what_names_them() {
+async fn services_are_created_before_their_uses() {
     let there_is = json!({"services": [{"name": "old", "description": null}], "next_cursor": null});
     let (api, person) = Api::start([there_is, json!({}), json!({})]).await;
     let file = person.file(

@@ -107,8 +107,9 @@ async fn a_file_applied_again_changes_nothing() {
     );
 }
 
+/// Items that the file does not have are kept, or pruned on request.
 #[tokio::test]
-async fn what_is_changed_in_the_file_is_changed_and_the_rest_is_left_or_pruned() {
+async fn changed_items_are_applied_others_kept() {
     let plane = Plane::start().await;
     let person = ops(&plane);
     let file = person.file("latchkey.yaml", FILE);
@@ -155,7 +156,7 @@ async fn what_is_changed_in_the_file_is_changed_and_the_rest_is_left_or_pruned()
 }
 
 #[tokio::test]
-async fn a_plan_that_cannot_be_carried_out_changes_nothing() {
+async fn infeasible_plan_changes_nothing() {
     let plane = Plane::start().await;
     let person = ops(&plane);
     plane.log_in().await.key("CI").await;
@@ -194,7 +195,7 @@ async fn a_plan_that_cannot_be_carried_out_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_change_that_fails_tells_what_was_done_before_it() {
+async fn failed_apply_reports_completed_steps() {
     let plane = Plane::start().await;
     let person = ops(&plane);
     let file = "
@@ -221,7 +222,7 @@ keys: [{name: CI, save: ci.pak}]
 }
 
 #[tokio::test]
-async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
+async fn pruning_spares_caller_and_declared_keys() {
     let plane = Plane::start().await;
     let admin = Person::admin(&plane);
     let client = plane.log_in().await;
@@ -276,7 +277,7 @@ async fn pruning_takes_neither_the_caller_nor_a_key_that_the_file_has() {
 }
 
 #[tokio::test]
-async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
+async fn apply_with_a_key_stays_within_it() {
     let plane = Plane::start().await;
     let admin = Person::admin(&plane);
     let create = [
@@ -339,7 +340,7 @@ async fn file_applied_with_a_key_gives_no_more_than_the_key_has() {
 }
 
 #[tokio::test]
-async fn keys_that_are_not_in_the_file_are_one_line_and_a_count() {
+async fn undeclared_keys_are_summed() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     plane.create_keys("k", 2_001).await;

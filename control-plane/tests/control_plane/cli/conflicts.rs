@@ -58,7 +58,7 @@ async fn meddled(
 }
 
 #[tokio::test]
-async fn applied_file_overwrites_no_change_of_somebody_else() {
+async fn apply_overwrites_no_concurrent_change() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let key = format!("/v1/keys/{}", client.key("CI").await);
@@ -139,7 +139,7 @@ async fn applied_file_overwrites_no_change_of_somebody_else() {
 }
 
 #[tokio::test]
-async fn what_was_done_before_a_conflict_is_told() {
+async fn steps_before_a_conflict_are_reported() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let id = client.key("CI").await;

@@ -42,7 +42,7 @@ fn names_in(keys: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn exports_of_several_pages_are_whole_in_every_form() {
+async fn paged_exports_are_complete() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let empty = person.run(&["key", "export"]).await.done();
@@ -95,7 +95,7 @@ async fn exports_of_several_pages_are_whole_in_every_form() {
 }
 
 #[tokio::test]
-async fn progress_is_shown_on_request_and_never_in_the_output() {
+async fn progress_is_shown_only_on_request() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     plane.create_keys("k", KEYS).await;
@@ -121,7 +121,7 @@ async fn progress_is_shown_on_request_and_never_in_the_output() {
 }
 
 #[tokio::test]
-async fn export_that_nobody_reads_to_its_end_ends_quietly() {
+async fn closed_output_ends_the_export_quietly() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     plane.create_keys("k", KEYS).await;
@@ -201,7 +201,7 @@ async fn peak(mut command: Command) -> (Told, u64) {
 
 /// Measures the memory. 12.6 GB for a million keys was seen once, 1.2 GB for this number.
 #[tokio::test]
-async fn memory_of_long_lists_does_not_grow_with_them() {
+async fn long_lists_use_constant_memory() {
     let pages = std::env::var("LATCHKEY_TEST_PAGES").map_or(100, |pages| pages.parse().unwrap());
     let person =
         Person::stranger(&many_pages(pages).await).with("LATCHKEY_TOKEN", "lk_live_an-api-key");

@@ -41,7 +41,7 @@ async fn imports(client: &Client<'_>) -> u64 {
 }
 
 #[tokio::test]
-async fn file_with_one_bad_row_imports_nothing() {
+async fn one_bad_row_imports_nothing() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_500, Some(2_400)));
@@ -76,7 +76,7 @@ async fn file_with_one_bad_row_imports_nothing() {
 }
 
 #[tokio::test]
-async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
+async fn import_reports_twenty_bad_rows() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let mut text = "sha256,name,limit_minute,expires_at,active\n".to_owned();
@@ -146,7 +146,7 @@ async fn all_that_is_wrong_is_told_up_to_twenty_rows() {
 }
 
 #[tokio::test]
-async fn import_is_tried_without_a_change_made_and_made_again() {
+async fn dry_run_changes_nothing_before_the_import() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_001, None));
@@ -207,7 +207,7 @@ async fn import_is_tried_without_a_change_made_and_made_again() {
 }
 
 #[tokio::test]
-async fn exports_are_imported_elsewhere_with_nothing_lost() {
+async fn exports_are_imported_elsewhere_without_loss() {
     let (from, to) = (Plane::start().await, Plane::start().await);
     let (person, client) = (Person::admin(&from), from.log_in().await);
     let names = [
@@ -313,7 +313,7 @@ async fn exports_are_imported_elsewhere_with_nothing_lost() {
 }
 
 #[tokio::test]
-async fn failed_import_is_made_again_on_request() {
+async fn failed_import_is_repeated_on_request() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(3, None));
@@ -341,7 +341,7 @@ async fn failed_import_is_made_again_on_request() {
 }
 
 #[tokio::test]
-async fn import_beyond_the_accounts_keys_changes_nothing() {
+async fn import_beyond_key_limit_changes_nothing() {
     let plane = Plane::start().await;
     let (_, admin) = plane
         .log_in()
@@ -361,7 +361,7 @@ async fn import_beyond_the_accounts_keys_changes_nothing() {
 }
 
 #[tokio::test]
-async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
+async fn import_completes_after_its_output_closes() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let file = person.file("keys.csv", &csv(3_000, None));
@@ -389,7 +389,7 @@ async fn large_import_is_made_to_its_end_although_nobody_reads_of_it() {
 
 /// Splits batches by their size: a call accepts 8 MiB.
 #[tokio::test]
-async fn keys_with_long_lists_are_imported_in_smaller_batches() {
+async fn long_lists_use_smaller_batches() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let list: Vec<_> = (0..5_000)
@@ -407,7 +407,7 @@ async fn keys_with_long_lists_are_imported_in_smaller_batches() {
 }
 
 #[tokio::test]
-async fn plain_keys_are_hashed_here_and_weak_ones_refused() {
+async fn plain_keys_are_hashed_unless_weak() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let good = [
@@ -482,7 +482,7 @@ async fn plain_keys_are_hashed_here_and_weak_ones_refused() {
 }
 
 #[tokio::test]
-async fn digests_need_a_confirmation_of_their_entropy() {
+async fn digests_need_an_entropy_confirmation() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let file = person.file("keys.csv", &csv(2_500, None));

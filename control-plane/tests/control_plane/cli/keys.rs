@@ -13,8 +13,9 @@ async fn register(person: &Person) {
     }
 }
 
+/// A script gets nothing but the key.
 #[tokio::test]
-async fn a_new_key_is_shown_this_once_and_alone_for_scripts() {
+async fn new_key_is_shown_once() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let quiet = person.run(&["key", "create", "CI", "--quiet"]).await.done();
@@ -89,8 +90,9 @@ fn key_id(told: &str) -> &str {
         .trim()
 }
 
+/// The key is saved before it is printed, and no file is overwritten.
 #[tokio::test]
-async fn a_new_key_is_saved_before_it_is_told_of_and_overwrites_nothing() {
+async fn new_key_is_saved_without_overwriting() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let told = person
@@ -124,7 +126,7 @@ async fn a_new_key_is_saved_before_it_is_told_of_and_overwrites_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_that_nobody_can_see_is_revoked() {
+async fn unprintable_new_key_is_revoked() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     for arguments in [
@@ -226,7 +228,7 @@ async fn a_key_is_edited_and_revoked() {
 }
 
 #[tokio::test]
-async fn all_keys_are_revoked_although_nobody_reads_of_it() {
+async fn revoke_all_completes_after_its_output_closes() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let client = plane.log_in().await;
@@ -248,7 +250,7 @@ async fn all_keys_are_revoked_although_nobody_reads_of_it() {
 }
 
 #[tokio::test]
-async fn a_revocation_that_is_not_in_force_everywhere_in_time_ends_otherwise() {
+async fn unenforced_revocation_has_its_exit_code() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let client = plane.log_in().await;
@@ -264,7 +266,7 @@ async fn a_revocation_that_is_not_in_force_everywhere_in_time_ends_otherwise() {
 }
 
 #[tokio::test]
-async fn key_that_issues_keys_is_created_and_shown() {
+async fn issuing_key_is_created_and_shown() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let file = person.file(

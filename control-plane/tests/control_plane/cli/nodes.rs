@@ -28,7 +28,7 @@ async fn lose(plane: &Plane, instance: u64) -> String {
 }
 
 #[tokio::test]
-async fn revoke_exits_4_while_a_node_is_lost() {
+async fn revoke_exits_4_with_lost_node() {
     let plane = Plane::start_with(&["--node-grace-ms=50"]).await;
     let person = Person::admin(&plane);
     let client = plane.log_in().await;
@@ -141,7 +141,7 @@ async fn epochs_of_waiting_nodes_are_accepted() {
 }
 
 #[tokio::test]
-async fn node_tokens_are_created_saved_and_revoked() {
+async fn node_tokens_are_created_and_revoked() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let create = |name: &'static str| ["node-token", "create", name, "--node", "edge-*"];

@@ -107,7 +107,7 @@ async fn subaccounts_are_deleted_by_name() {
 }
 
 #[tokio::test]
-async fn tiers_and_routes_are_replaced_by_files_of_yaml() {
+async fn yaml_replaces_tiers_and_routes() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let tiers = "tiers:\n- name: basic\n  limits: {minute: 7}\n- {name: none, limits: {}}\n";
@@ -151,7 +151,7 @@ async fn tiers_and_routes_are_replaced_by_files_of_yaml() {
 }
 
 #[tokio::test]
-async fn nodes_roles_and_usage_are_told() {
+async fn nodes_roles_and_usage_are_shown() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let _node = Node::ready(&plane).await;

@@ -37,7 +37,7 @@ async fn lossy(plane: &Plane) -> String {
 }
 
 #[tokio::test]
-async fn command_whose_answer_is_lost_makes_nothing_twice() {
+async fn lost_response_creates_nothing_twice() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let person =
@@ -84,7 +84,7 @@ async fn command_whose_answer_is_lost_makes_nothing_twice() {
 }
 
 #[tokio::test]
-async fn repeated_command_with_the_same_key_names_what_was_made() {
+async fn repeated_command_names_the_existing_result() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let create = [
@@ -141,7 +141,7 @@ async fn repeated_command_with_the_same_key_names_what_was_made() {
 }
 
 #[tokio::test]
-async fn expired_key_is_regenerated_with_a_new_expiry() {
+async fn expired_key_is_regenerated() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let made = client

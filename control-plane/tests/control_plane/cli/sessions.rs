@@ -8,7 +8,7 @@ use std::fs;
 const SAVED: &str = ".config/latchkey/session.json";
 
 #[tokio::test]
-async fn a_saved_session_is_shared_by_the_commands_after_it() {
+async fn saved_session_serves_later_commands() {
     let plane = Plane::start().await;
     let person = Person::stranger(&plane.http_url());
     person
@@ -64,7 +64,7 @@ async fn a_saved_session_is_shared_by_the_commands_after_it() {
 }
 
 #[tokio::test]
-async fn a_saved_session_is_sent_nowhere_else() {
+async fn saved_session_serves_its_address_only() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     person.run(&["login"]).await.done();
@@ -93,7 +93,7 @@ async fn a_saved_session_is_sent_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_saved_session_is_used_for_nobody_else() {
+async fn saved_session_serves_its_user_only() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     person.run(&["login"]).await.done();
@@ -118,7 +118,7 @@ async fn a_saved_session_is_used_for_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_saved_session_that_has_ended_says_to_log_in_again() {
+async fn ended_session_asks_for_login() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     person.run(&["login"]).await.done();
@@ -138,7 +138,7 @@ async fn a_saved_session_that_has_ended_says_to_log_in_again() {
 }
 
 #[tokio::test]
-async fn each_kind_of_failure_has_a_code_of_its_own() {
+async fn each_failure_has_its_exit_code() {
     let plane = Plane::start().await;
     let admin = Person::admin(&plane);
     let client = plane.log_in().await;

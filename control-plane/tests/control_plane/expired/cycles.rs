@@ -57,7 +57,7 @@ async fn step(random: &mut Random, client: &Client<'_>, keys: &[Row], now: i64) 
 }
 
 #[tokio::test]
-async fn revive_cycles_hold_at_most_twice_the_keys() {
+async fn revive_cycles_hold_bounded_keys() {
     let plane = Plane::start().await;
     let mut operator = plane.log_in().await;
     let (path, mut client) = operator

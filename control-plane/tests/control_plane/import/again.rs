@@ -17,7 +17,7 @@ async fn import_with(client: &Client<'_>, rows: &[Value], options: Value) -> Ans
 const DAY: i64 = 24 * 60 * 60;
 
 #[tokio::test]
-async fn dry_run_tells_all_that_is_wrong_and_changes_nothing() {
+async fn dry_run_reports_without_changes() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("taken").await;
@@ -92,7 +92,7 @@ async fn dry_run_tells_all_that_is_wrong_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn dry_run_tells_how_many_keys_the_account_may_have_more() {
+async fn dry_run_reports_remaining_keys() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({"max_keys": 2})).await;
@@ -116,7 +116,7 @@ async fn dry_run_tells_how_many_keys_the_account_may_have_more() {
 }
 
 #[tokio::test]
-async fn dry_run_takes_the_permission_to_import() {
+async fn dry_run_needs_the_import_permission() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     admin
@@ -136,7 +136,7 @@ async fn dry_run_takes_the_permission_to_import() {
 }
 
 #[tokio::test]
-async fn import_that_was_interrupted_goes_on_where_it_ended() {
+async fn interrupted_import_resumes() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let rows: Vec<_> = (0..5)
@@ -195,7 +195,7 @@ async fn import_that_was_interrupted_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
-async fn keys_of_other_accounts_are_not_skipped() {
+async fn foreign_keys_are_not_skipped() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({})).await;
@@ -210,7 +210,7 @@ async fn keys_of_other_accounts_are_not_skipped() {
 }
 
 #[tokio::test]
-async fn digest_of_a_failed_import_is_not_burned() {
+async fn failed_imports_digest_is_not_burned() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut node = Node::ready(&plane).await;
@@ -254,8 +254,9 @@ async fn digest_of_a_failed_import_is_not_burned() {
     assert!(node.snapshot.by("sk-there-0123").is_none());
 }
 
+/// Checks revoked keys that were used, or that belong to another account.
 #[tokio::test]
-async fn revoked_keys_that_were_used_or_are_not_the_accounts_stay_burned() {
+async fn used_or_foreign_digests_stay_burned() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({})).await;

@@ -17,7 +17,7 @@ async fn secret(plane: &Plane) -> u32 {
 }
 
 #[tokio::test]
-async fn use_of_the_old_secret_is_no_use_of_the_newest() {
+async fn old_secret_use_counts_separately() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     // The key itself can also repeat its call, with its old secret.
@@ -52,8 +52,9 @@ async fn use_of_the_old_secret_is_no_use_of_the_newest() {
     }
 }
 
+/// Two calls run at once, and one replaces the secret that the other returns.
 #[tokio::test]
-async fn secret_made_while_a_call_waits_is_not_replaced_unreported() {
+async fn secret_made_meanwhile_is_reported() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, _) = made(&client, json!({"name": "CI"})).await;
@@ -193,7 +194,7 @@ async fn overlap_ends_with_the_key() {
 }
 
 #[tokio::test]
-async fn second_overlap_is_refused_unless_it_is_a_retry() {
+async fn second_overlap_is_refused_unless_a_retry() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client
@@ -236,7 +237,7 @@ async fn second_overlap_is_refused_unless_it_is_a_retry() {
 }
 
 #[tokio::test]
-async fn secret_that_an_envoy_has_just_admitted_is_not_replaced() {
+async fn secret_just_admitted_is_kept() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, _) = made(&client, json!({"name": "CI"})).await;
@@ -269,7 +270,7 @@ async fn secret_that_an_envoy_has_just_admitted_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn five_rotations_at_once_leave_the_promised_secrets() {
+async fn concurrent_rotations_leave_the_promised_secrets() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (id, first) = made(&client, json!({"name": "CI"})).await;
@@ -299,7 +300,7 @@ async fn five_rotations_at_once_leave_the_promised_secrets() {
 }
 
 #[tokio::test]
-async fn both_secrets_are_credentials_of_the_api_while_they_overlap() {
+async fn both_secrets_authenticate_during_the_overlap() {
     let plane = Plane::start().await;
     let admin = plane.log_in().await;
     let (id, old) = made(

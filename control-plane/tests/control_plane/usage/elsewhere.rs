@@ -6,8 +6,9 @@ use crate::node::{Node, Snapshot, hello};
 use latchkey_protocol::{Hello, KeyRemoteUsage, KeyUsage, to_node};
 use std::time::{Duration, Instant};
 
+/// Nodes that do not use the key learn nothing.
 #[tokio::test]
-async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
+async fn nodes_sharing_keys_learn_usage() {
     let plane = Plane::start().await;
     plane.create_keys("key", 2).await;
     let (mut one, mut two, mut idle) = (
@@ -52,7 +53,7 @@ async fn nodes_that_use_a_key_learn_of_each_other_and_others_do_not() {
 }
 
 #[tokio::test]
-async fn sums_are_over_all_others_and_of_windows_that_are_current() {
+async fn sums_cover_current_windows_of_others() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let (mut one, mut two, mut three) = (
@@ -92,7 +93,7 @@ async fn sums_are_over_all_others_and_of_windows_that_are_current() {
 }
 
 #[tokio::test]
-async fn a_new_process_is_told_what_was_admitted_before_it_may_admit_anything() {
+async fn new_process_learns_usage_before_admitting() {
     let mut plane = Plane::start().await;
     plane.create_keys("key", 3).await;
     let mut before = node(&plane, 1).await;
@@ -136,7 +137,7 @@ async fn a_new_process_is_told_what_was_admitted_before_it_may_admit_anything() 
 }
 
 #[tokio::test]
-async fn a_new_process_is_told_of_many_keys_in_several_messages() {
+async fn long_usage_takes_several_messages() {
     let plane = Plane::start().await;
     plane.create_keys("key", 2_500).await;
     let mut before = node(&plane, 1).await;
@@ -176,7 +177,7 @@ async fn a_new_process_is_told_of_many_keys_in_several_messages() {
 }
 
 #[tokio::test]
-async fn a_node_that_resumes_is_told_of_the_keys_that_it_uses() {
+async fn resuming_node_learns_usage_of_its_keys() {
     let plane = Plane::start().await;
     plane.create_keys("key", 2).await;
     let (mut one, mut two) = (node(&plane, 1).await, node(&plane, 2).await);

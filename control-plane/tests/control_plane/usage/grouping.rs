@@ -52,7 +52,7 @@ async fn asked(plane: &Plane, query: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn what_is_not_told_apart_is_summed_up() {
+async fn ungrouped_usage_is_summed() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
     let key = |index: usize, name: &str, requests: u64| json!({"key_id": ids[index], "key_name": name, "requests": requests});
@@ -94,7 +94,7 @@ async fn what_is_not_told_apart_is_summed_up() {
 }
 
 #[tokio::test]
-async fn the_keys_that_are_used_most_come_first() {
+async fn most_used_keys_come_first() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
     // The first two keys have the same number of requests.
@@ -143,7 +143,7 @@ async fn the_keys_that_are_used_most_come_first() {
 }
 
 #[tokio::test]
-async fn keys_are_counted_whether_or_not_they_are_told_apart() {
+async fn keys_are_counted_in_every_grouping() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
     for (query, keys) in [
@@ -164,7 +164,7 @@ async fn keys_are_counted_whether_or_not_they_are_told_apart() {
 }
 
 #[tokio::test]
-async fn buckets_have_the_name_that_the_key_has_now() {
+async fn buckets_use_the_keys_current_name() {
     let plane = Plane::start().await;
     let ids = used(&plane).await;
     plane
@@ -193,7 +193,7 @@ async fn buckets_have_the_name_that_the_key_has_now() {
 }
 
 #[tokio::test]
-async fn every_sum_is_that_of_the_full_answer() {
+async fn sums_match_the_full_response() {
     let plane = Plane::start().await;
     used(&plane).await;
     for bucket in ["hour", "day"] {
@@ -248,7 +248,7 @@ async fn every_sum_is_that_of_the_full_answer() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_told_apart_is_refused() {
+async fn impossible_grouping_is_refused() {
     let plane = Plane::start().await;
     for (query, field) in [
         ("group_by=", "group_by"),
@@ -269,7 +269,7 @@ async fn what_cannot_be_told_apart_is_refused() {
 
 /// Limits the number of a bucket to what JSON represents exactly, without an overflow of sums.
 #[tokio::test]
-async fn sums_end_where_exact_numbers_do() {
+async fn sums_stop_at_exact_integers() {
     const MOST: u64 = (1 << 53) - 1;
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
@@ -294,7 +294,7 @@ async fn sums_end_where_exact_numbers_do() {
 }
 
 #[tokio::test]
-async fn the_consoles_page_is_there_however_many_keys_are_used() {
+async fn console_shows_usage_of_many_keys() {
     let plane = Plane::start().await;
     plane.create_keys("key", 2_000).await;
     // Keys with higher numbers have more requests. Exactly one key has refused requests.
@@ -360,7 +360,7 @@ async fn the_consoles_page_is_there_however_many_keys_are_used() {
 }
 
 #[tokio::test]
-async fn what_keys_are_called_is_told_to_those_who_may_see_keys() {
+async fn key_names_need_read_permission() {
     let plane = Plane::start().await;
     used(&plane).await;
     let permissions = json!({"permissions": ["account:usage:read"]});

@@ -17,7 +17,7 @@ fn all_where(buckets: &[Bucket], wanted: impl Fn(&Bucket) -> bool) -> Vec<Bucket
 }
 
 #[tokio::test]
-async fn usage_is_told_by_time_key_and_code() {
+async fn usage_groups_by_time_and_code() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (one, two) = (client.key("one").await, client.key("two").await);
@@ -103,7 +103,7 @@ async fn usage_is_told_by_time_key_and_code() {
 }
 
 #[tokio::test]
-async fn usage_that_is_too_much_for_an_answer_is_refused() {
+async fn oversized_usage_response_is_refused() {
     let plane = Plane::start().await;
     plane.create_keys("key", 5_001).await;
     let mut node = node(&plane, 1).await;
@@ -143,7 +143,7 @@ async fn usage_that_is_too_much_for_an_answer_is_refused() {
 }
 
 #[tokio::test]
-async fn usage_is_the_accounts_own_and_needs_a_permission() {
+async fn usage_needs_a_permission() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("CI").await;
@@ -180,7 +180,7 @@ async fn usage_is_the_accounts_own_and_needs_a_permission() {
 }
 
 #[tokio::test]
-async fn what_is_old_is_deleted() {
+async fn old_usage_is_deleted() {
     const DAY: i64 = 86_400;
     let plane = Plane::start().await;
     plane.create_keys("key", 2).await;
@@ -258,7 +258,7 @@ async fn tidy(plane: &Plane, now: i64) {
 }
 
 #[tokio::test]
-async fn a_clock_that_no_node_agrees_with_deletes_nothing() {
+async fn clock_that_nodes_contradict_deletes_nothing() {
     let plane = Plane::start().await;
     let id = plane.log_in().await.key("CI").await;
     let mut node = node(&plane, 1).await;
@@ -279,7 +279,7 @@ async fn a_clock_that_no_node_agrees_with_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn many_old_rows_are_deleted_in_steps() {
+async fn old_rows_are_deleted_in_steps() {
     let plane = Plane::start().await;
     plane.create_keys("key", 1).await;
     let mut node = node(&plane, 1).await;
@@ -322,7 +322,7 @@ async fn many_old_rows_are_deleted_in_steps() {
 
 /// Reports the maximum number of keys, by two nodes in turn.
 #[tokio::test]
-async fn ten_thousand_keys_are_stored_in_well_below_a_second() {
+async fn ten_thousand_keys_are_stored_quickly() {
     let plane = Plane::start().await;
     plane.create_keys("key", 10_000).await;
     let (mut one, mut two) = (node(&plane, 1).await, node(&plane, 2).await);

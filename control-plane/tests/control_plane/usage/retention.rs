@@ -43,7 +43,7 @@ async fn count(plane: &Plane, table: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn tombstone_of_revoked_key_is_never_accepted_again() {
+async fn revoked_tombstone_is_never_accepted_again() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("other").await;
@@ -135,7 +135,7 @@ async fn tombstone_of_revoked_key_is_never_accepted_again() {
 }
 
 #[tokio::test]
-async fn old_secrets_of_live_keys_leave_tombstones() {
+async fn old_secrets_leave_tombstones() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("other").await;
@@ -161,7 +161,7 @@ async fn old_secrets_of_live_keys_leave_tombstones() {
 }
 
 #[tokio::test]
-async fn many_revoked_keys_are_deleted_in_steps() {
+async fn revoked_keys_are_deleted_in_steps() {
     let plane = Plane::start().await;
     plane.log_in().await.key("other").await;
     let keys = plane.create_keys("key", 700).await;

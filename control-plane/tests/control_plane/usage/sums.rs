@@ -49,7 +49,7 @@ async fn sums_follow_what_nodes_report() {
 }
 
 #[tokio::test]
-async fn usage_of_deleted_keys_stays_in_the_sums() {
+async fn deleted_keys_usage_stays_in_sums() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     client.key("stays").await;
@@ -99,7 +99,7 @@ async fn usage_of_deleted_keys_stays_in_the_sums() {
 }
 
 #[tokio::test]
-async fn top_keys_are_those_of_all_days_together() {
+async fn top_keys_span_all_days() {
     let plane = Plane::start().await;
     plane.create_keys("key", 300).await;
     let client = plane.log_in().await;

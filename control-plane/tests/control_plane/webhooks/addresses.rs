@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::time::{self, Duration};
 
 #[tokio::test]
-async fn private_addresses_are_refused_when_they_are_given() {
+async fn private_webhook_address_is_refused() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, "https://receiver.example/", json!({})).await;
@@ -35,7 +35,7 @@ async fn private_addresses_are_refused_when_they_are_given() {
 }
 
 #[tokio::test]
-async fn a_name_of_a_private_address_is_not_connected_to() {
+async fn name_of_private_address_is_refused() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let listener = TcpListener::bind("localhost:0").await.unwrap();
@@ -52,7 +52,7 @@ async fn a_name_of_a_private_address_is_not_connected_to() {
 }
 
 #[tokio::test]
-async fn an_address_that_was_given_when_it_was_allowed_is_refused_when_it_is_used() {
+async fn formerly_allowed_address_is_refused() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, "https://receiver.example/", json!({})).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const URL: &str = "https://receiver.example/hooks";
 
 #[tokio::test]
-async fn a_webhook_is_shown_and_its_secret_once() {
+async fn webhook_is_shown_and_its_secret_once() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let answer = client
@@ -48,7 +48,7 @@ async fn a_webhook_is_shown_and_its_secret_once() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_what_was_asked_for_and_can_be_changed() {
+async fn webhook_is_created_and_edited() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let settings = json!({"events": ["key.expiring", "key.created", "key.expiring"], "expiring_days": [1, 30, 7, 7]});
@@ -90,7 +90,7 @@ async fn a_webhook_is_what_was_asked_for_and_can_be_changed() {
 }
 
 #[tokio::test]
-async fn what_a_webhook_cannot_be_is_refused_by_its_field() {
+async fn invalid_webhook_is_refused_by_field() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, URL, json!({})).await;
@@ -149,7 +149,7 @@ async fn what_a_webhook_cannot_be_is_refused_by_its_field() {
 }
 
 #[tokio::test]
-async fn there_is_a_most_of_webhooks() {
+async fn webhooks_are_bounded_per_account() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     for _ in 0..20 {
@@ -163,7 +163,7 @@ async fn there_is_a_most_of_webhooks() {
 }
 
 #[tokio::test]
-async fn other_accounts_webhooks_are_none() {
+async fn other_accounts_webhooks_are_not_found() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let pool = plane.pool().await;

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_delivery_has_the_form_and_the_signature_of_the_standard() {
+async fn delivery_has_the_standard_form_and_signature() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, secret) = webhook(&client, &receiver.url, json!({})).await;
@@ -41,7 +41,7 @@ async fn a_delivery_has_the_form_and_the_signature_of_the_standard() {
 }
 
 #[tokio::test]
-async fn everybody_who_wants_to_know_is_told_with_a_secret_of_their_own() {
+async fn every_subscriber_gets_its_own_signature() {
     let (plane, one) = with_receiver().await;
     let (two, deaf) = (Receiver::start().await, Receiver::start().await);
     let client = plane.log_in().await;
@@ -63,7 +63,7 @@ async fn everybody_who_wants_to_know_is_told_with_a_secret_of_their_own() {
 }
 
 #[tokio::test]
-async fn a_test_is_sent_when_it_is_asked_for() {
+async fn test_delivery_is_sent_on_request() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, secret) = webhook(&client, &receiver.url, json!({"events": ["key.revoked"]})).await;
@@ -90,8 +90,9 @@ async fn a_test_is_sent_when_it_is_asked_for() {
         .refused(409, "webhook_inactive");
 }
 
+/// The control plane dies during the delivery, and sends the same event after its restart.
 #[tokio::test]
-async fn what_was_under_way_when_the_control_plane_died_is_sent_again_as_the_same() {
+async fn interrupted_delivery_is_resent_unchanged() {
     let mut plane = Plane::start_with(PRIVATE).await;
     let receiver = Receiver::answering(Reply::Hang).await;
     let path = {
@@ -116,7 +117,7 @@ async fn what_was_under_way_when_the_control_plane_died_is_sent_again_as_the_sam
 }
 
 #[tokio::test]
-async fn what_is_pending_is_sent_after_a_restart() {
+async fn pending_delivery_is_sent_after_a_restart() {
     let (mut plane, receiver) = with_receiver().await;
     receiver.answer(Reply::Status(500));
     let path = {
@@ -136,7 +137,7 @@ async fn what_is_pending_is_sent_after_a_restart() {
 }
 
 #[tokio::test]
-async fn one_that_hangs_holds_up_nobody() {
+async fn hanging_receiver_delays_no_other() {
     let (plane, lively) = with_receiver().await;
     let client = plane.log_in().await;
     let hanging = Receiver::answering(Reply::Hang).await;

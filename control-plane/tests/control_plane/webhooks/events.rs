@@ -31,7 +31,7 @@ fn pairs(kind: &str, names: &[&str]) -> BTreeSet<(String, String)> {
 }
 
 #[tokio::test]
-async fn keys_are_told_of_when_they_are_made_and_when_they_are_revoked() {
+async fn created_and_revoked_keys_send_events() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     webhook(&client, &receiver.url, json!({})).await;
@@ -69,7 +69,7 @@ async fn keys_are_told_of_when_they_are_made_and_when_they_are_revoked() {
 }
 
 #[tokio::test]
-async fn what_is_rolled_back_is_not_told() {
+async fn rolled_back_change_sends_no_event() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     webhook(&client, &receiver.url, json!({})).await;
@@ -110,7 +110,7 @@ async fn what_is_rolled_back_is_not_told() {
 }
 
 #[tokio::test]
-async fn a_limit_that_is_reached_is_told_once_an_hour() {
+async fn reached_limit_is_announced_hourly() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     webhook(
@@ -153,7 +153,7 @@ async fn a_limit_that_is_reached_is_told_once_an_hour() {
 }
 
 #[tokio::test]
-async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
+async fn old_secrets_use_is_announced_daily() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     webhook(
@@ -219,7 +219,7 @@ async fn an_old_secret_that_is_still_used_is_told_of_once_a_day() {
 }
 
 #[tokio::test]
-async fn no_secret_is_told() {
+async fn events_contain_no_secret() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, secret) = webhook(&client, &receiver.url, json!({})).await;

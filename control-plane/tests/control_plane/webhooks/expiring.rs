@@ -43,7 +43,7 @@ fn expected(announced: &[(&str, u64)]) -> Vec<(String, u64)> {
 }
 
 #[tokio::test]
-async fn an_expiry_is_announced_once_for_each_number_of_days() {
+async fn expiry_is_announced_once_per_lead_time() {
     let (mut plane, receiver) = with_receiver().await;
     {
         let client = plane.log_in().await;

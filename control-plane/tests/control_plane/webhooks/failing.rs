@@ -13,7 +13,7 @@ fn next(delivery: &Value) -> i64 {
 }
 
 #[tokio::test]
-async fn a_failed_delivery_is_tried_again_ever_later() {
+async fn failed_delivery_is_retried_ever_later() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     receiver.answer(Reply::Status(503));
@@ -69,7 +69,7 @@ async fn a_failed_delivery_is_tried_again_ever_later() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_given_up_after_three_days() {
+async fn delivery_ends_after_three_days() {
     let (plane, receiver) = with_receiver().await;
     receiver.answer(Reply::Status(500));
     let path = {
@@ -144,8 +144,9 @@ async fn a_redirect_is_not_followed() {
     assert!(elsewhere.received().is_empty());
 }
 
+/// The receiver answers 410, and gets nothing until the webhook is switched on again.
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_told_nothing_until_it_is_switched_on_again() {
+async fn gone_receiver_is_switched_off() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     receiver.answer(Reply::Status(500));
@@ -187,7 +188,7 @@ async fn a_receiver_that_is_gone_is_told_nothing_until_it_is_switched_on_again()
 }
 
 #[tokio::test]
-async fn what_is_pending_is_given_up_when_a_webhook_is_switched_off() {
+async fn switching_off_gives_up_pending_deliveries() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     receiver.answer(Reply::Status(500));
@@ -204,7 +205,7 @@ async fn what_is_pending_is_given_up_when_a_webhook_is_switched_off() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_not_there_is_said_to_be() {
+async fn unreachable_receiver_is_reported() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let nobody = std::net::TcpListener::bind("127.0.0.1:0")

@@ -32,7 +32,7 @@ async fn failed_once(client: &Client<'_>, webhook: &str, now: i64) -> Value {
 }
 
 #[tokio::test]
-async fn failed_delivery_is_sent_again_by_hand() {
+async fn failed_delivery_is_resent_by_hand() {
     let (plane, receiver) = with_receiver().await;
     receiver.answer(Reply::Status(500));
     let client = plane.log_in().await;
@@ -86,7 +86,7 @@ async fn failed_delivery_is_sent_again_by_hand() {
 }
 
 #[tokio::test]
-async fn delivered_and_pending_deliveries_are_sent_again() {
+async fn delivered_and_pending_deliveries_are_resent() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, &receiver.url, json!({})).await;
@@ -108,7 +108,7 @@ async fn delivered_and_pending_deliveries_are_sent_again() {
 }
 
 #[tokio::test]
-async fn deliveries_past_their_retention_are_not_found() {
+async fn deliveries_past_retention_are_not_found() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, &receiver.url, json!({})).await;
@@ -144,7 +144,7 @@ async fn deliveries_past_their_retention_are_not_found() {
 }
 
 #[tokio::test]
-async fn tests_and_redeliveries_share_a_limit_a_minute() {
+async fn tests_and_redeliveries_share_a_rate_limit() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, &receiver.url, json!({"events": ["key.revoked"]})).await;

@@ -155,7 +155,7 @@ fn sign(secret: &str, id: &str, timestamp: &str, body: &str) -> String {
 
 /// Checks the example of the standard's own libraries.
 #[test]
-fn it_verifies_as_the_standard_does() {
+fn receiver_verifies_by_the_standard() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let signature = sign(
         secret,

@@ -21,7 +21,7 @@ async fn rotated(client: &Client<'_>, path: &str, body: Value) -> String {
 }
 
 #[tokio::test]
-async fn deliveries_have_two_signatures_until_the_overlap_ends() {
+async fn deliveries_have_two_signatures_during_the_overlap() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, old) = webhook(&client, &receiver.url, json!({})).await;
@@ -56,8 +56,9 @@ async fn deliveries_have_two_signatures_until_the_overlap_ends() {
     );
 }
 
+/// The overlap is at most thirty days.
 #[tokio::test]
-async fn overlap_is_a_day_by_default_and_thirty_at_most() {
+async fn overlap_defaults_to_a_day() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, "https://receiver.example/", json!({})).await;
@@ -84,7 +85,7 @@ async fn overlap_is_a_day_by_default_and_thirty_at_most() {
 }
 
 #[tokio::test]
-async fn rotation_without_overlap_ends_every_older_secret() {
+async fn rotation_without_overlap_ends_older_secrets() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, _) = webhook(&client, &receiver.url, json!({})).await;
@@ -102,7 +103,7 @@ async fn rotation_without_overlap_ends_every_older_secret() {
 }
 
 #[tokio::test]
-async fn second_rotation_during_an_overlap_is_refused() {
+async fn second_rotation_during_overlap_is_refused() {
     let (plane, receiver) = with_receiver().await;
     let client = plane.log_in().await;
     let (path, old) = webhook(&client, &receiver.url, json!({})).await;
@@ -145,7 +146,7 @@ async fn second_rotation_during_an_overlap_is_refused() {
 }
 
 #[tokio::test]
-async fn pending_delivery_is_signed_with_the_new_secret() {
+async fn pending_delivery_uses_the_new_secret() {
     let (plane, receiver) = with_receiver().await;
     receiver.answer(super::receiver::Reply::Status(500));
     let client = plane.log_in().await;
@@ -160,8 +161,9 @@ async fn pending_delivery_is_signed_with_the_new_secret() {
     told[1].verify_with(&[&new, &old]);
 }
 
+/// A wrong clock deletes nothing.
 #[tokio::test]
-async fn ended_secret_is_deleted_unless_the_clock_is_wrong() {
+async fn ended_secret_is_deleted() {
     const OLD: &str = "SELECT old_secret IS NOT NULL FROM webhooks";
     let plane = Plane::start().await;
     let client = plane.log_in().await;

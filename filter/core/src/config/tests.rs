@@ -10,7 +10,7 @@ fn errors(json: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_smallest_configuration_names_the_control_plane() {
+fn smallest_configuration_names_the_control_plane() {
     let config = Config::parse(br#"{"control_plane":{"cluster":"latchkey","token":"secret"}}"#)
         .ok()
         .unwrap();
@@ -36,7 +36,7 @@ fn the_smallest_configuration_names_the_control_plane() {
 }
 
 #[test]
-fn everything_can_be_set() {
+fn every_field_can_be_set() {
     let json = br#"{"control_plane":{"cluster":"c","token":"t"}, "max_staleness_seconds": 60,
         "credentials": {"headers":["X-Key","apikey"],"bearer":false,"query":"key","cookie":"k","forward":true},
         "identity_headers": {"X-Consumer-Id":"key","x-tier":"tier"}, "shadow": ["expired_key","ip_denied"],
@@ -65,7 +65,7 @@ fn everything_can_be_set() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn meaningless_configuration_is_refused() {
     let with = |more: &str| {
         errors(&format!(
             r#"{{"control_plane":{{"cluster":"c","token":"t"}},{more}}}"#
@@ -162,7 +162,7 @@ fn what_cannot_be_meant_is_refused() {
 }
 
 #[test]
-fn a_prefix_of_its_own() {
+fn key_prefix_can_be_set() {
     let json = br#"{"control_plane":{"cluster":"c","token":"t"},"key_prefix":"vg"}"#;
     assert_eq!(
         Config::parse(json).ok().unwrap().keys,
@@ -171,7 +171,7 @@ fn a_prefix_of_its_own() {
 }
 
 #[test]
-fn every_error_is_reported_at_once_with_its_path() {
+fn all_configuration_errors_are_reported() {
     assert_eq!(
         errors(
             r#"{"control_plane":{"cluster":7,"token":"","url":"x"},"key_prefix":"L_K","prefix":"lk"}"#
@@ -187,7 +187,7 @@ fn every_error_is_reported_at_once_with_its_path() {
 }
 
 #[test]
-fn what_is_missing_or_no_object_is_told() {
+fn missing_field_or_object_is_reported() {
     assert_eq!(errors("{}"), ["control_plane: is required"]);
     assert_eq!(
         errors(r#"{"control_plane":{}}"#),
@@ -221,7 +221,7 @@ fn what_is_missing_or_no_object_is_told() {
 }
 
 #[test]
-fn token_comes_from_the_configuration_or_from_the_environment() {
+fn token_comes_from_configuration_or_environment() {
     let with = |fields: &str| {
         errors(&format!(
             r#"{{"control_plane":{{"cluster":"c",{fields}}}}}"#

@@ -14,7 +14,7 @@ fn elected(handle: &mut LeaseHandle, cells: &MemoryCells, now: Nanos) -> Option<
 }
 
 #[test]
-fn the_first_to_come_holds_the_lease_for_as_long_as_it_renews() {
+fn first_worker_holds_the_lease_while_renewing() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
@@ -30,8 +30,9 @@ fn the_first_to_come_holds_the_lease_for_as_long_as_it_renews() {
     }
 }
 
+/// The lease expires, and the next holder has a higher term.
 #[test]
-fn a_dead_holder_is_replaced_after_the_expiry_with_a_higher_term() {
+fn dead_holder_is_replaced() {
     let cells = MemoryCells::default();
     let (mut dead, mut next) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut dead, &cells, SECOND), Some(1));
@@ -51,7 +52,7 @@ fn a_dead_holder_is_replaced_after_the_expiry_with_a_higher_term() {
 }
 
 #[test]
-fn a_lease_given_back_is_anybodys_after_the_back_off() {
+fn returned_lease_is_free_after_the_backoff() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
@@ -77,7 +78,7 @@ fn a_lease_given_back_is_anybodys_after_the_back_off() {
 }
 
 #[test]
-fn the_back_off_doubles_up_to_its_bound_and_begins_anew_after_a_success() {
+fn backoff_doubles_to_a_bound_and_resets() {
     let cells = MemoryCells::default();
     let mut handle = LeaseHandle::default();
     let mut now = SECOND;
@@ -106,7 +107,7 @@ fn the_back_off_doubles_up_to_its_bound_and_begins_anew_after_a_success() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_keeps_nobody_waiting() {
+fn clock_set_back_blocks_no_worker() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, 1000 * SECOND), Some(1));
@@ -120,7 +121,7 @@ fn a_clock_that_was_set_back_keeps_nobody_waiting() {
 }
 
 #[test]
-fn all_workers_of_a_process_tell_one_instance() {
+fn workers_of_a_process_share_one_instance() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     let Ok(LeaseState::Acquired { instance, .. }) = first.tick(&cells, 7 * SECOND, Role::Serving)
@@ -156,7 +157,7 @@ fn a_lease_survives_the_round_trip() {
 }
 
 #[test]
-fn worker_that_ends_in_order_hands_the_lease_over_at_once() {
+fn ending_worker_hands_over_the_lease() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
@@ -173,7 +174,7 @@ fn worker_that_ends_in_order_hands_the_lease_over_at_once() {
 }
 
 #[test]
-fn worker_that_ends_without_the_lease_leaves_it_where_it_is() {
+fn ending_worker_without_lease_changes_nothing() {
     let cells = MemoryCells::default();
     let (mut first, mut second) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut first, &cells, SECOND), Some(1));
@@ -189,7 +190,7 @@ fn worker_that_ends_without_the_lease_leaves_it_where_it_is() {
 }
 
 #[test]
-fn lease_goes_to_a_worker_that_serves_no_requests() {
+fn lease_goes_to_a_worker_without_requests() {
     let cells = MemoryCells::default();
     let (mut busy, mut main) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(elected(&mut busy, &cells, SECOND), Some(1));
@@ -225,7 +226,7 @@ fn lease_goes_to_a_worker_that_serves_no_requests() {
 
 /// Envoy configures the main thread's worker first, which is the last to end.
 #[test]
-fn lease_goes_to_the_idle_worker_that_was_configured_first() {
+fn first_configured_idle_worker_leads() {
     let cells = MemoryCells::default();
     let [mut main, mut idle, mut late] = [(), (), ()].map(|()| {
         let mut handle = LeaseHandle::default();
@@ -265,7 +266,7 @@ fn lease_goes_to_the_idle_worker_that_was_configured_first() {
 /// This is as when a listener is replaced: its workers leave within moments, and no worker waits
 /// for one that has left.
 #[test]
-fn idle_worker_that_leaves_has_no_head_start() {
+fn leaving_worker_has_no_head_start() {
     let cells = MemoryCells::default();
     let [mut old_main, mut old_idle, mut main] = [(), (), ()].map(|()| {
         let mut handle = LeaseHandle::default();
@@ -285,7 +286,7 @@ fn idle_worker_that_leaves_has_no_head_start() {
 }
 
 #[test]
-fn worker_that_cannot_open_a_stream_is_only_counted() {
+fn worker_without_a_stream_is_only_counted() {
     let cells = MemoryCells::default();
     let (mut unfit, mut last) = (LeaseHandle::default(), LeaseHandle::default());
     assert_eq!(

@@ -141,7 +141,7 @@ fn send_raw(host: &FakeHost, worker: &Worker, headers: &[(&str, &[u8])]) {
 }
 
 #[test]
-fn a_good_key_passes_and_the_upstream_learns_who_it_is_but_not_the_key() {
+fn valid_key_passes_and_is_stripped() {
     let (host, worker) = gateway();
     let key = key(1);
     for headers in [
@@ -176,7 +176,7 @@ fn a_good_key_passes_and_the_upstream_learns_who_it_is_but_not_the_key() {
 }
 
 #[test]
-fn an_authorization_that_is_no_key_reaches_the_upstream() {
+fn authorization_without_a_key_reaches_the_upstream() {
     let (host, worker) = gateway();
     let key = key(1);
     let headers = [
@@ -211,7 +211,7 @@ fn each_refusal_has_its_code() {
 }
 
 #[test]
-fn a_foreign_credential_beside_a_key_reaches_the_upstream_untouched() {
+fn foreign_credential_beside_a_key_passes_untouched() {
     let host = gateway().0;
     let worker = configured(&host, r#","credentials":{"query":"key","cookie":"k"}"#);
     let key = key(1);
@@ -283,7 +283,7 @@ fn a_foreign_credential_beside_a_key_reaches_the_upstream_untouched() {
 }
 
 #[test]
-fn a_word_before_the_key_is_named_to_the_client() {
+fn word_before_the_key_is_reported() {
     let (host, worker) = gateway();
     let value = format!("Bearer {}", key(1).expose());
     assert_eq!(
@@ -301,7 +301,7 @@ fn a_word_before_the_key_is_named_to_the_client() {
 }
 
 #[test]
-fn a_refusal_is_in_the_clients_terms() {
+fn refusal_uses_the_clients_protocol() {
     let (host, worker) = gateway();
     let without_bearer = configured(&host, r#","credentials":{"bearer":false}"#);
     let expired = key(2);
@@ -349,7 +349,7 @@ fn a_refusal_is_in_the_clients_terms() {
 }
 
 #[test]
-fn the_address_is_the_one_that_envoy_trusts() {
+fn address_is_the_one_envoy_trusts() {
     let (host, worker) = gateway();
     let key = key(6);
     let headers = [
@@ -372,7 +372,7 @@ fn the_address_is_the_one_that_envoy_trusts() {
 }
 
 #[test]
-fn without_a_snapshot_every_answer_is_not_ready() {
+fn missing_snapshot_answers_not_ready() {
     let host = FakeHost::default();
     let worker = configured(&host, "");
     for headers in [vec![], vec![("x-api-key", b"nonsense".as_slice())]] {
@@ -388,7 +388,7 @@ fn without_a_snapshot_every_answer_is_not_ready() {
 }
 
 #[test]
-fn without_a_configuration_every_answer_is_not_ready() {
+fn missing_configuration_answers_not_ready() {
     let (host, _) = gateway();
     assert_eq!(
         send(
@@ -401,7 +401,7 @@ fn without_a_configuration_every_answer_is_not_ready() {
 }
 
 #[test]
-fn a_request_that_cannot_be_prepared_does_not_pass() {
+fn unpreparable_request_is_refused() {
     let (host, worker) = gateway();
     for call in [
         "remove_request_header",
@@ -418,7 +418,7 @@ fn a_request_that_cannot_be_prepared_does_not_pass() {
 }
 
 #[test]
-fn a_request_that_cannot_be_stamped_does_not_pass() {
+fn unstampable_request_is_refused() {
     let (host, worker) = gateway();
     let key = key(1);
     *host.headers.borrow_mut() = [("x-api-key".into(), key.expose().into())].into();
@@ -431,7 +431,7 @@ fn a_request_that_cannot_be_stamped_does_not_pass() {
 }
 
 #[test]
-fn what_the_host_does_not_tell_is_not_taken_for_absent() {
+fn failed_host_call_is_not_absence() {
     let (host, worker) = gateway();
     for call in ["request_headers", "now"] {
         host.stubborn.set(call);
@@ -444,7 +444,7 @@ fn what_the_host_does_not_tell_is_not_taken_for_absent() {
 }
 
 #[test]
-fn keys_are_found_where_the_configuration_says_and_taken_out() {
+fn keys_are_stripped_where_configured() {
     let (host, _) = gateway();
     let key = key(1);
     let key = key.expose();
@@ -507,7 +507,7 @@ fn a_forwarded_key_stays() {
 }
 
 #[test]
-fn single_fields_get_headers_of_their_own() {
+fn single_fields_get_their_own_headers() {
     let (host, _) = gateway();
     let worker = configured(
         &host,
@@ -524,7 +524,7 @@ fn single_fields_get_headers_of_their_own() {
 }
 
 #[test]
-fn a_shadowed_refusal_passes_without_an_identity_and_shows_what_it_would_have_been() {
+fn shadowed_refusal_passes_and_reports_its_code() {
     let (host, _) = gateway();
     let worker = configured(
         &host,
@@ -565,7 +565,7 @@ fn a_shadowed_refusal_passes_without_an_identity_and_shows_what_it_would_have_be
 }
 
 #[test]
-fn a_snapshot_that_is_too_old_refuses_until_the_control_plane_is_heard_from() {
+fn stale_snapshot_refuses_until_the_next_contact() {
     let (host, _) = gateway();
     let worker = configured(&host, r#","max_staleness_seconds":60"#);
     let key = key(1);
@@ -613,7 +613,7 @@ fn trailers_carry_neither_keys_nor_identities() {
 }
 
 #[test]
-fn damaged_memory_is_not_ready_and_complained_about_once() {
+fn damaged_memory_is_logged_once() {
     let (host, worker) = gateway();
     host.cells.tamper(|name, bytes| {
         if name != "head" {

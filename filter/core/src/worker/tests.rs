@@ -119,7 +119,7 @@ fn following() -> (FakeHost, Worker) {
 }
 
 #[test]
-fn an_invalid_configuration_is_refused_with_every_error_in_the_log() {
+fn invalid_configuration_logs_every_error() {
     let host = host();
     assert!(!Worker::default().configure(&host, br#"{"control_plane":{},"x":1}"#));
     assert_eq!(
@@ -133,7 +133,7 @@ fn an_invalid_configuration_is_refused_with_every_error_in_the_log() {
 }
 
 #[test]
-fn a_whole_snapshot_is_acknowledged_batch_by_batch_and_in_force_with_the_last() {
+fn snapshot_applies_whole_after_its_batches() {
     let host = host();
     let mut worker = worker(&host);
     worker.tick(&host, false);
@@ -159,7 +159,7 @@ fn a_whole_snapshot_is_acknowledged_batch_by_batch_and_in_force_with_the_last() 
 }
 
 #[test]
-fn a_change_is_in_force_for_every_worker_before_it_is_acknowledged() {
+fn change_is_in_force_before_acknowledgement() {
     let (host, mut worker) = following();
     let sibling = host.sibling();
     let other = self::worker(&sibling);
@@ -176,7 +176,7 @@ fn a_change_is_in_force_for_every_worker_before_it_is_acknowledged() {
 }
 
 #[test]
-fn after_a_lost_stream_the_next_follows_by_changes() {
+fn stream_resumes_by_changes_after_a_loss() {
     let (host, mut worker) = following();
     let lost = stream(&host);
     worker.on_close(&host, lost, 14);
@@ -198,7 +198,7 @@ fn after_a_lost_stream_the_next_follows_by_changes() {
 }
 
 #[test]
-fn another_worker_takes_over_from_one_that_died() {
+fn another_worker_replaces_a_dead_one() {
     let (host, dead) = following();
     let sibling = host.sibling();
     let mut next = worker(&sibling);
@@ -211,7 +211,7 @@ fn another_worker_takes_over_from_one_that_died() {
 }
 
 #[test]
-fn a_worker_that_slept_finds_that_it_was_replaced_and_lets_go() {
+fn replaced_worker_lets_go() {
     let (host, mut sleeper) = following();
     let sibling = host.sibling();
     let mut next = worker(&sibling);
@@ -239,7 +239,7 @@ fn a_worker_that_slept_finds_that_it_was_replaced_and_lets_go() {
 }
 
 #[test]
-fn all_workers_learn_when_the_control_plane_was_heard_from() {
+fn workers_share_the_time_of_contact() {
     let (host, mut worker) = following();
     let other = self::worker(&host.sibling()).shared();
     let minute = 60_000_000_000;
@@ -298,7 +298,7 @@ fn all_workers_learn_when_the_control_plane_was_heard_from() {
 }
 
 #[test]
-fn silence_ends_the_stream_and_a_heartbeat_keeps_it() {
+fn silence_ends_the_stream_unless_heartbeats_come() {
     let (host, mut worker) = following();
     for _ in 0..10 {
         host.advance_millis(1_000);
@@ -323,7 +323,7 @@ fn silence_ends_the_stream_and_a_heartbeat_keeps_it() {
 }
 
 #[test]
-fn whatever_makes_no_sense_ends_the_stream_changes_nothing_and_asks_for_a_whole_snapshot() {
+fn malformed_message_ends_the_stream_and_reloads() {
     let nonsense: [fn() -> Vec<u8>; 7] = [
         || vec![0xff; 30],
         || message(welcome(true)),
@@ -375,7 +375,7 @@ fn message(message: to_node::Message) -> Vec<u8> {
 }
 
 #[test]
-fn changes_to_a_snapshot_that_is_not_here_are_refused() {
+fn changes_without_their_snapshot_are_refused() {
     for welcome in [
         welcome(true),
         to_node::Message::Welcome(Welcome {
@@ -402,7 +402,7 @@ fn changes_to_a_snapshot_that_is_not_here_are_refused() {
 }
 
 #[test]
-fn an_unreachable_control_plane_is_tried_again_and_logged_once() {
+fn unreachable_control_plane_is_retried() {
     let host = host();
     let mut worker = worker(&host);
     host.unreachable.set(true);
@@ -423,7 +423,7 @@ fn an_unreachable_control_plane_is_tried_again_and_logged_once() {
 }
 
 #[test]
-fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
+fn damage_is_repaired_by_a_full_snapshot() {
     let (host, mut worker) = following();
     let sibling = host.sibling();
     let other = self::worker(&sibling);
@@ -462,7 +462,7 @@ fn damage_that_a_worker_finds_is_mended_by_a_whole_snapshot() {
 }
 
 #[test]
-fn messages_of_streams_that_were_let_go_are_not_looked_at() {
+fn messages_of_released_streams_are_ignored() {
     let (host, mut worker) = following();
     host.incoming.replace(vec![0xff]);
     worker.on_message(&host, 77, 1);

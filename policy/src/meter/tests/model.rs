@@ -124,7 +124,7 @@ fn step(random: &mut Random, calendar: &Calendar, now: i64) -> i64 {
 }
 
 #[test]
-fn any_sequence_of_requests_is_decided_as_by_counting_all_that_ever_happened() {
+fn random_requests_match_a_full_recount() {
     let calendar = Calendar::new();
     for seed in 0..300 {
         let mut random = Random(seed);

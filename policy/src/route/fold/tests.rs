@@ -9,7 +9,7 @@ fn is(raw: &str, fold: Fold, text: &str) -> bool {
 }
 
 #[test]
-fn letter_case_is_ignored_in_ascii_and_beyond() {
+fn letter_case_is_folded_beyond_ascii() {
     for (raw, text) in [
         ("admin", "admin"),
         ("ADMIN", "admin"),
@@ -47,7 +47,7 @@ fn letter_case_is_ignored_in_ascii_and_beyond() {
 }
 
 #[test]
-fn dots_and_blanks_are_ignored_at_the_end_alone() {
+fn trailing_dots_and_blanks_are_ignored() {
     for end in [
         ".",
         "..",
@@ -112,7 +112,7 @@ fn every_character_is_folded_once() {
 }
 
 #[test]
-fn folded_segments_keep_the_order_of_literals() {
+fn folded_segments_keep_literal_order() {
     let literals = ["", "a", "aa", "b", "é", "éa", "ｚ", "\u{10428}"];
     for (at, raw) in ["A", "Aa.", "B%20", "É", "%c3%89A", "Ｚ", "\u{10400}"]
         .into_iter()

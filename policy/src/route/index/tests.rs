@@ -84,7 +84,7 @@ fn assert_paths(routes: &Routes, expected: &[(&str, usize)]) {
 }
 
 #[test]
-fn an_exact_path_is_that_path_alone() {
+fn exact_path_matches_itself_only() {
     let routes = routes([
         exact("/v4/zones"),
         exact("/"),
@@ -151,7 +151,7 @@ fn a_parameter_is_exactly_one_segment() {
 }
 
 #[test]
-fn the_first_rule_wins_whatever_its_kind() {
+fn first_matching_rule_wins() {
     let rules = [
         template("/a/{x}/c"),
         exact("/a/b/c"),
@@ -188,7 +188,7 @@ fn the_first_rule_wins_whatever_its_kind() {
 }
 
 #[test]
-fn a_rule_of_the_wrong_method_leaves_the_request_to_later_ones() {
+fn rule_of_another_method_is_skipped() {
     let rules = [
         by(&["GET", "HEAD"], exact("/a")),
         by(&["POST"], exact("/a")),
@@ -211,8 +211,9 @@ fn a_rule_of_the_wrong_method_leaves_the_request_to_later_ones() {
     }
 }
 
+/// The method matters only where rules name methods.
 #[test]
-fn a_method_that_some_read_as_another_is_ambiguous_where_methods_matter() {
+fn method_with_two_readings_is_ambiguous() {
     let by_method = routes([by(&["DELETE"], exact("/a")), exact("/")]);
     let by_path = routes([exact("/a")]);
     for method in ["delete", "Delete", "", "A B", "a"] {
@@ -235,8 +236,9 @@ fn a_method_that_some_read_as_another_is_ambiguous_where_methods_matter() {
     assert!(by_method.reads_method() && !by_path.reads_method() && !by_method.reads_host());
 }
 
+/// The first matching rule wins, whichever kind of host it names.
 #[test]
-fn hosts_are_exact_or_below_a_name_and_the_first_rule_of_all_wins() {
+fn hosts_match_exactly_or_by_suffix() {
     let routes = routes([
         on("*.example.com", exact("/a")),
         on("api.example.com", prefix("/")),
@@ -266,8 +268,9 @@ fn hosts_are_exact_or_below_a_name_and_the_first_rule_of_all_wins() {
     }
 }
 
+/// Rules that name no host match all the same.
 #[test]
-fn a_host_that_cannot_be_read_is_ambiguous_where_rules_name_hosts() {
+fn unreadable_host_is_ambiguous() {
     let (with, without) = (
         routes([on("a.com", prefix("/")), prefix("/")]),
         routes([prefix("/")]),
@@ -293,8 +296,9 @@ fn a_host_that_cannot_be_read_is_ambiguous_where_rules_name_hosts() {
     }
 }
 
+/// A public rule is no exception.
 #[test]
-fn an_ambiguous_path_matches_nothing_not_even_a_public_rule() {
+fn ambiguous_path_matches_no_rule() {
     let public = RuleSpec {
         public: true,
         ..prefix("/")
@@ -342,7 +346,7 @@ fn without_rules_nothing_is_looked_at() {
 }
 
 #[test]
-fn rules_refer_to_services_and_permissions_that_are_kept_once() {
+fn shared_names_are_stored_once() {
     let dns = |rule| RuleSpec {
         service: Some("dns".into()),
         permission: Some("dns:read".into()),
@@ -440,7 +444,7 @@ fn steps(services: usize, hosts: bool) -> usize {
 }
 
 #[test]
-fn what_is_looked_at_hardly_grows_with_the_number_of_rules() {
+fn lookup_cost_hardly_grows_with_rules() {
     for hosts in [false, true] {
         let (few, many) = (steps(1, hosts), steps(100, hosts));
         // A hundred times the rules are seven more halvings.
@@ -474,7 +478,7 @@ fn needs(permission: &str, rule: RuleSpec) -> RuleSpec {
 }
 
 #[test]
-fn a_path_that_some_upstreams_take_for_a_guarded_one_is_disputed() {
+fn path_resembling_a_guarded_one_is_disputed() {
     let rules = [
         RuleSpec {
             public: true,
@@ -525,7 +529,7 @@ fn a_path_that_some_upstreams_take_for_a_guarded_one_is_disputed() {
 }
 
 #[test]
-fn rules_with_capitals_apply_in_their_own_spelling() {
+fn capitals_match_their_own_spelling() {
     let public = |path| RuleSpec {
         public: true,
         ..exact(path)
@@ -556,7 +560,7 @@ fn rules_with_capitals_apply_in_their_own_spelling() {
 }
 
 #[test]
-fn rules_that_ask_for_the_same_are_not_in_dispute() {
+fn equal_requirements_are_not_disputed() {
     let place = |name: &str, rule| RuleSpec {
         subaccount: Some(PlaceSpec::Path(name.into())),
         ..rule
@@ -628,7 +632,7 @@ fn rules_that_ask_for_the_same_are_not_in_dispute() {
 }
 
 #[test]
-fn a_rule_for_get_is_for_head_as_well() {
+fn rule_for_get_covers_head() {
     let routes = routes([
         by(&["GET"], exact("/a")),
         by(&["HEAD"], prefix("/")),

@@ -54,7 +54,7 @@ fn record(path_case: PathCase, rules: &[RuleSpec]) -> RouteRecord {
 }
 
 #[test]
-fn rules_behind_one_that_their_own_spelling_falls_under_are_affected() {
+fn rules_shadowed_by_case_are_affected() {
     for (earlier, later) in [
         (guarded("/admin"), public("/Admin/login")),
         (guarded("/admin"), public("/admin./login")),
@@ -95,7 +95,7 @@ fn rules_behind_one_that_their_own_spelling_falls_under_are_affected() {
 }
 
 #[test]
-fn rules_that_no_earlier_one_takes_are_not_affected() {
+fn rules_without_an_earlier_match_are_unaffected() {
     for (earlier, later) in [
         (guarded("/admin"), public("/admin/login")),
         (
@@ -125,7 +125,7 @@ fn rules_that_no_earlier_one_takes_are_not_affected() {
 }
 
 #[test]
-fn an_affected_rule_is_refused_in_its_own_spelling() {
+fn affected_rule_is_refused_as_spelled() {
     let rules = [guarded("/admin"), public("/Admin/Login")];
     let find = |path_case, path: &str| {
         let routes = Routes::compile(&record(path_case, &rules));

@@ -29,7 +29,7 @@ fn assert_refused(because: Ambiguity, paths: &[&str]) {
 }
 
 #[test]
-fn a_path_is_its_segments_and_one_slash_at_the_end_is_ignored() {
+fn one_trailing_slash_is_ignored() {
     assert_segments(&[
         ("/", &[]),
         ("/a", &["a"]),
@@ -40,7 +40,7 @@ fn a_path_is_its_segments_and_one_slash_at_the_end_is_ignored() {
 }
 
 #[test]
-fn a_path_ends_at_the_first_question_mark() {
+fn path_ends_at_the_first_question_mark() {
     assert_segments(&[
         ("/?", &[]),
         ("/a?b", &["a"]),
@@ -50,7 +50,7 @@ fn a_path_ends_at_the_first_question_mark() {
 }
 
 #[test]
-fn escapes_are_undone_and_compared_in_their_case() {
+fn decoded_escapes_keep_their_case() {
     assert_segments(&[
         ("/%61", &["a"]),
         ("/%41", &["A"]),
@@ -69,7 +69,7 @@ fn escapes_are_undone_and_compared_in_their_case() {
 }
 
 #[test]
-fn dots_are_only_refused_as_whole_segments() {
+fn dots_are_refused_as_whole_segments() {
     assert_segments(&[
         ("/...", &["..."]),
         ("/.a", &[".a"]),
@@ -98,7 +98,7 @@ fn dots_are_only_refused_as_whole_segments() {
 /// An upstream that ignores blanks at the end of a segment, or takes other dots for full stops,
 /// reads `.` or `..`.
 #[test]
-fn dots_beside_blanks_are_refused_as_whole_segments() {
+fn dots_beside_blanks_are_refused() {
     for blank in [
         "%20",
         "%c2%a0",
@@ -166,7 +166,7 @@ fn empty_segments_are_refused() {
 }
 
 #[test]
-fn what_may_be_taken_for_a_slash_is_refused() {
+fn slash_look_alikes_are_refused() {
     assert_refused(
         Ambiguity::Separator,
         &[
@@ -214,7 +214,7 @@ fn invalid_escapes_are_refused() {
 }
 
 #[test]
-fn what_is_not_utf_8_is_refused() {
+fn invalid_utf_8_is_refused() {
     // A byte too many, one too few, overlong, a surrogate, beyond the last character.
     let escaped = [
         "/%80",
@@ -249,7 +249,7 @@ fn what_is_not_utf_8_is_refused() {
 }
 
 #[test]
-fn what_is_still_escaped_is_refused() {
+fn double_escapes_are_refused() {
     assert_refused(
         Ambiguity::EscapedTwice,
         &[
@@ -265,7 +265,7 @@ fn what_is_still_escaped_is_refused() {
 }
 
 #[test]
-fn what_is_not_looked_at_closely_would_have_passed() {
+fn quick_check_agrees_with_the_close_one() {
     let bytes = (0..=u8::MAX).filter(|byte| !b"/".contains(byte));
     for segment in bytes.map(|byte| vec![b'a', byte, b'z']) {
         assert_eq!(

@@ -56,8 +56,9 @@ fn literals<const N: usize>(texts: [&str; N]) -> [Segment; N] {
     texts.map(|text| Segment::Literal(text.into()))
 }
 
+/// Normalizes case only where it has no meaning.
 #[test]
-fn a_rule_is_kept_as_it_was_written_but_for_case_that_has_no_meaning() {
+fn rule_is_kept_except_case() {
     let written = RuleSpec {
         host: Some("*.Example.com".into()),
         methods: words(&["POST", "GET"]),
@@ -78,7 +79,7 @@ fn a_rule_is_kept_as_it_was_written_but_for_case_that_has_no_meaning() {
 }
 
 #[test]
-fn every_fault_is_told_with_its_field() {
+fn every_error_names_its_field() {
     let wrong = RuleSpec {
         host: Some("a:80".into()),
         methods: words(&[]),
@@ -110,7 +111,7 @@ fn every_fault_is_told_with_its_field() {
 }
 
 #[test]
-fn errors_are_sentences_about_their_field() {
+fn error_texts_begin_with_their_field() {
     let errors = Rule::new(RuleSpec {
         service: Some(String::new()),
         ..spec()
@@ -123,7 +124,7 @@ fn errors_are_sentences_about_their_field() {
 }
 
 #[test]
-fn methods_are_tokens_in_capitals_each_once() {
+fn methods_are_unique_tokens_in_capitals() {
     for good in [
         &["GET"][..],
         &["GET", "HEAD"],
@@ -162,7 +163,7 @@ fn methods_are_tokens_in_capitals_each_once() {
 }
 
 #[test]
-fn services_and_permissions_are_names() {
+fn services_and_permissions_are_validated() {
     for (service, good) in [
         ("dns", true),
         ("a_b-1", true),
@@ -208,7 +209,7 @@ fn services_and_permissions_are_names() {
 }
 
 #[test]
-fn a_subaccount_is_named_where_requests_can_name_it() {
+fn subaccount_is_named_where_requests_can() {
     let faults = |place| {
         faults(RuleSpec {
             subaccount: Some(place),
@@ -281,7 +282,7 @@ fn only_a_template_has_parameters() {
 }
 
 #[test]
-fn paths_are_read_like_those_of_requests() {
+fn rule_paths_read_like_requests() {
     assert_eq!(segments(PathSpec::Exact("/".into())), []);
     assert_eq!(
         segments(PathSpec::Exact("/caf%C3%A9/%7bx%7D/".into())),
@@ -328,7 +329,7 @@ fn paths_are_bounded() {
 }
 
 #[test]
-fn a_parameter_is_a_whole_segment_of_a_template() {
+fn parameter_is_a_whole_template_segment() {
     let parameter = |name: &str| Segment::Parameter(name.into());
     let [a, b] = literals(["a", "b"]);
     assert_eq!(

@@ -72,7 +72,7 @@ fn rules_survive_the_round_trip() {
 }
 
 #[test]
-fn format_3_leaves_out_path_case_and_is_read_as_distinct() {
+fn format_3_omits_path_case() {
     for path_case in [PathCase::Refuse, PathCase::Ignore, PathCase::Distinct] {
         let rules = record().routes.rules().to_vec();
         let with = |path_case| SettingsRecord {
@@ -93,7 +93,7 @@ fn format_3_leaves_out_path_case_and_is_read_as_distinct() {
 }
 
 #[test]
-fn every_truncation_and_every_flipped_bit_is_noticed() {
+fn every_truncation_and_flip_is_noticed() {
     let mut bytes = encoded(&record());
     for end in 0..bytes.len() {
         assert_eq!(SettingsRecord::decode(&bytes[..end]), Err(Damaged));
@@ -115,7 +115,7 @@ const RULE: [&[u8]; 5] = [
 ];
 
 #[test]
-fn the_layout_is_what_the_documentation_says() {
+fn layout_matches_the_documentation() {
     let record = decode(&RULE).unwrap();
     let [rule] = record.routes.rules() else {
         panic!("{record:?}")
@@ -128,7 +128,7 @@ fn the_layout_is_what_the_documentation_says() {
 }
 
 #[test]
-fn what_means_nothing_here_is_damage() {
+fn undefined_value_is_damage() {
     let [head, rule, path, names, place] = RULE;
     for (what, body) in [
         (
@@ -207,7 +207,7 @@ fn what_means_nothing_here_is_damage() {
 }
 
 #[test]
-fn ended_owners_are_told_since_format_4() {
+fn format_4_encodes_ended_owners() {
     let ended = SettingsRecord::default().with_ended_owners(vec![
         "usr_2".into(),
         "acc_1".into(),

@@ -6,7 +6,7 @@ use crate::limit::Window;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 #[test]
-fn every_refusal_is_json_of_the_contracts_shape() {
+fn every_refusal_has_the_contract_json_shape() {
     for code in Code::ALL {
         let Some(refusal) = code.refusal(None) else {
             assert!(code.passes());
@@ -52,7 +52,7 @@ fn a_challenge_names_an_accepted_scheme() {
 }
 
 #[test]
-fn a_limit_is_told_in_the_contracts_words() {
+fn limit_is_described_in_contract_words() {
     let told = |window, limit, retry_after: i64| {
         let refusal = Code::RateLimited
             .refusal(Some(Exhausted {

@@ -208,7 +208,7 @@ mod tests {
     use super::head;
 
     #[test]
-    fn an_answer_ends_where_its_head_says() {
+    fn response_ends_where_its_head_says() {
         let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nserver: envoy\r\n\r\nok";
         assert_eq!(head(answer).unwrap(), Some((200, answer.len())));
         assert_eq!(head(&answer[..40]).unwrap(), None);

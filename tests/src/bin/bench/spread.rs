@@ -49,7 +49,7 @@ mod tests {
     use super::Spread;
 
     #[test]
-    fn the_median_is_the_middle_one_or_between_the_two() {
+    fn median_is_middle_or_mean() {
         assert_eq!(
             format!("{:.1}", Spread::of([3.0, 1.0, 2.0])),
             "2.0 (1.0–3.0)"

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn only_requests_that_start_after_a_complete_answer_violate_it() {
+    fn only_requests_after_a_complete_answer_violate() {
         let (mut model, key, now) = model(Expectation::Open(Instant::now()));
         model.changing(key);
         model.decided(key, now + 5 * MS, 0, Decision::Admitted);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_read_before_that_of_the_change_counts_too() {
+    fn answer_read_before_the_change_counts_too() {
         let (mut model, key, now) = model(Expectation::Open(Instant::now()));
         model.decided(key, now + 11 * MS, 0, Decision::Admitted);
         model.closed(key, now + 10 * MS);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_database_lost_binds_nobody() {
+    fn changes_lost_by_the_database_bind_nobody() {
         let (mut model, key, now) = model(Expectation::Closed(Instant::now()));
         model.forget_changes();
         model.decided(key, now + MS, 0, Decision::Admitted);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn good_keys_are_never_refused_also_after_a_rollback() {
+    fn good_keys_survive_a_rollback() {
         let (mut model, key, now) = model(Expectation::Untouched);
         model.forget_changes();
         model.decided(key, now, 0, Decision::Refused("invalid_key"));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_after_opening_are_wrong_once_faults_no_longer_explain_them() {
+    fn unexplained_refusals_after_opening_are_violations() {
         let (mut model, key, now) = model(Expectation::Open(Instant::now()));
         model.decided(key, now + MS, 0, Decision::Refused("disabled_key"));
         assert!(model.violations().is_empty());

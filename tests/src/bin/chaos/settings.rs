@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deck_deals_each_kind_once_before_it_repeats_one() {
+    fn deck_deals_each_kind_before_repeating() {
         let (mut deck, mut chance) = (Deck::new(&[1, 2, 3, 4]), Chance(7));
         for _ in 0..3 {
             let mut dealt: Vec<_> = (0..4).filter_map(|_| deck.draw(&mut chance)).collect();

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_values_that_there_were() {
+    fn quantiles_are_observed_values() {
         let of = Quantiles::of((1..=200).rev().map(f64::from).collect());
         assert_eq!((of.p50, of.p99, of.max), (100.0, 198.0, 200.0));
         assert_eq!(Quantiles::of(vec![3.0]).p99, 3.0);

@@ -34,8 +34,9 @@ async fn grave_anywhere(browser: &Browser) -> Vec<String> {
     found
 }
 
+/// Every page is checked in light and in dark.
 #[tokio::test]
-async fn nothing_serious_is_found_on_any_page_in_light_and_dark() {
+async fn every_page_is_accessible() {
     let mut gateway = Gateway::start().await;
     let organisation = gateway.with_organisation().await.unwrap();
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
@@ -56,7 +57,7 @@ async fn nothing_serious_is_found_on_any_page_in_light_and_dark() {
 
 /// Covers the pages that no link leads to.
 #[tokio::test]
-async fn nothing_serious_is_found_on_the_way_to_a_key() {
+async fn key_wizard_pages_are_accessible() {
     let (gateway, browser) = start().await;
     gateway
         .control_plane

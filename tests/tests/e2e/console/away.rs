@@ -33,7 +33,7 @@ async fn comes_back(control_plane: &ControlPlane, browser: &Browser, page: &str)
 }
 
 #[tokio::test]
-async fn whose_session_ends_on_an_open_page_is_told_so_and_comes_back_to_it() {
+async fn ended_session_returns_to_its_page() {
     let (gateway, browser) = start().await;
     let control_plane = &gateway.control_plane;
 
@@ -63,7 +63,7 @@ async fn whose_session_ends_on_an_open_page_is_told_so_and_comes_back_to_it() {
 }
 
 #[tokio::test]
-async fn the_check_of_an_address_takes_nothing_away_when_the_session_has_ended() {
+async fn ended_session_keeps_typed_ip_rows() {
     let (gateway, browser) = start().await;
     let key = gateway
         .control_plane
@@ -96,8 +96,9 @@ async fn the_check_of_an_address_takes_nothing_away_when_the_session_has_ended()
         .await;
 }
 
+/// The page shows it until the control plane is back.
 #[tokio::test]
-async fn a_control_plane_that_goes_away_is_missed_until_it_is_back() {
+async fn lost_control_plane_is_shown() {
     let (mut gateway, browser) = start().await;
     browser.press("Nodes").await;
     browser.sees("on 1 of 1 node").await;

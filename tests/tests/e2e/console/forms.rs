@@ -71,7 +71,7 @@ pub(crate) async fn state(gateway: &Gateway) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn no_form_is_taken_without_the_sessions_own_token() {
+async fn form_needs_the_sessions_token() {
     let mut gateway = Gateway::start().await;
     let organisation = gateway.with_organisation().await.unwrap();
     let control_plane = &gateway.control_plane;
@@ -115,7 +115,7 @@ async fn no_form_is_taken_without_the_sessions_own_token() {
 }
 
 #[tokio::test]
-async fn no_other_site_sends_a_form_or_logs_somebody_in() {
+async fn cross_site_forms_are_refused() {
     let (gateway, browser) = super::start().await;
     let session = Session::of(&browser).await;
     let (email, password) = gateway.control_plane.credentials();

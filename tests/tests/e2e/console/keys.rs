@@ -18,7 +18,7 @@ async fn key(gateway: &Gateway, browser: &Browser) -> CreatedKey {
 }
 
 #[tokio::test]
-async fn ip_lists_are_edited_and_hold_at_envoy() {
+async fn edited_ip_lists_hold_at_envoy() {
     let (gateway, browser) = start().await;
     let key = key(&gateway, &browser).await;
     let code = async || gateway.ask("/", Some(&key.api_key)).await.code().to_owned();
@@ -63,7 +63,7 @@ async fn ip_lists_are_edited_and_hold_at_envoy() {
 }
 
 #[tokio::test]
-async fn a_key_is_revoked_by_its_name_and_refused_from_then_on() {
+async fn key_revoked_by_name_is_refused() {
     let (gateway, browser) = start().await;
     let key = key(&gateway, &browser).await;
     let confirm = "Type the key's name to confirm: CI pipeline";
@@ -82,7 +82,7 @@ async fn a_key_is_revoked_by_its_name_and_refused_from_then_on() {
 
 /// Revocation is protected by the server, and not only by the script that disables the button.
 #[tokio::test]
-async fn another_name_revokes_nothing() {
+async fn mistyped_name_revokes_nothing() {
     let (gateway, browser) = start().await;
     let key = key(&gateway, &browser).await;
     let session = super::Session::of(&browser).await;
@@ -103,7 +103,7 @@ async fn another_name_revokes_nothing() {
 }
 
 #[tokio::test]
-async fn a_key_gets_another_secret_and_the_old_one_stops_when_it_was_said() {
+async fn regenerated_key_ends_its_old_secret() {
     let (gateway, browser) = start().await;
     let key = key(&gateway, &browser).await;
     browser.press("Regenerate the secret").await;
@@ -156,7 +156,7 @@ async fn a_key_gets_another_secret_and_the_old_one_stops_when_it_was_said() {
 }
 
 #[tokio::test]
-async fn what_may_be_edited_is_and_holds_at_envoy() {
+async fn edited_key_attributes_hold_at_envoy() {
     let (gateway, browser) = start().await;
     let key = key(&gateway, &browser).await;
     browser.press("Edit").await;
@@ -203,8 +203,9 @@ async fn what_may_be_edited_is_and_holds_at_envoy() {
     assert_eq!(browser.texts("h1").await, ["Deployment"]);
 }
 
+/// No address of a page can make one up.
 #[tokio::test]
-async fn what_was_done_is_said_once_and_no_address_makes_it_up() {
+async fn confirmation_is_shown_once() {
     let (gateway, browser) = start().await;
     let key = key(&gateway, &browser).await;
     let page = browser.path().await;

@@ -24,8 +24,9 @@ async fn send_login(control_plane: &ControlPlane, origin: &str, next: &str) -> r
         .unwrap()
 }
 
+/// The page shows the name of the user.
 #[tokio::test]
-async fn who_has_the_password_comes_in_and_is_called_by_their_name() {
+async fn right_password_logs_in_by_name() {
     let gateway = Gateway::start().await;
     let (email, password) = gateway.control_plane.credentials();
     let browser = Browser::start(gateway.control_plane.url("")).await;
@@ -41,8 +42,9 @@ async fn who_has_the_password_comes_in_and_is_called_by_their_name() {
     assert_eq!(seen, "", "no script sees the session's cookie");
 }
 
+/// A wrong password at first makes no difference.
 #[tokio::test]
-async fn logging_in_leads_to_the_page_that_was_asked_for_also_at_the_second_try() {
+async fn login_leads_to_the_requested_page() {
     let gateway = Gateway::start().await;
     let (email, password) = gateway.control_plane.credentials();
     let browser = Browser::start(gateway.control_plane.url("")).await;
@@ -84,7 +86,7 @@ async fn a_wrong_password_opens_nothing() {
 }
 
 #[tokio::test]
-async fn logging_in_leads_nowhere_else_than_to_a_page_of_the_console() {
+async fn login_redirects_only_within_the_console() {
     let gateway = Gateway::start().await;
     let control_plane = &gateway.control_plane;
     let own = control_plane.url("");
@@ -124,8 +126,9 @@ async fn logging_in_leads_nowhere_else_than_to_a_page_of_the_console() {
     browser.arrives_at("/console/keys").await;
 }
 
+/// The cookie is for the console only, and over HTTPS it is `Secure`.
 #[tokio::test]
-async fn the_sessions_cookie_is_for_the_console_alone_and_over_https_for_nothing_else() {
+async fn session_cookie_is_scoped_and_secure() {
     let gateway = Gateway::start().await;
     let control_plane = &gateway.control_plane;
     let plain = control_plane.url("");
@@ -166,7 +169,7 @@ async fn the_sessions_cookie_is_for_the_console_alone_and_over_https_for_nothing
 }
 
 #[tokio::test]
-async fn logging_out_ends_the_session_also_for_who_has_kept_its_cookie() {
+async fn logout_ends_the_session_of_kept_cookies() {
     let (gateway, browser) = start().await;
     let kept = Session::of(&browser).await;
     assert_eq!(

@@ -17,7 +17,7 @@ async fn two() -> (Gateway, Browser, Browser) {
 }
 
 #[tokio::test]
-async fn a_key_that_was_edited_meanwhile_stays_as_it_is() {
+async fn concurrent_key_edits_are_kept() {
     let (gateway, first, second) = two().await;
     let key = gateway
         .control_plane
@@ -49,7 +49,7 @@ async fn a_key_that_was_edited_meanwhile_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn ip_lists_that_were_edited_meanwhile_stay_as_they_are() {
+async fn concurrent_ip_list_edits_are_kept() {
     let (gateway, first, second) = two().await;
     let key = gateway
         .control_plane
@@ -84,7 +84,7 @@ async fn ip_lists_that_were_edited_meanwhile_stay_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_user_who_was_changed_meanwhile_stays_as_they_are() {
+async fn concurrent_user_changes_are_kept() {
     let (gateway, first, second) = two().await;
     let user = json!({ "email": "ada@example.com", "roles": ["dns_manager"] });
     let user = gateway.control_plane.create_user(user).await.unwrap();

@@ -25,7 +25,7 @@ async fn inline(browser: &Browser, path: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_page_forbids_scripts_and_styles_in_it_and_has_none() {
+async fn every_page_forbids_inline_scripts() {
     let mut gateway = Gateway::start().await;
     let organisation = gateway.with_organisation().await.unwrap();
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;

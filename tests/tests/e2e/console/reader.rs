@@ -23,7 +23,7 @@ fn changes(form: &Form) -> bool {
 }
 
 #[tokio::test]
-async fn a_read_only_administrator_is_offered_no_change_and_refused_each() {
+async fn read_only_administrator_can_change_nothing() {
     let mut gateway = Gateway::start().await;
     let organisation = gateway.with_organisation().await.unwrap();
     let control_plane = &gateway.control_plane;
@@ -108,8 +108,9 @@ async fn a_read_only_administrator_is_offered_no_change_and_refused_each() {
     }
 }
 
+/// The user has no permission to see keys.
 #[tokio::test]
-async fn who_may_not_even_see_keys_comes_in_changes_their_password_and_leaves() {
+async fn powerless_user_can_change_password() {
     let gateway = Gateway::start().await;
     let control_plane = &gateway.control_plane;
     let user = json!({ "email": "grace@example.com", "roles": ["dns_manager", "traffic_manager"] });

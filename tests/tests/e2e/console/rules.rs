@@ -13,8 +13,9 @@ fn public(path: &str) -> Value {
     json!({ "rules": [{ "path": { "exact": path }, "public": true }] })
 }
 
+/// Rules with errors stay in the form beside their errors.
 #[tokio::test]
-async fn the_rules_are_edited_and_hold_at_envoy_and_broken_ones_are_kept_beside_what_is_wrong() {
+async fn edited_rules_hold_at_envoy() {
     let (gateway, browser) = start().await;
     let status = async |path: &str| gateway.ask(path, None).await.status;
     browser.press("Routes").await;
@@ -69,7 +70,7 @@ async fn the_rules_are_edited_and_hold_at_envoy_and_broken_ones_are_kept_beside_
 }
 
 #[tokio::test]
-async fn rules_that_somebody_else_has_saved_meanwhile_are_not_replaced_unseen() {
+async fn concurrently_saved_rules_are_kept() {
     let (gateway, browser) = start().await;
     browser.press("Routes").await;
     browser.press("All rules, as JSON").await;
@@ -95,7 +96,7 @@ async fn rules_that_somebody_else_has_saved_meanwhile_are_not_replaced_unseen() 
 }
 
 #[tokio::test]
-async fn a_request_is_tried_and_explained_as_envoy_decides_it() {
+async fn tried_request_is_explained() {
     let (gateway, browser) = start().await;
     let rule =
         json!({ "path": { "prefix": "/zones" }, "service": "dns", "permission": "dns:read" });

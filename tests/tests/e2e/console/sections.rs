@@ -36,7 +36,7 @@ async fn is_told_beside(browser: &Browser, field: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_user_is_added_comes_in_is_edited_disabled_and_deleted() {
+async fn user_is_added_edited_and_deleted() {
     let (gateway, browser) = start().await;
     let (control_plane, email) = (&gateway.control_plane, "ada@example.com");
     browser.press("Users").await;
@@ -132,7 +132,7 @@ async fn a_user_is_added_comes_in_is_edited_disabled_and_deleted() {
 }
 
 #[tokio::test]
-async fn whoever_changes_their_password_logs_in_by_the_new_one_alone() {
+async fn changed_password_replaces_the_former_one() {
     let gateway = Gateway::start().await;
     let control_plane = &gateway.control_plane;
     let user = json!({ "email": "ada@example.com", "roles": ["read_only_admin"] });
@@ -212,7 +212,7 @@ async fn the_audit_is_filtered() {
 }
 
 #[tokio::test]
-async fn requests_through_envoy_are_counted_where_usage_is_shown() {
+async fn requests_through_envoy_appear_in_usage() {
     let (gateway, browser) = start().await;
     let key = json!({ "name": "CI", "limits": { "day": 3 } });
     let key = gateway.control_plane.create_key(key).await.unwrap();
@@ -245,8 +245,9 @@ async fn requests_through_envoy_are_counted_where_usage_is_shown() {
     browser.sees("rate_limited").await;
 }
 
+/// The page shows it without a reload.
 #[tokio::test]
-async fn an_envoy_is_among_the_nodes_as_long_as_it_is_there_without_a_reload() {
+async fn envoy_is_listed_live_while_connected() {
     let gateway = Gateway::builder()
         .control_plane(|options| options.node_grace = Some(Duration::from_millis(500)))
         .start()
@@ -274,7 +275,7 @@ async fn an_envoy_is_among_the_nodes_as_long_as_it_is_there_without_a_reload() {
 }
 
 #[tokio::test]
-async fn a_lost_node_is_forgotten_on_the_page() {
+async fn lost_node_is_forgotten_on_the_page() {
     let gateway = Gateway::start().await;
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
     let mut second = gateway.another_envoy("edge-2").await.unwrap();
@@ -293,7 +294,7 @@ async fn a_lost_node_is_forgotten_on_the_page() {
 }
 
 #[tokio::test]
-async fn another_databases_envoys_are_accepted_on_the_page() {
+async fn envoys_of_another_database_are_accepted() {
     let mut gateway = Gateway::start().await;
     let kept = gateway
         .control_plane

@@ -25,7 +25,7 @@ async fn nothing_ran(browser: &Browser) {
 }
 
 #[tokio::test]
-async fn a_script_as_a_name_or_description_is_shown_as_text() {
+async fn script_in_name_is_escaped() {
     let (gateway, browser) = start().await;
     let control_plane = &gateway.control_plane;
     let subaccount = control_plane.create_subaccount(NAME).await.unwrap();

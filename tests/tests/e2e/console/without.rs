@@ -7,7 +7,7 @@ use super::start;
 use super::wizard::{LATER_STEPS, goes_on_to_the_last_step};
 
 #[tokio::test]
-async fn a_key_is_made_by_keyboard_alone() {
+async fn key_is_created_by_keyboard() {
     let (gateway, browser) = start().await;
     gateway
         .control_plane
@@ -59,7 +59,7 @@ async fn a_key_is_made_by_keyboard_alone() {
 }
 
 #[tokio::test]
-async fn a_key_is_made_and_revoked_without_a_script() {
+async fn key_is_created_without_scripts() {
     let (gateway, browser) = start().await;
     browser.without_script().await.unwrap();
     browser.reload().await;
@@ -92,7 +92,7 @@ async fn a_key_is_made_and_revoked_without_a_script() {
 }
 
 #[tokio::test]
-async fn times_are_the_readers_and_utc_is_shown_on_hover() {
+async fn times_are_local_over_utc() {
     let (gateway, browser) = start().await;
     let end = "2099-12-31T23:59:59Z";
     let key = gateway

@@ -46,7 +46,7 @@ async fn source(browser: &Browser) -> String {
 }
 
 #[tokio::test]
-async fn the_wizard_leads_to_a_key_that_works_at_once_and_is_shown_once() {
+async fn wizard_creates_a_working_key_shown_once() {
     let (gateway, browser) = start().await;
     gateway
         .control_plane
@@ -154,7 +154,7 @@ async fn the_wizard_leads_to_a_key_that_works_at_once_and_is_shown_once() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_only_loaded_again_instead_of_stored_is_gone() {
+async fn reloading_instead_of_storing_loses_the_key() {
     let (_gateway, browser) = start().await;
     let key = makes_a_key(&browser).await;
     assert!(source(&browser).await.contains(&key));
@@ -165,7 +165,7 @@ async fn a_key_that_is_only_loaded_again_instead_of_stored_is_gone() {
 }
 
 #[tokio::test]
-async fn the_key_is_saved_as_a_file() {
+async fn key_is_saved_as_a_file() {
     let (_gateway, browser) = start().await;
     let key = makes_a_key(&browser).await;
     browser.press("Save as .PAK").await;
@@ -187,7 +187,7 @@ async fn permissions(browser: &Browser, which: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn all_that_reads_is_ticked_at_once() {
+async fn read_permissions_are_ticked_at_once() {
     let (gateway, browser) = start().await;
     let rule = |verb| json!({ "path": { "prefix": format!("/{verb}") }, "permission": format!("dns:zones:{verb}") });
     let rules: Vec<_> = ["read", "write", "delete"].into_iter().map(rule).collect();
@@ -256,7 +256,7 @@ async fn all_that_reads_is_ticked_at_once() {
 }
 
 #[tokio::test]
-async fn enter_behind_an_address_asks_for_the_next_one_and_sends_nothing() {
+async fn enter_behind_an_address_adds_a_row() {
     let (gateway, browser) = start().await;
     let fill_in_two = async |list: &str| {
         browser.press_in(list, "Add an address").await;
@@ -297,8 +297,9 @@ async fn enter_behind_an_address_asks_for_the_next_one_and_sends_nothing() {
     );
 }
 
+/// The typed values stay.
 #[tokio::test]
-async fn what_is_wrong_is_said_beside_its_field_and_what_was_typed_stays() {
+async fn errors_stand_beside_their_fields() {
     let (gateway, browser) = start().await;
     gateway
         .control_plane

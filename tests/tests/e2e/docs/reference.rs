@@ -58,7 +58,7 @@ fn has_test(source: &str, name: &str) -> bool {
 }
 
 #[test]
-fn reference_needs_a_function_with_a_test_attribute() {
+fn reference_needs_a_function_with_test_attribute() {
     let source = "#[test]\n#[ignore]\nfn one() {}\n\nfn two() {}\n\n#[tokio::test(flavor = \"a\")]\n// Why.\nasync fn three() {}\n";
     let tests = ["one", "two", "three", "tests::three", "thre"].map(|name| has_test(source, name));
     assert_eq!(tests, [true, false, true, true, false]);

@@ -24,7 +24,7 @@ fn filters(node_token: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tutorial_filters_pass_requests_in_shadow_mode() {
+async fn tutorial_filters_pass_in_shadow_mode() {
     let gateway = Gateway::builder()
         .envoy(|envoy| envoy.http_filters = Some(filters(&envoy.node_token)))
         .start()

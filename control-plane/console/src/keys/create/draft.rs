@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn draft_becomes_the_body_of_the_call() {
+    fn draft_is_sent_as_filled_in() {
         let draft = draft(&[
             ("name", " CI "),
             ("expires", "date"),
@@ -316,8 +316,9 @@ mod tests {
         );
     }
 
+    /// The other steps carry the field along.
     #[test]
-    fn other_steps_carry_the_fields_of_a_step() {
+    fn every_field_belongs_to_one_step() {
         let draft = draft(&[
             ("csrf", "x"),
             ("step", "1"),

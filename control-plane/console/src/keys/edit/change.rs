@@ -232,8 +232,9 @@ mod tests {
         }
     }
 
+    /// The key is disabled and has expired, and its expiry moves into the future.
     #[test]
-    fn disabled_expired_key_stays_disabled_with_a_later_expiry() {
+    fn extended_disabled_key_stays_disabled() {
         let key =
             key(json!({ "expires_at": "2027-01-01T23:59:59Z", "active": false, "disabled": true }));
         let longer = ("expires_at", "2027-02-15");

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn format_3_acknowledges_deletion_at_its_end() {
+    fn format_3_node_acknowledges_after_last_key() {
         let mut ended = EndedOwners::for_format(3);
         for completed in [
             (4, None),

@@ -216,7 +216,7 @@ fn only_used_windows_are_sent() {
 }
 
 #[test]
-fn kinds_of_windows_are_the_streams() {
+fn window_kinds_match_the_protocol() {
     assert_eq!(
         Window::ALL.map(usage::kind),
         [Kind::Minute, Kind::Hour, Kind::Day, Kind::Month].map(i32::from)

@@ -52,7 +52,7 @@ async fn number(store: &Store, query: &'static str) -> i64 {
 }
 
 #[tokio::test]
-async fn exported_entries_are_cut_while_the_store_is_open() {
+async fn exported_entries_are_cut_while_open() {
     let (directory, store, path) = world(2_500).await;
     let file = directory.path().join("audit.ndjson");
     let done = cut(&path, NOW - 100 * DAY, &file, NOW).await.unwrap();
@@ -132,7 +132,7 @@ async fn young_entries_and_existing_files_stay() {
 }
 
 #[tokio::test]
-async fn database_refuses_what_no_cut_is_about() {
+async fn database_refuses_unannounced_audit_cuts() {
     let (directory, store, path) = world(95).await;
     cut(
         &path,

@@ -62,7 +62,7 @@ fn expected(entries: &[Entry], query: &AuditQuery) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn audit_lists_are_those_of_a_plain_model() {
+async fn audit_lists_match_a_plain_model() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(
         &directory.path().join("latchkey.db"),

@@ -38,7 +38,7 @@ fn count_elsewhere(counts: &KeyCounts, own: Option<Count>) -> Option<u32> {
 }
 
 #[test]
-fn counts_only_grow_and_windows_only_move_on() {
+fn counts_grow_and_windows_advance_only() {
     let before = Some(Count {
         number: 5,
         count: 3,
@@ -68,7 +68,7 @@ fn counts_only_grow_and_windows_only_move_on() {
 }
 
 #[test]
-fn a_process_is_told_the_sum_of_the_others() {
+fn process_gets_the_sum_of_the_others() {
     let counts = on_a_day(23);
     for (own, sum) in [
         (None, Some(23)),
@@ -83,7 +83,7 @@ fn a_process_is_told_the_sum_of_the_others() {
 }
 
 #[test]
-fn a_sum_that_is_too_large_stays_at_the_most() {
+fn overflowing_sum_saturates() {
     let counts = on_a_day(u64::from(u32::MAX) + 7);
     assert_eq!(count_elsewhere(&counts, None), Some(u32::MAX));
     assert_eq!(
@@ -93,7 +93,7 @@ fn a_sum_that_is_too_large_stays_at_the_most() {
 }
 
 #[test]
-fn only_windows_count_that_a_clock_can_be_in() {
+fn only_windows_within_clock_skew_count() {
     for (window, second, current) in [
         (Window::Minute, NOW - 60, true),
         (Window::Minute, NOW - 61, false),
@@ -129,7 +129,7 @@ fn row(sums: &str, processes: &str) -> Result<KeyCounts, StoreError> {
 }
 
 #[test]
-fn newer_window_counts_unless_clock_is_fast() {
+fn newer_window_counts_within_skew() {
     let now = Window::Minute.number(NOW);
     let sums = format!("[[1,{},9],[1,{now},5],[1,{},4],[4,3,1]]", now - 1, now + 4);
     let counts = row(&sums, "[]").unwrap();
@@ -153,7 +153,7 @@ fn newer_window_counts_unless_clock_is_fast() {
 }
 
 #[test]
-fn processes_are_read_whatever_kinds_of_windows_they_have() {
+fn processes_are_read_with_any_windows() {
     let counts = row("[]", "[[3,[[7,5],null]],[0,[null,null,null,[1,2],[9,9]]]]").unwrap();
     let count = |number, count| Some(Count { number, count });
     let expected = [

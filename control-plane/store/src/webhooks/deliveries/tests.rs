@@ -62,7 +62,7 @@ fn failed(next_at: i64) -> Settled {
 }
 
 #[tokio::test]
-async fn whoever_had_a_turn_comes_after_those_that_waited() {
+async fn served_webhooks_queue_behind_waiting_ones() {
     let (store, _directory) = store(&["one", "two"]).await;
     write_tests(&store, &["one", "one", "one", "two"], 100).await;
     let mut turns = Vec::new();
@@ -87,7 +87,7 @@ async fn whoever_had_a_turn_comes_after_those_that_waited() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_held_by_one_and_for_a_time() {
+async fn webhook_is_leased_to_one_worker() {
     let (store, _directory) = store(&["one"]).await;
     write_tests(&store, &["one", "one"], 100).await;
     let first = claim(&store, 100).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_webhook_is_held_by_one_and_for_a_time() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_failed_rests_and_can_be_passed_over() {
+async fn failed_webhook_rests_and_is_skipped() {
     let (store, _directory) = store(&["failing", "lively"]).await;
     write_tests(&store, &["failing", "failing"], 100).await;
     let claimed = claim(&store, 100).await.unwrap();

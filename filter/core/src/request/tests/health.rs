@@ -38,7 +38,7 @@ fn probe(
 }
 
 #[test]
-fn health_is_200_exactly_while_requests_are_decided() {
+fn health_is_200_while_deciding() {
     let (host, _) = gateway();
     let worker = configured(&host, CONFIGURATION);
     let status = |host: &FakeHost| {
@@ -73,7 +73,7 @@ fn health_is_200_exactly_while_requests_are_decided() {
 }
 
 #[test]
-fn only_get_and_head_of_the_exact_path_are_probes() {
+fn only_get_and_head_are_probes() {
     let (host, _) = gateway();
     let worker = configured(&host, CONFIGURATION);
     note_contact(&host, host.monotonic.get()).unwrap();

@@ -69,7 +69,7 @@ fn left_on_a_public_route(
 }
 
 #[test]
-fn an_imported_key_passes_in_whatever_form_it_has_and_the_upstream_does_not_get_it() {
+fn imported_key_of_any_form_passes() {
     let (host, worker) = gateway_with_imported(true, "");
     let bearer = format!("Bearer {FOREIGN}");
     for (name, value) in [("x-api-key", FOREIGN), ("authorization", &bearer)] {
@@ -106,8 +106,9 @@ fn an_imported_key_passes_in_whatever_form_it_has_and_the_upstream_does_not_get_
     }
 }
 
+/// Nothing is looked up while no key is imported.
 #[test]
-fn while_no_key_is_imported_nothing_of_another_form_is_looked_up() {
+fn foreign_forms_need_no_lookup() {
     let (host, worker) = gateway_with_imported(false, "");
     assert_eq!(
         send(
@@ -124,7 +125,7 @@ fn while_no_key_is_imported_nothing_of_another_form_is_looked_up() {
 }
 
 #[test]
-fn a_public_route_hides_imported_keys_and_leaves_what_is_for_the_upstream() {
+fn public_route_strips_imported_keys_only() {
     let (host, worker) =
         gateway_with_imported(true, r#","credentials":{"query":"key","cookie":"k"}"#);
     let left = |name: &str, value: &str| left_on_a_public_route(&host, &worker, name, value);
@@ -157,7 +158,7 @@ fn a_public_route_hides_imported_keys_and_leaves_what_is_for_the_upstream() {
 }
 
 #[test]
-fn a_shadowed_request_without_a_key_hides_imported_keys_as_well() {
+fn shadowed_keyless_request_strips_imported_keys() {
     let (host, worker) = gateway_with_imported(true, r#","shadow":["ambiguous_key"]"#);
     let two = format!("{FOREIGN}, {}, of-the-upstream", key(1).expose());
     *host.headers.borrow_mut() = [
@@ -173,7 +174,7 @@ fn a_shadowed_request_without_a_key_hides_imported_keys_as_well() {
 }
 
 #[test]
-fn a_public_request_whose_candidates_cannot_be_looked_up_does_not_pass() {
+fn failed_lookup_refuses_public_request() {
     let (host, worker) = gateway_with_imported(true, "");
     host.cells.tamper(|name, bytes| {
         if name.contains('k') {

@@ -114,7 +114,7 @@ impl Streams {
 }
 
 #[test]
-fn only_what_outlives_its_request_is_kept() {
+fn only_long_streams_are_tracked() {
     for (mode, websocket, plain) in [
         ("off", false, false),
         ("upgrades", true, false),
@@ -148,7 +148,7 @@ fn only_what_outlives_its_request_is_kept() {
 }
 
 #[test]
-fn every_end_of_a_secret_resets_its_streams_and_no_others() {
+fn ended_secret_resets_only_its_streams() {
     let from_inside = "10.1.2.3:4711";
     for (how, end) in [
         (
@@ -206,7 +206,7 @@ fn a_shadowed_check_resets_nothing() {
 }
 
 #[test]
-fn an_address_that_was_unknown_stays_unknown() {
+fn unknown_address_stays_unknown() {
     for (forwarded, resets) in [("10.9.9.9,10.1.2.3", 0), ("10.9.9.9:80,10.1.2.3", 1)] {
         let mut streams = Streams::new(r#","client_address":{"xff_trusted_hops":1}"#);
         let source = if resets == 0 {
@@ -223,7 +223,7 @@ fn an_address_that_was_unknown_stays_unknown() {
 }
 
 #[test]
-fn plain_requests_are_reset_once_they_are_old() {
+fn old_plain_requests_are_reset() {
     let mut streams = Streams::new(r#","end_streams":"all""#);
     assert!(streams.open(1, "", &[]) && streams.open(1, "", &[WEBSOCKET]));
     streams.revoke(&key(1).digest());
@@ -233,7 +233,7 @@ fn plain_requests_are_reset_once_they_are_old() {
 }
 
 #[test]
-fn many_streams_are_checked_within_a_second_and_those_that_are_gone_are_forgotten() {
+fn many_streams_are_checked_within_a_second() {
     let mut streams = Streams::new("");
     for _ in 0..5_000 {
         streams.open(1, "", &[WEBSOCKET]);
@@ -254,7 +254,7 @@ fn many_streams_are_checked_within_a_second_and_those_that_are_gone_are_forgotte
 }
 
 #[test]
-fn what_cannot_be_checked_stays_and_is_checked_later() {
+fn uncheckable_stream_stays_until_a_later_check() {
     let mut streams = Streams::new("");
     assert!(streams.open(1, "", &[WEBSOCKET]));
     streams.revoke(&key(1).digest());

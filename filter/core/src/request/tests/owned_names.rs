@@ -40,7 +40,7 @@ fn left(host: &FakeHost, worker: &Worker, path: &str, more: &[(&str, &str)]) -> 
 }
 
 #[test]
-fn other_spellings_of_owned_headers_do_not_reach_the_upstream() {
+fn other_header_spellings_are_removed() {
     let (host, worker) = routed(
         &limited(Limits::default()),
         r#","identity_headers":{"x-consumer-id":"key"}"#,
@@ -71,7 +71,7 @@ fn other_spellings_of_owned_headers_do_not_reach_the_upstream() {
 }
 
 #[test]
-fn other_spellings_of_owned_trailers_do_not_reach_the_upstream() {
+fn other_trailer_spellings_are_removed() {
     let (host, worker) = routed(&limited(Limits::default()), "");
     let names = ["x-latchkey-identity", "x-sub"]
         .map(|name| [spellings(name), vec![name.to_owned()]].concat());
@@ -159,7 +159,7 @@ fn connection_does_not_name_an_owned_header() {
 }
 
 #[test]
-fn a_header_that_cannot_be_removed_refuses_the_request() {
+fn unremovable_header_refuses_the_request() {
     let (host, worker) = routed(&limited(Limits::default()), "");
     for (call, name, value) in [
         ("remove_request_header", "x.sub", "1"),

@@ -106,7 +106,7 @@ fn meter(host: &FakeHost) -> Meter {
 }
 
 #[test]
-fn rules_decide_and_the_upstream_learns_subaccount_and_roles() {
+fn rules_decide_and_identity_is_stamped() {
     let (host, worker) = routed(&limited(Limits::default()), "");
     for (path, code) in [
         ("/zones/7?sub=sub_1", "allowed"),
@@ -134,7 +134,7 @@ fn rules_decide_and_the_upstream_learns_subaccount_and_roles() {
 }
 
 #[test]
-fn a_public_route_hides_keys_of_ours_and_leaves_what_is_for_the_upstream() {
+fn public_route_strips_only_latchkey_keys() {
     let (host, worker) = routed(&limited(Limits::default()), "");
     let of_ours = format!("Bearer {}", &key(1).expose()[..30]);
     for (authorization, left) in [("Bearer of-the-upstream", true), (of_ours.as_str(), false)] {
@@ -158,7 +158,7 @@ fn a_public_route_hides_keys_of_ours_and_leaves_what_is_for_the_upstream() {
 }
 
 #[test]
-fn a_limit_admits_so_many_and_says_so() {
+fn limit_admits_its_number_and_reports_it() {
     let limits = Limits::default()
         .with(Window::Minute, Some(2))
         .with(Window::Day, Some(3));
@@ -200,7 +200,7 @@ fn a_limit_admits_so_many_and_says_so() {
 }
 
 #[test]
-fn a_refusal_by_a_limit_says_how_long_to_wait() {
+fn limit_refusal_has_retry_after() {
     let (host, worker) = routed(
         &limited(Limits::default().with(Window::Minute, Some(1))),
         "",
@@ -235,7 +235,7 @@ fn a_refusal_by_a_limit_says_how_long_to_wait() {
 }
 
 #[test]
-fn the_ietf_headers_tell_of_every_limit() {
+fn ietf_headers_describe_every_limit() {
     let limits = Limits::default()
         .with(Window::Minute, Some(10))
         .with(Window::Day, Some(500));
@@ -253,8 +253,9 @@ fn the_ietf_headers_tell_of_every_limit() {
     assert_eq!(ask(&host, &worker, "/").1, [""; 0]);
 }
 
+/// Checks also that the host is asked for the address once a second.
 #[test]
-fn what_becomes_of_requests_is_counted_by_code_and_the_address_is_asked_once_a_second() {
+fn outcomes_are_counted_by_code() {
     let (host, worker) = routed(&limited(Limits::default().with(Window::Day, Some(2))), "");
     for path in ["/", "/cache", "/zones/1?sub=x", "/", "/", "/health"] {
         ask(&host, &worker, path);
@@ -292,7 +293,7 @@ fn what_becomes_of_requests_is_counted_by_code_and_the_address_is_asked_once_a_s
 }
 
 #[test]
-fn all_workers_of_an_envoy_take_from_one_limit() {
+fn workers_share_one_limit() {
     let (host, worker) = routed(&limited(Limits::default().with(Window::Day, Some(3))), "");
     let sibling = host.sibling();
     let other = configured(&sibling, "");
@@ -306,7 +307,7 @@ fn all_workers_of_an_envoy_take_from_one_limit() {
 }
 
 #[test]
-fn a_key_whose_slot_is_anothers_by_now_is_no_more() {
+fn key_with_a_reassigned_slot_is_refused() {
     let (host, worker) = routed(&limited(Limits::default()), "");
     let later = latchkey_policy::meter::Owner {
         epoch: [1; 4],
@@ -317,7 +318,7 @@ fn a_key_whose_slot_is_anothers_by_now_is_no_more() {
 }
 
 #[test]
-fn a_shadowed_request_without_a_key_keeps_what_is_for_the_upstream() {
+fn shadowed_keyless_request_keeps_credentials() {
     let (host, worker) = routed(
         &limited(Limits::default()),
         r#","shadow":["malformed_key"]"#,
@@ -355,7 +356,7 @@ fn a_shadowed_limit_counts_what_passes() {
 }
 
 #[test]
-fn the_header_that_names_the_subaccount_is_not_in_the_trailers() {
+fn subaccount_header_is_not_in_the_trailers() {
     let (host, worker) = routed(&limited(Limits::default()), "");
     let key = key(1);
     *host.headers.borrow_mut() = [

@@ -39,20 +39,22 @@ fn serves_until(limit: u64, reported: u64, own: u64) {
     );
 }
 
+/// Holds without an own limit too.
 #[test]
-fn reported_limit_holds_without_or_below_an_own_one() {
+fn reported_limit_holds_below_own() {
     serves_until(20, 20, 0);
     serves_until(20, 20, 60);
 }
 
+/// Holds without a reported limit too.
 #[test]
-fn own_limit_holds_without_or_below_a_reported_one() {
+fn own_limit_holds_below_reported() {
     serves_until(10, 0, 10);
     serves_until(10, 20, 10);
 }
 
 #[test]
-fn snapshot_has_no_age_limit_when_none_is_set() {
+fn snapshot_without_limit_never_ages() {
     let host = gateway().0;
     let worker = configured(&host, "");
     let key = key(1);

@@ -42,7 +42,7 @@ fn following_the_earlier() -> (FakeHost, Worker) {
 }
 
 #[test]
-fn earlier_control_plane_is_followed_by_its_records() {
+fn earlier_control_planes_records_are_followed() {
     let (host, mut worker) = following_the_earlier();
     assert!(knows(&worker, &host, "one"));
     let removal = Batch {
@@ -67,7 +67,7 @@ fn earlier_control_plane_is_followed_by_its_records() {
 }
 
 #[test]
-fn earlier_control_plane_refreshes_the_contact_by_revision() {
+fn earlier_control_plane_refreshes_by_revision() {
     let (host, mut worker) = following_the_earlier();
     for _ in 0..5 {
         host.advance_millis(1_000);
@@ -95,7 +95,7 @@ fn earlier_control_plane_refreshes_the_contact_by_revision() {
 }
 
 #[test]
-fn earlier_control_plane_is_sent_no_message_that_it_does_not_know() {
+fn earlier_control_plane_gets_known_messages() {
     let (host, mut worker) = following_the_earlier();
     for _ in 0..50 {
         host.advance_millis(100);

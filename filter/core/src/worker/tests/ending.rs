@@ -6,7 +6,7 @@ use super::usage::{admit_often, totals};
 use super::*;
 
 #[test]
-fn filter_that_ends_hands_the_stream_over_at_once() {
+fn ending_filter_hands_over_the_stream() {
     let (host, mut worker) = following_with_tags();
     let sibling = host.sibling();
     let mut next = self::worker(&sibling);
@@ -20,7 +20,7 @@ fn filter_that_ends_hands_the_stream_over_at_once() {
 }
 
 #[test]
-fn last_filter_reports_what_was_counted_and_says_goodbye() {
+fn last_filter_says_goodbye() {
     let (host, mut worker) = following_with_tags();
     host.clock.set(1_700_000_000 * 1_000_000_000);
     deliver(&mut worker, &host, heartbeat(5, [5; 16], 0));
@@ -50,7 +50,7 @@ fn last_filter_reports_what_was_counted_and_says_goodbye() {
 }
 
 #[test]
-fn snapshot_is_read_again_once_it_is_current() {
+fn snapshot_is_read_again_once_current() {
     let (host, mut worker) = following_with_tags();
     worker.finish(&host);
     host.sent.take();
@@ -79,7 +79,7 @@ fn snapshot_is_read_again_once_it_is_current() {
 }
 
 #[test]
-fn control_plane_of_version_0_1_is_told_no_goodbye() {
+fn version_0_1_gets_no_goodbye() {
     let (host, mut worker) = following();
     worker.finish(&host);
     assert_eq!(host.sent.take(), []);
@@ -98,7 +98,7 @@ fn filter_without_a_stream_says_nothing() {
 }
 
 #[test]
-fn filter_ends_though_nothing_can_be_sent() {
+fn filter_ends_despite_failing_sends() {
     let (host, mut worker) = following_with_tags();
     host.stubborn.set("send");
     worker.finish(&host);
@@ -113,7 +113,7 @@ fn filter_ends_though_nothing_can_be_sent() {
 }
 
 #[test]
-fn busy_thread_leaves_the_stream_to_one_that_serves_no_requests() {
+fn busy_thread_yields_the_stream() {
     let (host, mut busy) = following_with_tags();
     reconnect(&host, &mut busy);
     deliver(&mut busy, &host, welcome_of_this_version(true));

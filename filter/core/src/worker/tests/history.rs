@@ -79,7 +79,7 @@ fn hello_names_epoch_revision_and_tag() {
 }
 
 #[test]
-fn secrets_stay_while_the_process_lives() {
+fn secrets_last_for_the_process() {
     let (host, mut worker) = following_with_tags();
     let hello = reconnect(&host, &mut worker);
     let secrets = (hello.snapshot_secret, hello.meter_secret);
@@ -102,7 +102,7 @@ fn secrets_stay_while_the_process_lives() {
 }
 
 #[test]
-fn no_stream_is_opened_without_random_numbers() {
+fn no_stream_opens_without_random_numbers() {
     let host = host();
     let mut worker = worker(&host);
     host.stubborn.set("random");
@@ -113,7 +113,7 @@ fn no_stream_is_opened_without_random_numbers() {
 }
 
 #[test]
-fn tag_of_another_length_ends_the_stream() {
+fn tag_of_wrong_length_ends_the_stream() {
     let (host, mut worker) = following_with_tags();
     deliver(
         &mut worker,
@@ -129,7 +129,7 @@ fn tag_of_another_length_ends_the_stream() {
 }
 
 #[test]
-fn damaged_snapshot_is_replaced_by_its_own_history_only() {
+fn damaged_snapshot_needs_its_own_history() {
     let (host, mut worker) = following_with_tags();
     snapshot::report_damage(&host).unwrap();
     host.advance_millis(100);
@@ -146,7 +146,7 @@ fn damaged_snapshot_is_replaced_by_its_own_history_only() {
 
 /// The worker that got the report may end before it has acted on it.
 #[test]
-fn damage_is_known_to_every_worker_until_a_whole_snapshot_is_there() {
+fn damage_is_known_until_reloaded() {
     let (host, mut first) = following_with_tags();
     snapshot::report_damage(&host).unwrap();
     host.advance_millis(100);
@@ -171,7 +171,7 @@ fn damage_is_known_to_every_worker_until_a_whole_snapshot_is_there() {
 }
 
 #[test]
-fn waiting_is_shown_until_another_attempt_ends_otherwise() {
+fn waiting_is_shown_until_another_attempt() {
     let (host, mut worker) = following_with_tags();
     for _ in 0..2 {
         reconnect(&host, &mut worker);
@@ -193,7 +193,7 @@ fn waiting_is_shown_until_another_attempt_ends_otherwise() {
 }
 
 #[test]
-fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
+fn waiting_node_keeps_its_snapshot_unrefreshed() {
     let (host, mut worker) = following_with_tags();
     let shared = worker.shared();
     let contact = host.monotonic.get();
@@ -258,7 +258,7 @@ fn waiting_node_keeps_its_snapshot_and_is_not_refreshed() {
 }
 
 #[test]
-fn batch_before_the_epoch_is_accepted_ends_the_stream() {
+fn batch_before_epoch_acceptance_ends_the_stream() {
     let (host, mut worker) = following_with_tags();
     reconnect(&host, &mut worker);
     deliver(
@@ -292,7 +292,7 @@ fn node_token_comes_from_the_environment() {
 }
 
 #[test]
-fn no_stream_is_opened_without_the_node_token() {
+fn no_stream_opens_without_the_node_token() {
     const BY_NAME: &[u8] = br#"{"control_plane":{"cluster":"latchkey","token_env":"TOKEN"}}"#;
     for token in [None, Some(""), Some("a b"), Some("token\n\n")] {
         let host = host();

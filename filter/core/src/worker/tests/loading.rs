@@ -44,7 +44,7 @@ fn half_way() -> (FakeHost, Worker) {
 }
 
 #[test]
-fn load_goes_on_where_it_broke_off() {
+fn interrupted_load_resumes() {
     let (host, mut worker) = half_way();
     assert_eq!(reconnect(&host, &mut worker).load, Some(load(2)));
     deliver(&mut worker, &host, welcome_with(load(2)));
@@ -72,7 +72,7 @@ fn load_goes_on_where_it_broke_off() {
 }
 
 #[test]
-fn load_begins_again_if_the_control_plane_says_so() {
+fn load_restarts_on_the_control_planes_request() {
     let (host, mut worker) = half_way();
     reconnect(&host, &mut worker);
     deliver(
@@ -113,7 +113,7 @@ fn rest_of_another_load_is_refused() {
 }
 
 #[test]
-fn silence_is_longer_while_a_snapshot_is_loaded() {
+fn silence_is_longer_during_a_load() {
     let (host, mut worker) = half_way();
     let loading = stream(&host);
     for _ in 0..29 {

@@ -47,7 +47,7 @@ fn enforced(worker: &Worker, host: &FakeHost) -> u64 {
 }
 
 #[test]
-fn contact_is_the_time_at_which_the_node_asked() {
+fn contact_is_the_time_of_the_request() {
     let (host, mut worker) = following_with_tags();
     let shared = worker.shared();
     let asked = host.monotonic.get();
@@ -130,7 +130,7 @@ fn answers_of_an_earlier_stream_refresh_nothing() {
 }
 
 #[test]
-fn longest_limit_is_reported_and_none_is_the_longest() {
+fn longest_limit_is_reported() {
     let host = host();
     let siblings = [host.sibling(), host.sibling()];
     let mut workers = [configured(&siblings[0], 60), configured(&siblings[1], 20)];
@@ -184,7 +184,7 @@ fn longest_limit_is_reported_and_none_is_the_longest() {
 }
 
 #[test]
-fn shorter_limit_holds_before_it_is_reported() {
+fn shorter_limit_holds_before_its_report() {
     let host = host();
     let mut long = configured(&host, 60);
     long.tick(&host, false);
@@ -208,7 +208,7 @@ fn shorter_limit_holds_before_it_is_reported() {
 }
 
 #[test]
-fn limit_that_one_configuration_no_longer_has_is_forgotten_in_time() {
+fn removed_limit_is_forgotten_in_time() {
     let host = host();
     let (mut holder, gone) = (configured(&host, 20), host.sibling());
     configured(&gone, 60).tick(&gone, false);
@@ -242,7 +242,7 @@ fn limit_that_one_configuration_no_longer_has_is_forgotten_in_time() {
 }
 
 #[test]
-fn control_plane_of_version_0_1_refreshes_by_the_time_of_arrival() {
+fn version_0_1_refreshes_by_arrival() {
     let (host, mut worker) = following();
     host.advance_millis(10_000);
     deliver(

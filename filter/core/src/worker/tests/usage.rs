@@ -97,7 +97,7 @@ fn acknowledge(host: &FakeHost, worker: &mut Worker, sequence: u64) {
 }
 
 #[test]
-fn what_all_workers_admit_is_reported_in_totals_until_it_is_acknowledged() {
+fn admitted_totals_are_reported_until_acknowledged() {
     let (host, mut worker) = in_time();
     let sibling = host.sibling();
     let mut other = self::worker(&sibling);
@@ -137,7 +137,7 @@ fn what_all_workers_admit_is_reported_in_totals_until_it_is_acknowledged() {
 }
 
 #[test]
-fn the_secrets_of_a_key_are_counted_together_and_each_has_its_last_use() {
+fn secrets_share_only_their_counts() {
     let (host, mut worker) = in_time();
     for secret in [1, 2, 1] {
         admit_by(&host, &worker, 1, secret);
@@ -154,7 +154,7 @@ fn the_secrets_of_a_key_are_counted_together_and_each_has_its_last_use() {
 }
 
 #[test]
-fn what_was_not_acknowledged_is_reported_on_the_next_stream() {
+fn unacknowledged_usage_is_reported_again() {
     let (host, mut worker) = in_time();
     admit(&host, &worker, 1);
     assert_eq!(reports(&host, &mut worker, 4).len(), 1);
@@ -173,7 +173,7 @@ fn what_was_not_acknowledged_is_reported_on_the_next_stream() {
 }
 
 #[test]
-fn keys_that_are_always_busy_do_not_keep_others_from_being_told_of() {
+fn busy_keys_starve_no_others() {
     let (host, mut worker) = in_time();
     let busy = 2_100;
     let mut told = std::collections::BTreeSet::new();
@@ -190,7 +190,7 @@ fn keys_that_are_always_busy_do_not_keep_others_from_being_told_of() {
 }
 
 #[test]
-fn a_meter_that_cannot_be_read_does_not_stay_marked() {
+fn unreadable_meter_loses_its_mark() {
     let (host, mut worker) = in_time();
     admit(&host, &worker, 1);
     host.cells.tamper(|name, bytes| {
@@ -204,7 +204,7 @@ fn a_meter_that_cannot_be_read_does_not_stay_marked() {
 
 /// A request by the former history would replace these counters by that history's.
 #[test]
-fn what_others_admitted_is_held_until_its_history_is_in_force() {
+fn foreign_counts_wait_for_their_history() {
     let (host, mut worker) = in_time();
     let lost = stream(&host);
     worker.on_close(&host, lost, 14);
@@ -253,7 +253,7 @@ fn what_others_admitted_is_held_until_its_history_is_in_force() {
 }
 
 #[test]
-fn keys_of_another_history_are_not_reported() {
+fn keys_of_other_histories_are_unreported() {
     let (host, mut worker) = in_time();
     ledger::change(
         &host,
@@ -271,7 +271,7 @@ fn keys_of_another_history_are_not_reported() {
 }
 
 #[test]
-fn what_others_admitted_is_taken_from_the_limits_here() {
+fn foreign_usage_reduces_local_limits() {
     let (host, mut worker) = in_time();
     admit(&host, &worker, 1);
     let day = Window::Day.number(NOW);
@@ -358,8 +358,9 @@ fn in_shared_memory(host: &FakeHost, slot: u32) -> u64 {
     ledger::read(host, slot).unwrap().0.unwrap().requests()[Outcome::Allowed as usize]
 }
 
+/// Settles within half a second.
 #[test]
-fn a_key_that_is_used_often_is_counted_by_the_worker_and_settled_within_half_a_second() {
+fn busy_key_is_counted_locally() {
     let (host, worker) = in_time();
     let limits = Limits::default().with(Window::Day, Some(10_000));
     (0..100).for_each(|_| assert!(admit_limited(&host, &worker, 1, &limits)));
@@ -378,7 +379,7 @@ fn a_key_that_is_used_often_is_counted_by_the_worker_and_settled_within_half_a_s
 }
 
 #[test]
-fn workers_with_allowances_admit_the_limit_together_and_no_more() {
+fn workers_with_allowances_admit_exactly_the_limit() {
     let (host, worker) = in_time();
     let sibling = host.sibling();
     let other = self::worker(&sibling);
@@ -392,7 +393,7 @@ fn workers_with_allowances_admit_the_limit_together_and_no_more() {
 }
 
 #[test]
-fn what_memory_did_not_take_is_settled_later() {
+fn unsettled_usage_is_settled_later() {
     let (host, worker) = in_time();
     (0..10).for_each(|_| assert!(admit_limited(&host, &worker, 1, &Limits::default())));
     assert_eq!(in_shared_memory(&host, 1), 2);
@@ -405,7 +406,7 @@ fn what_memory_did_not_take_is_settled_later() {
 }
 
 #[test]
-fn a_worker_that_goes_leaves_what_it_has_counted() {
+fn ending_worker_settles_its_counts() {
     let (host, worker) = in_time();
     let limits = Limits::default().with(Window::Day, Some(10_000));
     (0..100).for_each(|_| assert!(admit_limited(&host, &worker, 1, &limits)));

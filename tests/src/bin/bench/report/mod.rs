@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_what_the_results_give() {
+    fn pages_match_the_results() {
         let report = Report::read().unwrap();
         let page = std::fs::read_to_string(file("README.md")).unwrap();
         ensure_same("docs/bench/README.md", &page, &report.markdown());

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_fifty_rules_and_one_for_each_request() {
+    fn fifty_rules_match_one_request_each() {
         let routes = routes();
         let rules = routes["rules"].as_array().unwrap();
         assert_eq!(rules.len(), 50);

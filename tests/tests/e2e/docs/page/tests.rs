@@ -24,7 +24,7 @@ fn run(prints: &[&str], exits: i32) -> Kind {
 }
 
 #[test]
-fn commands_run_with_exit_code_zero_by_default() {
+fn commands_exit_with_zero_by_default() {
     let found = blocks("# Title\n\n```sh\necho one\n\n  echo two\n```\ntext\n");
     let expected = Block {
         line: 3,
@@ -35,7 +35,7 @@ fn commands_run_with_exit_code_zero_by_default() {
 }
 
 #[test]
-fn comments_say_what_commands_print_and_how_they_exit() {
+fn comments_state_output_and_exit_code() {
     let text =
         "<!-- prints: HTTP/1.1 401 -->\n<!-- prints: a: b -->\n<!-- exits: 3 -->\n```sh\nx\n```\n";
     assert_eq!(kind(text), run(&["HTTP/1.1 401", "a: b"], 3));
@@ -60,7 +60,7 @@ fn other_languages_are_shown_or_saved() {
 }
 
 #[test]
-fn block_in_list_loses_the_indentation_of_its_fence() {
+fn block_in_a_list_loses_its_indentation() {
     let found = blocks("1. First\n\n   ```sh\n   if x\n     y\n\n  z\n   ```\n");
     assert_eq!(found[0].text, "if x\n  y\n\nz\n");
 }
@@ -74,7 +74,7 @@ fn longer_fence_holds_shorter_ones() {
 }
 
 #[test]
-fn inline_code_and_other_comments_are_text() {
+fn other_comments_are_text() {
     let text = "```sh` is inline\n<!-- bench:begin -->\n<!-- /settings -->\n<!-- See: this -->\n";
     assert_eq!(blocks(text), []);
 }
@@ -142,7 +142,7 @@ fn mistakes_are_refused() {
 }
 
 #[test]
-fn mistakes_are_reported_together_with_their_lines() {
+fn mistakes_are_reported_together_with_lines() {
     let text = "# Title\n```\nx\n```\n<!-- exits: 1 -->\n\n<!-- shows: a -->\n```sh\nx\n```\n";
     let reported = mistakes(text);
     let places: Vec<_> = reported

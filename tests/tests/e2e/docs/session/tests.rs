@@ -50,7 +50,7 @@ latchkey --version; cat; test -z \"${LATCHKEY_URL:-}\"
 }
 
 #[tokio::test]
-async fn block_that_exits_returns_at_its_first_error() {
+async fn block_that_exits_returns_its_first_error() {
     let text = "\
 <!-- prints: before -->
 <!-- exits: 3 -->
@@ -131,7 +131,7 @@ async fn failures_name_line_command_and_output() {
 }
 
 #[tokio::test]
-async fn block_that_does_not_end_is_reported_with_its_output() {
+async fn endless_block_is_reported_with_its_output() {
     let directory = Directory::create().unwrap();
     let text = "```sh\necho waiting; sleep 1000\n```\n";
     let report = run_in(&directory, text, Duration::from_secs(1))
