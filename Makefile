@@ -9,7 +9,7 @@
 #   ARGS='requests'           bench: which sections, and other arguments of latchkey-bench (ARGS=--help)
 #   ARGS='verdict'            bench-policy: which benchmarks, and other arguments of Criterion
 #   ACCEPT=1                  instructions: what is counted is what later counts are compared to
-#   DURATION=600 SEED=7       chaos: for how many seconds faults are made, and where chance begins, to repeat a run
+#   DURATION=600 SEED=7       chaos: seconds of fault injection, and the random seed of a run to repeat
 #   AT= BEFORE=bf0ffcd        metrics: measure a commit instead of the working tree; show another one beside it
 #   LIST=idioms CHECK=1       metrics: print the places instead (tests/metrics/metrics --help); fail if a bound is not met
 #   FUZZ_SECONDS=60           fuzz: how long each target runs

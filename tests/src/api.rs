@@ -242,8 +242,8 @@ impl ControlPlane {
     /// # Errors
     /// Returns [`Refused`] when the API does not answer with success.
     pub async fn nodes(&self) -> Result<Vec<Value>> {
-        let told = self.get("/v1/nodes").await?;
-        Ok(told["nodes"]
+        let reported = self.get("/v1/nodes").await?;
+        Ok(reported["nodes"]
             .as_array()
             .context("no nodes in the answer")?
             .clone())

@@ -218,10 +218,10 @@ impl ControlPlane {
         let child = run.spawn()?;
         drop(forking);
         let output = child.wait_with_output()?;
-        let told = String::from_utf8_lossy(&output.stderr);
+        let reported = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success(),
-            "latchkey {command} ended ({}): {told}",
+            "latchkey {command} ended ({}): {reported}",
             output.status
         );
         Ok(String::from_utf8(output.stdout)?)

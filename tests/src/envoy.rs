@@ -69,7 +69,9 @@ impl Envoy {
             "latchkey",
         ]);
         command.args(["--concurrency", &options.concurrency.to_string()]);
-        options.hot_restart.tell(&mut command, &base_id_file);
+        options
+            .hot_restart
+            .add_arguments(&mut command, &base_id_file);
         if let Some(time) = options.drain_time {
             command.args(["--drain-time-s", &time.as_secs().to_string()]);
         }
@@ -106,7 +108,7 @@ impl Envoy {
             .with_context(|| format!("{} is not ready", options.node_id))?;
         let predecessor = options.hot_restart == HotRestart::Predecessor;
         let shared_memory = predecessor
-            .then(|| SharedMemory::of(&base_id_file))
+            .then(|| SharedMemory::from_file(&base_id_file))
             .transpose()?;
         let (options, version, gateway) = (options.clone(), FIRST_VERSION, admin);
         let mut envoy = Self {

@@ -29,7 +29,7 @@ pub enum HotRestart {
 impl HotRestart {
     /// Adds the part to Envoy's arguments. A predecessor writes its base id, a free one, into
     /// `base_id_file`.
-    pub(crate) fn tell(self, command: &mut Command, base_id_file: &Path) {
+    pub(crate) fn add_arguments(self, command: &mut Command, base_id_file: &Path) {
         match self {
             Self::Disabled => command.arg("--disable-hot-restart"),
             Self::Predecessor => command
@@ -72,7 +72,7 @@ pub(crate) struct SharedMemory {
 
 impl SharedMemory {
     /// Returns the memory of the predecessor that wrote its base id into this file.
-    pub(crate) fn of(base_id_file: &Path) -> Result<Self> {
+    pub(crate) fn from_file(base_id_file: &Path) -> Result<Self> {
         let base_id = std::fs::read_to_string(base_id_file)?
             .trim()
             .parse()

@@ -26,11 +26,11 @@ mod bootstrap;
 #[cfg(feature = "browser")]
 mod browser;
 mod cgi;
-mod chance;
 mod connection;
 mod control_plane;
 mod cores;
 mod demo;
+mod demo_data;
 mod envoy;
 mod envoy_options;
 mod files;
@@ -41,10 +41,10 @@ mod listeners;
 mod load;
 mod loopback;
 mod nodes;
-mod organisation;
 mod paths;
 mod process;
 mod protocols;
+mod seeded_rng;
 mod slow_link;
 mod tap;
 mod upgrade;
@@ -58,25 +58,25 @@ pub use bootstrap::Bootstrap;
 #[cfg(feature = "browser")]
 pub use browser::{Browser, Finding, Scheme, Size, keys};
 pub use cgi::CgiUpstream;
-pub use chance::Chance;
 pub use connection::{Connection, request};
 pub use control_plane::{ControlPlane, ControlPlaneOptions};
 pub use cores::{allowed_cores, stay_on};
 pub use demo::{Demo, DemoCredentials, DemoPorts, DemoState};
+pub use demo_data::{DemoData, day_in};
 pub use envoy::Envoy;
 pub use envoy_options::{EnvoyOptions, FailurePolicy};
 pub use files::{random_hex, write_private};
 pub use gateway::{Answer, Gateway, GatewayBuilder};
 pub use hot_restart::HotRestart;
 pub use link::{Link, Passage};
-pub use load::{Fire, Shot, Tally, burst};
+pub use load::{Load, Sample, Tally, burst};
 pub use nodes::{Fleet, NodeId, Reports, Totals, raise_file_limit};
-pub use organisation::{Organisation, day_in};
 pub use paths::{
     axe_script, browser_binaries, chaos_binary, empty_filter, envoy_binary, faulty_filter, filter,
     floor_filter, latchkey_binary, next_format_filter, nodes_binary, schemathesis, workspace,
 };
 pub use process::Process;
+pub use seeded_rng::SeededRng;
 pub use slow_link::SlowLink;
 pub use tap::Tap;
 pub use upgrade::Earlier;

@@ -50,9 +50,9 @@ pub async fn burst(gateway: SocketAddr, key: &str, connections: usize, total: us
     tally
 }
 
-/// One request of a [`Fire`].
+/// One request of a [`Load`].
 #[derive(Debug, Clone, Copy)]
-pub struct Shot {
+pub struct Sample {
     /// The time just before it was sent.
     pub start: Instant,
     /// The answer's status.
@@ -61,31 +61,31 @@ pub struct Shot {
 
 /// A load that sends requests one after the other on each of many connections, until it is stopped.
 #[derive(Debug)]
-pub struct Fire {
-    ceased: Arc<AtomicBool>,
-    connections: Vec<JoinHandle<Vec<Shot>>>,
+pub struct Load {
+    stopped: Arc<AtomicBool>,
+    connections: Vec<JoinHandle<Vec<Sample>>>,
 }
 
-impl Fire {
+impl Load {
     /// Starts the load: opens a connection for each of `requests`, on which that request is sent.
     #[must_use]
-    pub fn open(gateway: SocketAddr, requests: impl IntoIterator<Item = Vec<u8>>) -> Self {
-        let ceased = Arc::new(AtomicBool::new(false));
+    pub fn start(gateway: SocketAddr, requests: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
         let connections = requests.into_iter().map(|request| {
-            let ceased = ceased.clone();
+            let stopped = stopped.clone();
             tokio::spawn(async move {
-                let (mut connection, mut shots) = (Connection::to(gateway), Vec::new());
-                while !ceased.load(Ordering::SeqCst) {
+                let (mut connection, mut samples) = (Connection::to(gateway), Vec::new());
+                while !stopped.load(Ordering::SeqCst) {
                     let start = Instant::now();
                     let status = connection.send(&request).await.unwrap().status;
-                    shots.push(Shot { start, status });
+                    samples.push(Sample { start, status });
                 }
-                shots
+                samples
             })
         });
         let connections = connections.collect();
         Self {
-            ceased,
+            stopped,
             connections,
         }
     }
@@ -94,12 +94,12 @@ impl Fire {
     ///
     /// # Panics
     /// Panics when a request was not answered.
-    pub async fn cease(self) -> Vec<Vec<Shot>> {
-        self.ceased.store(true, Ordering::SeqCst);
-        let mut shots = Vec::new();
+    pub async fn stop(self) -> Vec<Vec<Sample>> {
+        self.stopped.store(true, Ordering::SeqCst);
+        let mut samples = Vec::new();
         for connection in self.connections {
-            shots.push(connection.await.unwrap());
+            samples.push(connection.await.unwrap());
         }
-        shots
+        samples
     }
 }

@@ -304,7 +304,7 @@ async fn closed_account_stays_closed() {
     assert_eq!(plane.store().revision(), revision + 1);
     other.get("/v1/keys").await.refused(401, "invalid_session");
     let request = plane.request(Method::GET, "/v1/keys").bearer_auth(&key);
-    crate::harness::Answer::of(request)
+    crate::harness::Answer::to(request)
         .await
         .refused(401, "invalid_key");
     for email in ["admin@other", "zoe@other"] {
@@ -340,22 +340,26 @@ async fn closed_account_stays_closed() {
         "nobody has it any more"
     );
     let actions = audited(&plane).await;
-    let (told, rest): (Vec<_>, Vec<_>) = actions.iter().partition(|action| *action == "key.revoke");
+    let (reported, rest): (Vec<_>, Vec<_>) =
+        actions.iter().partition(|action| *action == "key.revoke");
     assert_eq!(
         (
-            told.len(),
+            reported.len(),
             rest.iter()
                 .filter(|action| **action == "account.delete")
                 .count()
         ),
         (3, 1)
     );
-    let told: Vec<String> =
+    let reported: Vec<String> =
         sqlx::query_scalar("SELECT target_id FROM audit WHERE action = 'key.revoke'")
             .fetch_all(&plane.pool().await)
             .await
             .unwrap();
-    assert!(told.contains(&one) && told.contains(&two), "{told:?}");
+    assert!(
+        reported.contains(&one) && reported.contains(&two),
+        "{reported:?}"
+    );
 }
 
 #[tokio::test]

@@ -35,9 +35,9 @@ impl Unfinished {
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let expected = b"HTTP/1.1 100 Continue\r\n\r\n";
-        let mut told = vec![0; expected.len()];
-        stream.read_exact(&mut told).await.unwrap();
-        assert_eq!(told, expected);
+        let mut reported = vec![0; expected.len()];
+        stream.read_exact(&mut reported).await.unwrap();
+        assert_eq!(reported, expected);
         let (last, rest) = body.as_bytes().split_last().unwrap();
         stream.write_all(rest).await.unwrap();
         Self {

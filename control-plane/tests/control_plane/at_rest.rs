@@ -142,7 +142,7 @@ async fn database_confirms_no_guessed_key() {
         let call = client
             .request(Method::POST, "/v1/keys/import")
             .header("Idempotency-Key", "import-1");
-        let answer = Answer::of(
+        let answer = Answer::to(
             call.header("Content-Type", "application/json")
                 .body(body.clone()),
         )

@@ -30,7 +30,7 @@ async fn every_change_is_audited() {
     let edit = edit
         .header("x-forwarded-for", "198.51.100.7")
         .header("x-request-id", "edit-1");
-    assert_eq!(Answer::of(edit).await.status, StatusCode::OK);
+    assert_eq!(Answer::to(edit).await.status, StatusCode::OK);
     // A change without a difference is not recorded.
     admin
         .patch(&format!("/v1/keys/{id}"), json!({"limits": {"minute": 5}}))
@@ -224,7 +224,7 @@ async fn audit_contains_no_secret() {
     admin
         .patch(&user, json!({"password": "another secret of the tests"}))
         .await;
-    let told = format!("{:?}", entries(&admin, "").await);
+    let reported = format!("{:?}", entries(&admin, "").await);
     for secret in [
         key.as_str(),
         &key[8..],
@@ -232,7 +232,10 @@ async fn audit_contains_no_secret() {
         "another secret of the tests",
         &admin.token,
     ] {
-        assert!(!told.contains(secret), "{secret} in {told}");
+        assert!(!reported.contains(secret), "{secret} in {reported}");
     }
-    assert!(told.contains(&format!("{}...", &key[..12])), "{told}");
+    assert!(
+        reported.contains(&format!("{}...", &key[..12])),
+        "{reported}"
+    );
 }

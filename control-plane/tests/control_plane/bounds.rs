@@ -1,9 +1,9 @@
 //! Tests that a key that manages keys grants no more than it has.
 
 mod draw;
+mod evaluator;
 mod issued;
 mod issues;
-mod judge;
 mod lasting;
 mod verdicts;
 

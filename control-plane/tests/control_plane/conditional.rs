@@ -14,7 +14,7 @@ async fn conditional(
     tag: &str,
     body: &Value,
 ) -> Answer {
-    Answer::of(
+    Answer::to(
         client
             .request(method, path)
             .header(IF_MATCH, tag)

@@ -39,7 +39,7 @@ async fn alive_is_answered_after_committed_changes() {
     let answered = time::timeout(Duration::from_secs(2), node.stream.beat(true)).await;
     assert!(
         answered.is_err(),
-        "it was told that it is current: {answered:?}"
+        "the node is current by its welcome: {answered:?}"
     );
     node.sequence += 4;
     node.acknowledge().await;
@@ -154,8 +154,8 @@ async fn counts_are_accepted_by_window() {
     let key = one.snapshot.key("key-0").number;
     let held_back = async || plane.metric("latchkey_usage_held_back_total").await;
     let minutes = |node: &mut Node| {
-        let told = std::mem::take(&mut node.elsewhere);
-        let windows = told.into_iter().flat_map(|told| told.windows);
+        let reported = std::mem::take(&mut node.elsewhere);
+        let windows = reported.into_iter().flat_map(|reported| reported.windows);
         windows
             .map(|window| (window.number, window.count))
             .collect::<Vec<_>>()
@@ -163,7 +163,7 @@ async fn counts_are_accepted_by_window() {
     let now = Window::Minute.number(START);
     one.count(admitted(key, 0, 5)).await;
     two.report(admitted(key, 0, 1)).await;
-    two.told().await;
+    two.usage_of_others().await;
     two.all_stored().await;
     minutes(&mut one);
     // A window that has ended is ignored without an alarm.
@@ -178,14 +178,16 @@ async fn counts_are_accepted_by_window() {
     // requests in their later windows.
     one.count(admitted(key, 240, 7)).await;
     two.count(admitted(key, 0, 2)).await;
-    one.told().await;
+    one.usage_of_others().await;
     assert!(
-        minutes(&mut two).iter().all(|told| *told == (now, 5)),
-        "it is told of a window that is not its own"
+        minutes(&mut two)
+            .iter()
+            .all(|reported| *reported == (now, 5)),
+        "the node gets a window that is not its own"
     );
     plane.clock.advance(240);
     two.report(admitted(key, 240, 1)).await;
-    two.elsewhere = two.told().await;
+    two.elsewhere = two.usage_of_others().await;
     assert_eq!(minutes(&mut two).last(), Some(&(now + 4, 7)));
 }
 
@@ -248,20 +250,21 @@ async fn streams_sharing_a_meter_count_once() {
     other.count(admitted(key, 0, 4)).await;
     one.report(admitted(key, 0, 10)).await;
     for node in [&mut one, &mut two] {
-        let told = node.told().await;
+        let reported = node.usage_of_others().await;
         assert!(
-            told.iter()
-                .flat_map(|told| &told.windows)
+            reported
+                .iter()
+                .flat_map(|reported| &reported.windows)
                 .all(|window| window.count == 4),
-            "{told:?}"
+            "{reported:?}"
         );
     }
     assert!(
         other
-            .told()
+            .usage_of_others()
             .await
             .iter()
-            .flat_map(|told| &told.windows)
+            .flat_map(|reported| &reported.windows)
             .all(|window| window.count == 10)
     );
     // The other node reports the same and fewer requests, as it reads the usage at another time.

@@ -156,7 +156,7 @@ async fn two_credentials_are_ambiguous() {
             .status(),
         StatusCode::OK
     );
-    let both = crate::harness::Answer::of(by_header(&reader.token).bearer_auth(&admin.token)).await;
+    let both = crate::harness::Answer::to(by_header(&reader.token).bearer_auth(&admin.token)).await;
     both.refused(401, "ambiguous_key");
 }
 
@@ -370,7 +370,7 @@ async fn guessing_address_must_wait() {
             .request(Method::POST, "/v1/sessions")
             .header("x-forwarded-for", address)
             .json(&body);
-        crate::harness::Answer::of(request).await
+        crate::harness::Answer::to(request).await
     };
     for n in 0..60 {
         log_in("192.0.2.1", &format!("{n}@localhost"), "wrong password")

@@ -34,15 +34,18 @@ fn missing_database_is_created_on_request() {
         }
         let refused = latchkey(directory.path(), &serve);
         assert_eq!(refused.status.code(), Some(1));
-        let told = String::from_utf8(refused.stderr).unwrap();
-        assert!(told.contains("no database exists at latchkey.db"), "{told}");
+        let reported = String::from_utf8(refused.stderr).unwrap();
         assert!(
-            told.contains("latchkey init") && told.contains("--create-database"),
-            "{told}"
+            reported.contains("no database exists at latchkey.db"),
+            "{reported}"
         );
         assert!(
-            told.contains("Envoys do not accept an empty database"),
-            "{told}"
+            reported.contains("latchkey init") && reported.contains("--create-database"),
+            "{reported}"
+        );
+        assert!(
+            reported.contains("Envoys do not accept an empty database"),
+            "{reported}"
         );
     }
     assert_eq!(
@@ -110,8 +113,8 @@ async fn changes_to_a_removed_file_are_refused() {
         .refused(503, "unavailable");
     let readiness = plane.request(Method::GET, "/readyz").send().await.unwrap();
     assert_eq!(readiness.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let told = readiness.text().await.unwrap();
-    assert!(told.contains("latchkey.db was removed"), "{told}");
+    let reported = readiness.text().await.unwrap();
+    assert!(reported.contains("latchkey.db was removed"), "{reported}");
     assert_eq!(
         plane
             .request(Method::GET, "/readyz/stream")
@@ -123,7 +126,7 @@ async fn changes_to_a_removed_file_are_refused() {
     );
 
     fs::copy(&aside, &path).unwrap();
-    let told = plane
+    let reported = plane
         .request(Method::GET, "/readyz")
         .send()
         .await
@@ -132,8 +135,8 @@ async fn changes_to_a_removed_file_are_refused() {
         .await
         .unwrap();
     assert!(
-        told.contains("latchkey.db was replaced by another file"),
-        "{told}"
+        reported.contains("latchkey.db was replaced by another file"),
+        "{reported}"
     );
     admin
         .generate(json!({"name": "lost"}))

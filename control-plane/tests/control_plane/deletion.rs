@@ -67,14 +67,14 @@ async fn deletion_removes_user_keys_and_sessions() {
     );
 
     admin.user("zoe@localhost", json!({})).await;
-    let told =
+    let reported =
         "SELECT target_id FROM audit WHERE action = 'key.revoke' AND actor_name = ? ORDER BY seq";
-    let told: Vec<String> = sqlx::query_scalar(told)
+    let reported: Vec<String> = sqlx::query_scalar(reported)
         .bind(EMAIL)
         .fetch_all(&plane.pool().await)
         .await
         .unwrap();
-    assert_eq!(told, [one, two]);
+    assert_eq!(reported, [one, two]);
     let deleted: (String, String) =
         sqlx::query_as("SELECT target_name, before FROM audit WHERE action = 'user.delete'")
             .fetch_one(&plane.pool().await)
@@ -308,7 +308,7 @@ async fn node_0_1_acknowledges_removed_keys() {
     assert_eq!(
         node.snapshot.names(),
         [""; 0],
-        "it was told of no owner, but of each key"
+        "the node got each key and no owner"
     );
     assert_eq!(
         node.snapshot.settings.as_ref().unwrap().ended_owners(),

@@ -9,7 +9,7 @@ use tonic::Code;
 
 async fn create(client: &Client<'_>, name: &str, wait_ms: u32) -> Answer {
     let path = format!("/v1/keys/generate?wait_ms={wait_ms}");
-    Answer::of(
+    Answer::to(
         client
             .request(reqwest::Method::POST, &path)
             .json(&json!({"name": name})),
@@ -321,7 +321,7 @@ async fn waiting_call_is_answered_on_stop() {
         .request(reqwest::Method::POST, "/v1/keys/generate?wait_ms=30000");
     let node = Node::ready(&plane).await;
     let mut revisions = plane.store().watch_head();
-    let waiting = tokio::spawn(Answer::of(request.json(&json!({"name": "CI"}))));
+    let waiting = tokio::spawn(Answer::to(request.json(&json!({"name": "CI"}))));
     revisions.changed().await.unwrap();
     let started = Instant::now();
     plane.take().shutdown().await;

@@ -292,14 +292,17 @@ async fn explain_command_has_exit_codes() {
         PASSWORD,
     )
     .await;
-    let told = String::from_utf8(refused.stdout).unwrap();
-    assert_eq!(refused.status.code(), Some(3), "{told}");
-    assert!(told.starts_with("missing_permission (403): "), "{told}");
+    let reported = String::from_utf8(refused.stdout).unwrap();
+    assert_eq!(refused.status.code(), Some(3), "{reported}");
     assert!(
-        told.ends_with(
+        reported.starts_with("missing_permission (403): "),
+        "{reported}"
+    );
+    assert!(
+        reported.ends_with(
             "missing_permission  refused         the key lacks dns:read, its owner has it\n"
         ),
-        "{told}"
+        "{reported}"
     );
 
     let passed = command(
@@ -316,8 +319,11 @@ async fn explain_command_has_exit_codes() {
 
     let failed = command(&plane, &["GET", "/other"], "wrong password").await;
     assert_eq!((failed.status.code(), failed.stdout.len()), (Some(1), 0));
-    let told = String::from_utf8(failed.stderr).unwrap();
-    assert_eq!(told, "latchkey: 401: Email address or password is wrong.\n");
+    let reported = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(
+        reported,
+        "latchkey: 401: Email address or password is wrong.\n"
+    );
     let secret = "lk_live_not-in-an-argument";
     let file = plane.database().with_file_name("headers");
     fs::write(&file, format!("Host: a\n\nx-api-key {secret}\n")).unwrap();
@@ -329,8 +335,11 @@ async fn explain_command_has_exit_codes() {
     ] {
         let misused = command(&plane, &["-H", header, "GET", "/other"], PASSWORD).await;
         assert_eq!(misused.status.code(), Some(2));
-        let told = String::from_utf8(misused.stderr).unwrap();
-        assert!(told.contains(reason) && !told.contains(secret), "{told}");
+        let reported = String::from_utf8(misused.stderr).unwrap();
+        assert!(
+            reported.contains(reason) && !reported.contains(secret),
+            "{reported}"
+        );
     }
     let argument = command(&plane, &["--token", "lks_0", "GET", "/other"], PASSWORD).await;
     assert_eq!(argument.status.code(), Some(2), "a token is no argument");

@@ -182,7 +182,7 @@ impl Plane {
         let request = self
             .request(Method::POST, "/v1/sessions")
             .json(&json!({"email": email, "password": password}));
-        Answer::of(request).await
+        Answer::to(request).await
     }
 
     pub(crate) async fn log_in(&self) -> Client<'_> {
@@ -306,16 +306,16 @@ impl Client<'_> {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::GET, path)).await
+        Answer::to(self.request(Method::GET, path)).await
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        Answer::of(self.request(Method::DELETE, path)).await
+        Answer::to(self.request(Method::DELETE, path)).await
     }
 
     /// Makes a request with a body.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Value) -> Answer {
-        Answer::of(self.request(method, path).json(&body)).await
+        Answer::to(self.request(method, path).json(&body)).await
     }
 
     pub(crate) async fn generate(&self, body: Value) -> Answer {
@@ -419,7 +419,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+    pub(crate) async fn to(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         Self {

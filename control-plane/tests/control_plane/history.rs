@@ -217,7 +217,7 @@ async fn node_of_another_database_waits() {
 
     let mut stream = open(&plane, complete(hello(), &theirs)).await;
     let Ok(to_node::Message::Waiting(waiting)) = stream.next().await else {
-        panic!("it is not told to wait")
+        panic!("the welcome does not ask the node to wait")
     };
     assert_eq!(waiting.epoch, plane.store().epoch());
     is_not_refreshed(&mut stream).await;

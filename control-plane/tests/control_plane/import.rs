@@ -263,7 +263,7 @@ async fn a_thousand_keys_are_one_change() {
     let too_long = client
         .request(Method::POST, "/v1/keys/import")
         .header("content-type", "application/json");
-    let too_long = Answer::of(too_long.body(" ".repeat(8 * 1024 * 1024 + 1))).await;
+    let too_long = Answer::to(too_long.body(" ".repeat(8 * 1024 * 1024 + 1))).await;
     too_long.refused(413, "payload_too_large");
     assert_eq!(
         too_long.text("/error"),
@@ -327,7 +327,7 @@ async fn nodes_learn_of_first_imported_key() {
     let plane = Plane::start().await;
     let client = plane.log_in().await;
     let mut node = Node::ready(&plane).await;
-    let mut told = async |expected: (bool, bool)| {
+    let mut reported = async |expected: (bool, bool)| {
         let routes: usize = node
             .publish()
             .await
@@ -341,16 +341,16 @@ async fn nodes_learn_of_first_imported_key() {
         );
     };
     client.key("ours").await;
-    told((false, false)).await;
+    reported((false, false)).await;
     let first = client.import("first", "sk-first-0123").await;
-    told((true, true)).await;
+    reported((true, true)).await;
     let second = client.import("second", "sk-second-0123").await;
-    told((true, false)).await;
+    reported((true, false)).await;
     client.delete(&format!("/v1/keys/{first}?wait_ms=0")).await;
-    told((true, false)).await;
+    reported((true, false)).await;
     // The newest secret is a generated one, and the other secret is still imported.
     client.regenerate(&second, 60).await;
-    told((true, false)).await;
+    reported((true, false)).await;
     let answer = client
         .send(
             Method::PUT,
@@ -362,11 +362,11 @@ async fn nodes_learn_of_first_imported_key() {
         answer.status.is_success() && answer.at("/data").get("imported").is_none(),
         "{answer:?}"
     );
-    told((true, true)).await;
+    reported((true, true)).await;
     client.regenerate(&second, 0).await;
-    told((false, true)).await;
+    reported((false, true)).await;
     client.import("third", "sk-third-0123").await;
-    told((true, true)).await;
+    reported((true, true)).await;
     assert!(Node::ready(&plane).await.snapshot.imported());
 }
 

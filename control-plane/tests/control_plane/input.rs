@@ -8,7 +8,7 @@ async fn post(client: &Client<'_>, path: &str, body: String) -> Answer {
     let request = client
         .request(Method::POST, path)
         .header(header::CONTENT_TYPE, "application/json");
-    Answer::of(request.body(body)).await
+    Answer::to(request.body(body)).await
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn body_is_json_of_bounded_length() {
             .request(Method::POST, path)
             .header(header::CONTENT_TYPE, kind)
             .body(body(20));
-        Answer::of(request)
+        Answer::to(request)
             .await
             .refused(415, "unsupported_media_type");
     }

@@ -15,7 +15,7 @@ async fn log_in_from(plane: &Plane, address: &str, email: &str, password: &str) 
     let request = plane
         .request(Method::POST, "/v1/sessions")
         .header("x-forwarded-for", address);
-    Answer::of(request.json(&json!({"email": email, "password": password}))).await
+    Answer::to(request.json(&json!({"email": email, "password": password}))).await
 }
 
 /// Tries a wrong password from each address, and returns the statuses.
@@ -362,7 +362,7 @@ async fn unexpected_forwarded_for_is_counted() {
     let plane = behind_proxy().await;
     log_in_from(&plane, "192.0.2.1", EMAIL, PASSWORD).await;
     plane.log_in().await;
-    Answer::of(plane.request(Method::GET, "/readyz")).await;
+    Answer::to(plane.request(Method::GET, "/readyz")).await;
     assert_eq!(
         (
             metric(&plane, "ignored").await,

@@ -8,7 +8,7 @@ async fn control_plane_is_alive_and_ready() {
     let plane = Plane::start().await;
     for path in ["/healthz", "/readyz"] {
         assert_eq!(
-            Answer::of(plane.request(Method::GET, path)).await.status,
+            Answer::to(plane.request(Method::GET, path)).await.status,
             StatusCode::OK
         );
     }
@@ -21,11 +21,11 @@ async fn control_plane_is_unready_without_its_store() {
         .execute(&plane.pool().await)
         .await
         .unwrap();
-    let answer = Answer::of(plane.request(Method::GET, "/readyz")).await;
+    let answer = Answer::to(plane.request(Method::GET, "/readyz")).await;
     answer.refused(503, "not_ready");
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(
-        Answer::of(plane.request(Method::GET, "/healthz"))
+        Answer::to(plane.request(Method::GET, "/healthz"))
             .await
             .status,
         StatusCode::OK
@@ -49,7 +49,7 @@ async fn failure_reveals_no_details() {
 async fn unknown_paths_are_refused_alike() {
     let plane = Plane::start().await;
     for path in ["/", "/v1", "/v1/keys/", "/v2/keys", "/v1/keys/a/b"] {
-        Answer::of(plane.request(Method::GET, path))
+        Answer::to(plane.request(Method::GET, path))
             .await
             .refused(404, "not_found");
     }
@@ -58,7 +58,7 @@ async fn unknown_paths_are_refused_alike() {
         (Method::GET, "/v1/sessions"),
         (Method::PUT, "/v1/keys/x"),
     ] {
-        let answer = Answer::of(plane.request(method, path)).await;
+        let answer = Answer::to(plane.request(method, path)).await;
         answer.refused(405, "method_not_allowed");
         assert!(answer.headers.contains_key("allow"), "{answer:?}");
     }

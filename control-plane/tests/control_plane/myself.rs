@@ -46,27 +46,28 @@ async fn caller_sees_its_grantable_permissions() {
     let dev = admin.subaccount("dev").await;
     let holding = json!({"roles": ["dns_manager"], "permissions": ["account:apikeys:read"], "subaccounts": [dev]});
     admin.user("dns@localhost", holding).await;
-    let told = plane
+    let reported = plane
         .client("dns@localhost")
         .await
         .get("/v1/keys/allowed-permissions")
         .await;
     assert_eq!(
-        told.at("/data/permissions"),
+        reported.at("/data/permissions"),
         &json!(["account:apikeys:read", "dns:read", "dns:write"])
     );
     assert_eq!(
-        told.at("/data/patterns"),
+        reported.at("/data/patterns"),
         &json!(["account:apikeys:read", "dns:*"])
     );
     assert_eq!(
-        (told.at("/data/roles"), told.at("/data/subaccounts")),
+        (reported.at("/data/roles"), reported.at("/data/subaccounts")),
         (&json!(["dns_manager"]), &json!([dev]))
     );
-    let told = admin.get("/v1/keys/allowed-permissions").await;
-    assert_eq!(told.at("/data/roles").as_array().unwrap().len(), 8);
+    let reported = admin.get("/v1/keys/allowed-permissions").await;
+    assert_eq!(reported.at("/data/roles").as_array().unwrap().len(), 8);
     assert!(
-        told.at("/data/permissions")
+        reported
+            .at("/data/permissions")
             .as_array()
             .unwrap()
             .contains(&json!("gateway:accounts:create"))

@@ -373,7 +373,7 @@ impl Node {
                 assert!(sequence > self.stored && sequence <= self.reported);
                 self.stored = sequence;
             }
-            to_node::Message::RemoteUsage(told) => self.elsewhere.extend(told.keys),
+            to_node::Message::RemoteUsage(shown) => self.elsewhere.extend(shown.keys),
             message => panic!("unexpected {message:?}"),
         }
         None
@@ -404,7 +404,7 @@ impl Node {
     }
 
     /// Waits for usage of other nodes, and returns it.
-    pub(crate) async fn told(&mut self) -> Vec<KeyRemoteUsage> {
+    pub(crate) async fn usage_of_others(&mut self) -> Vec<KeyRemoteUsage> {
         while self.elsewhere.is_empty() {
             assert!(self.hear().await.is_none(), "a batch came");
         }

@@ -30,7 +30,7 @@ impl Call {
 }
 
 pub(crate) async fn description(plane: &Plane) -> Value {
-    let answer = Answer::of(plane.request(Method::GET, "/openapi.json")).await;
+    let answer = Answer::to(plane.request(Method::GET, "/openapi.json")).await;
     assert_eq!(answer.status, StatusCode::OK);
     answer.body
 }
@@ -269,7 +269,7 @@ async fn documentation_files_are_one_route() {
             .await
             .unwrap();
     }
-    Answer::of(plane.request(Method::GET, "/docs/none.js"))
+    Answer::to(plane.request(Method::GET, "/docs/none.js"))
         .await
         .refused(404, "not_found");
     let count = async |status| {

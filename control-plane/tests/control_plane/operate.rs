@@ -130,9 +130,9 @@ fn unusable_config_file_is_reported() {
     );
     let refused = latchkey(directory.path(), &["serve", "--config", "latchkey.toml"]);
     assert_eq!(refused.status.code(), Some(1));
-    let told = String::from_utf8(refused.stderr).unwrap();
+    let reported = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(
-        told,
+        reported,
         "latchkey: latchkey.toml: unknown setting `http-listn`\n"
     );
     // Both with and without a file, the error of clap is printed.
@@ -389,11 +389,11 @@ async fn the_commands_back_up_and_restore() {
     };
     make("one").await;
     let made = latchkey(directory.path(), &["backup", "copy.db"]);
-    let told = String::from_utf8(made.stdout).unwrap();
+    let reported = String::from_utf8(made.stdout).unwrap();
     assert!(
-        told.starts_with("Copied latchkey.db at revision 2 to copy.db: ")
-            && told.ends_with("verified.\n"),
-        "{told}"
+        reported.starts_with("Copied latchkey.db at revision 2 to copy.db: ")
+            && reported.ends_with("verified.\n"),
+        "{reported}"
     );
     make("two").await;
     for (arguments, expected) in [
@@ -423,8 +423,8 @@ async fn the_commands_back_up_and_restore() {
     );
     let restored = latchkey(directory.path(), &["restore", "copy.db", "--force"]);
     assert_eq!(restored.status.code(), Some(0));
-    let told = String::from_utf8(restored.stdout).unwrap();
-    assert!(told.starts_with(
+    let reported = String::from_utf8(restored.stdout).unwrap();
+    assert!(reported.starts_with(
         "Restored latchkey.db from copy.db at revision 2, with 1 live keys.\nThe previous \
          database is "
     ));

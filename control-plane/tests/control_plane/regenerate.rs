@@ -291,7 +291,7 @@ async fn last_use_is_shown_per_secret() {
         };
         node.count(vec![usage]).await;
     };
-    let told = async |client: &Client<'_>| {
+    let reported = async |client: &Client<'_>| {
         let shown = client.get(&format!("/v1/keys/{id}")).await;
         let use_of = |value: &Value| {
             let at = value["last_used_at"]
@@ -318,7 +318,7 @@ async fn last_use_is_shown_per_secret() {
     plane.clock.advance(600);
     report(&mut node, &[(1, 10, 1)]).await;
     assert_eq!(
-        told(&client).await,
+        reported(&client).await,
         (
             used("00:10Z", "192.0.2.1"),
             vec![used("00:10Z", "192.0.2.1")]
@@ -329,29 +329,29 @@ async fn last_use_is_shown_per_secret() {
     node.publish().await;
     let first = used("00:10Z", "192.0.2.1");
     assert_eq!(
-        told(&client).await,
+        reported(&client).await,
         (first.clone(), vec![used("", ""), first]),
         "the new one was not used yet"
     );
     report(&mut node, &[(2, 20, 2), (1, 30, 3)]).await;
     let (second, first) = (used("00:20Z", "192.0.2.2"), used("00:30Z", "192.0.2.3"));
     assert_eq!(
-        told(&client).await,
+        reported(&client).await,
         (first.clone(), vec![second, first.clone()])
     );
     report(&mut node, &[(2, 40, 4), (1, 25, 5)]).await;
     let second = used("00:40Z", "192.0.2.4");
     assert_eq!(
-        told(&client).await,
+        reported(&client).await,
         (second.clone(), vec![second.clone(), first])
     );
     // Reports about a removed secret count only for the key.
     client.regenerate(&id, 0).await;
     node.publish().await;
-    assert_eq!(told(&client).await, (second, vec![used("", "")]));
+    assert_eq!(reported(&client).await, (second, vec![used("", "")]));
     report(&mut node, &[(2, 50, 6)]).await;
     assert_eq!(
-        told(&client).await,
+        reported(&client).await,
         (used("00:50Z", "192.0.2.6"), vec![used("", "")])
     );
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const DAY: i64 = 86_400;
 
 async fn call(client: &Client<'_>, key: &str, path: &str, body: &Value) -> Answer {
-    Answer::of(
+    Answer::to(
         client
             .request(Method::POST, path)
             .header("Idempotency-Key", key)

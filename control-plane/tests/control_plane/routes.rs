@@ -30,11 +30,11 @@ async fn rules_are_returned_as_put() {
     for (field, value) in rules().as_object().unwrap() {
         assert_eq!(put.at(&format!("/data/{field}")), value);
     }
-    let told = client.get("/v1/routes").await;
-    assert_eq!(told.at("/data"), &rules());
+    let reported = client.get("/v1/routes").await;
+    assert_eq!(reported.at("/data"), &rules());
     assert_eq!(
         client
-            .put("/v1/routes", told.at("/data").clone())
+            .put("/v1/routes", reported.at("/data").clone())
             .await
             .status,
         StatusCode::OK
@@ -208,12 +208,15 @@ async fn bad_rules_are_reported_by_field() {
     ] {
         assert!(answer.text("/error").contains(part), "{part}: {answer:?}");
     }
-    for (count, told, more) in [(20, 20, false), (25, 20, true)] {
+    for (count, reported, more) in [(20, 20, false), (25, 20, true)] {
         let answer = client
             .put("/v1/routes", json!({"rules": vec![json!({}); count]}))
             .await;
         answer.refused_by(400, "invalid_request", "rules[1].path");
-        assert_eq!(answer.text("/error").matches("is missing").count(), told);
+        assert_eq!(
+            answer.text("/error").matches("is missing").count(),
+            reported
+        );
         assert_eq!(
             answer.text("/error").ends_with("; and 5 more."),
             more,

@@ -85,7 +85,7 @@ async fn calls_without_a_live_session_are_refused() {
             let request = token.map_or(request.try_clone().unwrap(), |token| {
                 request.bearer_auth(token)
             });
-            let answer = Answer::of(request).await;
+            let answer = Answer::to(request).await;
             answer.refused(401, "invalid_session");
             assert_eq!(answer.headers["www-authenticate"], "Bearer");
         }

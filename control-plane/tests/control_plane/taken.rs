@@ -51,7 +51,7 @@ async fn taken_emails_are_disclosed_rarely() {
                 .refused(429, "too_many_conflicts");
         }
         let unrelated = admin.patch(&other, json!({"disabled": true})).await;
-        assert_eq!(unrelated.status, StatusCode::OK, "nothing is told by it");
+        assert_eq!(unrelated.status, StatusCode::OK, "it reveals nothing");
         admin.token
     };
     // Another session, a key or a restart does not reset the count.
@@ -89,7 +89,7 @@ async fn new_items_disclose_no_more() {
     let plane = Plane::start().await;
     let operator = plane.log_in().await;
     let (_, admin) = operator.account("acme", json!({})).await;
-    let mut told = 0;
+    let mut reported = 0;
     let emails: Vec<_> = (0..7).map(|n| format!("user-{n}@acme")).collect();
     for email in &emails {
         admin.user(email, json!({"roles": ["admin"]})).await;
@@ -103,11 +103,11 @@ async fn new_items_disclose_no_more() {
                 .text("/data/api_key");
             for _ in 0..7 {
                 let answer = create(&plane.bearer(&key), "admin@localhost").await;
-                told += usize::from(answer.status == StatusCode::CONFLICT);
+                reported += usize::from(answer.status == StatusCode::CONFLICT);
             }
         }
     }
-    assert_eq!(told, 100, "20 by user, 100 by account");
+    assert_eq!(reported, 100, "20 by user, 100 by account");
     create(&admin, "free@acme")
         .await
         .refused(429, "too_many_conflicts");

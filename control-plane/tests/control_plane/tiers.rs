@@ -88,7 +88,7 @@ async fn tier_in_use_cannot_be_removed() {
     node.catch_up(plane.store().revision()).await;
     assert!(
         node.snapshot.policies.is_empty(),
-        "a policy of a tier that is gone is told of as gone"
+        "a policy of a deleted tier is reported as removed"
     );
     assert_eq!(
         client

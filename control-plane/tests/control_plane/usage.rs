@@ -450,7 +450,7 @@ async fn unknown_reported_keys_are_ignored() {
     assert_eq!(rows, 1);
 }
 
-/// Other nodes are not told about it.
+/// Other nodes get no message about it.
 #[tokio::test]
 async fn revoked_key_is_still_counted() {
     let plane = Plane::start().await;

@@ -95,7 +95,7 @@ async fn invalid_user_is_refused_by_field() {
         answer.refused_by(400, "invalid_request", field);
         assert!(
             !answer.body.to_string().contains(&"x".repeat(11)),
-            "a password is told"
+            "a response contains a password"
         );
     }
     for field in ["email", "password"] {

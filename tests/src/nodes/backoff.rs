@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::chance::Chance;
+use crate::seeded_rng::SeededRng;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_millis(600);
@@ -14,14 +14,14 @@ const PROBATION: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Backoff {
     failures: u32,
-    chance: Chance,
+    rng: SeededRng,
 }
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             failures: 0,
-            chance: Chance(seed),
+            rng: SeededRng(seed),
         }
     }
 
@@ -35,7 +35,7 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let half = full / 2;
         let upper = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX);
-        half + Duration::from_nanos(self.chance.number() % upper.max(1))
+        half + Duration::from_nanos(self.rng.number() % upper.max(1))
     }
 }
 

@@ -15,14 +15,14 @@ pub use super::follower::Totals;
 use super::node::{self, NodeId, Shared, View};
 use super::reports::Reports;
 use super::traffic::Traffic;
-use crate::chance::Chance;
+use crate::seeded_rng::SeededRng;
 
 /// The nodes of one control plane. They end when it is dropped.
 #[derive(Debug)]
 pub struct Fleet {
     shared: Arc<Shared>,
     nodes: Vec<Arc<View>>,
-    chance: Chance,
+    rng: SeededRng,
     tasks: JoinSet<()>,
 }
 
@@ -41,7 +41,7 @@ impl Fleet {
         Self {
             shared,
             nodes: Vec::new(),
-            chance: Chance(1),
+            rng: SeededRng(1),
             tasks: JoinSet::new(),
         }
     }
@@ -81,7 +81,7 @@ impl Fleet {
                 traffic: Arc::new(Traffic::default()),
                 withholds: watch::Sender::new(false),
             });
-            let (number, instance) = (self.nodes.len(), self.chance.number());
+            let (number, instance) = (self.nodes.len(), self.rng.number());
             self.tasks.spawn(node::run(
                 number,
                 instance,

@@ -77,12 +77,12 @@ pub(super) async fn run(number: NodeId, instance: u64, shared: Arc<Shared>, view
         let ended = node.stream().await;
         view.connected.store(false, Ordering::Release);
         if let Err(Broken(error)) = ended {
-            let told = format!("node {number}: {error:#}");
+            let reported = format!("node {number}: {error:#}");
             shared
                 .broken
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(told);
+                .push(reported);
             shared.published.notify_waiters();
         }
         time::sleep(backoff.after(began.elapsed())).await;

@@ -171,7 +171,7 @@ async fn fail_closed_worker_refuses_until_restart() {
 
 #[tokio::test]
 async fn broken_configuration_stops_the_listener_with_a_reason() {
-    for (raw, told) in [
+    for (raw, reported) in [
         ("{}", "invalid configuration: control_plane: is required"),
         ("", "invalid configuration: configuration: is empty"),
         (
@@ -188,6 +188,6 @@ async fn broken_configuration_stops_the_listener_with_a_reason() {
             "{:#}",
             started.err().unwrap_or_else(|| panic!("{raw} was taken"))
         );
-        assert!(error.contains(told), "{raw}: {error}");
+        assert!(error.contains(reported), "{raw}: {error}");
     }
 }

@@ -60,7 +60,7 @@ struct Session {
 
 impl Session {
     /// Returns the session that is open in a browser.
-    async fn of(browser: &Browser) -> Self {
+    async fn in_browser(browser: &Browser) -> Self {
         let cookie = browser.cookie(SESSION).await.unwrap();
         let script = r#"return document.querySelector("input[name=csrf]").value"#;
         let csrf = browser

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use latchkey_tests::{
-    Chance, Connection, CreatedKey, Gateway, Refused, eventually, http_client, request,
+    Connection, CreatedKey, Gateway, Refused, SeededRng, eventually, http_client, request,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ impl Place {
 #[derive(Debug)]
 struct Client {
     number: u64,
-    chance: Chance,
+    rng: SeededRng,
     place: Place,
     keys: Vec<Key>,
     made: u64,
@@ -96,7 +96,7 @@ impl Client {
 
     /// Returns the time to wait for Envoy. It is mostly 0, so that there is more to interrupt.
     fn wait(&mut self) -> String {
-        format!("wait_ms={}", self.chance.pick(&[0, 0, 50]))
+        format!("wait_ms={}", self.rng.pick(&[0, 0, 50]))
     }
 
     /// Changes keys until a call is not answered.
@@ -109,13 +109,13 @@ impl Client {
         let live: Vec<_> = (0..self.keys.len())
             .filter(|&key| !self.keys[key].state.revoked)
             .collect();
-        if live.is_empty() || live.len() < LIVE && self.chance.once_in(2) {
+        if live.is_empty() || live.len() < LIVE && self.rng.once_in(2) {
             return self.make(round).await;
         }
-        let key = *self.chance.pick(&live);
+        let key = *self.rng.pick(&live);
         let (wait, name) = (self.wait(), self.name());
         let now = self.keys[key].state.clone();
-        let (method, body, then) = match self.chance.below(4) {
+        let (method, body, then) = match self.rng.below(4) {
             0 => (
                 Method::PATCH,
                 Some(json!({ "name": name })),
@@ -179,7 +179,7 @@ impl Client {
             .filter(|&key| self.keys[key].round >= round)
             .collect();
         if !self.keys.is_empty() {
-            some.extend((0..SAMPLE).map(|_| self.chance.below(self.keys.len())));
+            some.extend((0..SAMPLE).map(|_| self.rng.below(self.keys.len())));
         }
         let mut envoy = Connection::to(self.place.gateway);
         let mut counts = [0, 0];
@@ -215,20 +215,20 @@ impl Key {
 
     /// Checks that the API shows the state that was answered, with or without the unanswered
     /// change.
-    fn holds(&mut self, told: &Value) {
-        let revoked = told["revoked_at"].is_string();
-        let told = State {
-            name: told["name"].as_str().unwrap().to_owned(),
+    fn holds(&mut self, reported: &Value) {
+        let revoked = reported["revoked_at"].is_string();
+        let reported = State {
+            name: reported["name"].as_str().unwrap().to_owned(),
             // The API shows a revoked key as inactive, also if it was active before.
-            active: told["active"] == true || revoked && self.state.active,
+            active: reported["active"] == true || revoked && self.state.active,
             revoked,
         };
-        if self.doubt.as_ref() == Some(&told) {
+        if self.doubt.as_ref() == Some(&reported) {
             self.settle();
         }
         self.doubt = None;
         assert_eq!(
-            told, self.state,
+            reported, self.state,
             "{} is not what was answered",
             self.made.key_id
         );
@@ -271,20 +271,20 @@ async fn answered_changes_survive_every_crash() {
         http: http_client(),
     };
     let client = |number| {
-        let chance = Chance(0x00c0_ffee + number);
+        let rng = SeededRng(0x00c0_ffee + number);
         Client {
             number,
-            chance,
+            rng,
             place: place.clone(),
             keys: Vec::new(),
             made: 0,
         }
     };
     let mut clients: Vec<_> = (0..CLIENTS).map(client).collect();
-    let mut chance = Chance(7);
+    let mut rng = SeededRng(7);
     let (mut passed, mut refused) = (0, 0);
     for round in 1..=ROUNDS {
-        let lives = Duration::from_millis(300 + u64::try_from(chance.below(400)).unwrap());
+        let lives = Duration::from_millis(300 + u64::try_from(rng.below(400)).unwrap());
         let working = tokio::spawn(all(clients, move |client| client.work(round)));
         tokio::time::sleep(lives).await;
         gateway.control_plane.kill();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use latchkey_policy::key::{Environment, KeyDigest, KeyFormat};
-use latchkey_tests::{ControlPlane, Fire, Gateway, Shot, User, eventually, http_client, request};
+use latchkey_tests::{ControlPlane, Gateway, Load, Sample, User, eventually, http_client, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -116,24 +116,29 @@ async fn deleted_users_keys_are_refused() {
     for number in [0, KEYS - 1] {
         assert_eq!(gateway.ask("/", Some(&secret(number))).await.status, 200);
     }
-    let fire = Fire::open(gateway.envoy.gateway(), requests);
+    let load = Load::start(gateway.envoy.gateway(), requests);
     tokio::time::sleep(Duration::from_millis(300)).await;
     let began = Instant::now();
     let seen = delete(&gateway, &user, KEYS).await;
     let answered = began + seen.answered;
-    let shots: Vec<Shot> = fire.cease().await.concat();
+    let samples: Vec<Sample> = load.stop().await.concat();
     assert!(
-        shots.iter().all(|shot| matches!(shot.status, 200 | 401)),
-        "{shots:?}"
+        samples
+            .iter()
+            .all(|sample| matches!(sample.status, 200 | 401)),
+        "{samples:?}"
     );
-    let before = shots
+    let before = samples
         .iter()
-        .filter(|shot| shot.start < answered && shot.status == 200)
+        .filter(|sample| sample.start < answered && sample.status == 200)
         .count();
-    let after = shots.iter().filter(|shot| shot.start > answered).count();
-    let late = shots
+    let after = samples
         .iter()
-        .filter(|shot| shot.start > answered && shot.status == 200)
+        .filter(|sample| sample.start > answered)
+        .count();
+    let late = samples
+        .iter()
+        .filter(|sample| sample.start > answered && sample.status == 200)
         .count();
     assert_eq!(
         late, 0,

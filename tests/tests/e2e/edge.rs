@@ -182,7 +182,7 @@ async fn http2(gateway: SocketAddr) -> (h2::client::SendRequest<axum::body::Byte
     let (mut client, mut connection) = h2::client::handshake(stream).await.unwrap();
     // A ping is answered after the settings.
     let mut ping = connection.ping_pong().unwrap();
-    let (told, settings) = tokio::sync::oneshot::channel();
+    let (reported, settings) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let pinged = ping.ping(h2::Ping::opaque());
         tokio::pin!(pinged);
@@ -192,7 +192,7 @@ async fn http2(gateway: SocketAddr) -> (h2::client::SendRequest<axum::body::Byte
         })
         .await
         .unwrap();
-        let _ = told.send(connection.max_concurrent_send_streams());
+        let _ = reported.send(connection.max_concurrent_send_streams());
         let _ = connection.await;
     });
     let streams = timeout(PATIENCE, settings).await.unwrap().unwrap();

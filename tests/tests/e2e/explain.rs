@@ -5,11 +5,11 @@ mod world;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use latchkey_tests::{Answer, Chance, Connection, Gateway, request};
+use latchkey_tests::{Answer, Connection, Gateway, SeededRng, request};
 use reqwest::Method;
 use tokio::task::JoinSet;
 
-use world::{Asked, World};
+use world::{TrialRequest, World};
 
 const REQUESTS: usize = 10_000;
 const CONNECTIONS: usize = 8;
@@ -36,12 +36,12 @@ async fn explain_agrees_with_the_filter() {
         envoy.tidy_paths = false;
     });
     let gateway = Arc::new(gateway.start().await);
-    let mut chance = Chance(SEED);
-    let world = World::make(&gateway, &mut chance).await;
+    let mut rng = SeededRng(SEED);
+    let world = World::make(&gateway, &mut rng).await;
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
         let requests: Vec<_> = (0..REQUESTS / CONNECTIONS)
-            .map(|_| world.request(&mut chance))
+            .map(|_| world.request(&mut rng))
             .collect();
         tasks.spawn(compare(gateway.clone(), requests));
     }
@@ -58,27 +58,35 @@ async fn explain_agrees_with_the_filter() {
 }
 
 /// Sends each request, also explains it, and returns the codes.
-async fn compare(gateway: Arc<Gateway>, requests: Vec<Asked>) -> Vec<String> {
+async fn compare(gateway: Arc<Gateway>, requests: Vec<TrialRequest>) -> Vec<String> {
     let mut connection = Connection::to(gateway.envoy.gateway());
     let mut codes = Vec::new();
-    for asked in requests {
-        let headers: Vec<_> = asked
+    for trial in requests {
+        let headers: Vec<_> = trial
             .headers
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         let answer = connection
-            .send(&request(asked.method, &asked.path, &headers))
+            .send(&request(trial.method, &trial.path, &headers))
             .await
             .unwrap();
-        let told = gateway
+        let reported = gateway
             .control_plane
-            .call(Method::POST, "/v1/explain", asked.question.clone())
+            .call(Method::POST, "/v1/explain", trial.question.clone())
             .await;
-        let told = told.unwrap_or_else(|error| panic!("{asked:?}: {error:#}"));
+        let reported = reported.unwrap_or_else(|error| panic!("{trial:?}: {error:#}"));
         let code = code(&answer);
-        assert_eq!(told["code"], code, "{asked:?}: {} {told}", answer.body);
-        assert_eq!(told["passes"], answer.status == 200, "{asked:?}: {told}");
+        assert_eq!(
+            reported["code"], code,
+            "{trial:?}: {} {reported}",
+            answer.body
+        );
+        assert_eq!(
+            reported["passes"],
+            answer.status == 200,
+            "{trial:?}: {reported}"
+        );
         codes.push(code.to_owned());
     }
     codes

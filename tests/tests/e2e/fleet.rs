@@ -8,7 +8,7 @@ use latchkey_tests::{Connection, Envoy, Gateway, eventually, request};
 use serde_json::json;
 
 use crate::clock::time_in;
-use crate::usage::{TOLD, used_today};
+use crate::usage::{REPORTED_WITHIN, used_today};
 
 /// Sends `count` requests, of which all must be answered with `status`.
 async fn send(envoy: &Envoy, key: &str, count: usize, status: u16) {
@@ -23,8 +23,8 @@ async fn send(envoy: &Envoy, key: &str, count: usize, status: u16) {
 }
 
 /// Waits until Envoy has learned that exactly `remaining` requests are left.
-async fn is_told(gateway: &Gateway, key: &str, remaining: i64) {
-    let told = eventually(TOLD, async || {
+async fn knows_remaining(gateway: &Gateway, key: &str, remaining: i64) {
+    let reported = eventually(REPORTED_WITHIN, async || {
         // This request is not counted: no service has this name.
         let answer = gateway.ask("/nowhere", Some(key)).await;
         ensure!(answer.code() == "out_of_scope", "{}", answer.body);
@@ -35,7 +35,7 @@ async fn is_told(gateway: &Gateway, key: &str, remaining: i64) {
         ensure!(left == Some(Ok(remaining)), "{left:?} are left");
         Ok(())
     });
-    told.await.unwrap();
+    reported.await.unwrap();
 }
 
 async fn start() -> Gateway {
@@ -61,11 +61,11 @@ async fn day_and_month_continue_across_restarts() {
         used_today(&gateway, &key.key_id, 6).await;
 
         gateway.restart_envoy().await.unwrap();
-        is_told(&gateway, &key.api_key, 14).await;
+        knows_remaining(&gateway, &key.api_key, 14).await;
         send(&gateway.envoy, &key.api_key, 5, 200).await;
 
         gateway.control_plane.restart().await.unwrap();
-        is_told(&gateway, &key.api_key, 9).await;
+        knows_remaining(&gateway, &key.api_key, 9).await;
         send(&gateway.envoy, &key.api_key, 3, 200).await;
         used_today(&gateway, &key.key_id, 14).await;
 
@@ -75,7 +75,7 @@ async fn day_and_month_continue_across_restarts() {
         used_today(&gateway, &key.key_id, 18).await;
 
         gateway.restart_envoy().await.unwrap();
-        is_told(&gateway, &key.api_key, 2).await;
+        knows_remaining(&gateway, &key.api_key, 2).await;
         send(&gateway.envoy, &key.api_key, 2, 200).await;
         send(&gateway.envoy, &key.api_key, 3, 429).await;
     }

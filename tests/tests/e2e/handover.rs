@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use latchkey_tests::{
-    CreatedKey, EnvoyOptions, Fire, Gateway, Tally, burst, eventually, faulty_filter, filter,
+    CreatedKey, EnvoyOptions, Gateway, Load, Tally, burst, eventually, faulty_filter, filter,
     http_client, request,
 };
 use serde_json::json;
@@ -140,18 +140,18 @@ async fn usage_is_complete_when_envoy_stops() {
         // The main thread ends last, and reports what all workers have counted.
         stream_is_on_the_main_thread(&gateway, &other).await;
         let requests = vec![request("GET", "/", &[("x-api-key", &key.api_key)]); 8];
-        let load = Fire::open(gateway.envoy.gateway(), requests);
+        let load = Load::start(gateway.envoy.gateway(), requests);
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         // These requests were answered before the stop, so they are counted.
         let answered = load
-            .cease()
+            .stop()
             .await
             .iter()
             .flatten()
-            .filter(|shot| shot.status == 200)
+            .filter(|sample| sample.status == 200)
             .count();
         gateway.envoy.stop().await.unwrap();
-        let told = eventually(Duration::from_secs(2), async || {
+        let reported = eventually(Duration::from_secs(2), async || {
             let usage = gateway.control_plane.key(&key.key_id).await?["usage"].take();
             ensure!(
                 usage["requests_today"] == json!(answered),
@@ -159,7 +159,7 @@ async fn usage_is_complete_when_envoy_stops() {
             );
             Ok(())
         });
-        told.await.unwrap();
+        reported.await.unwrap();
         gateway.restart_envoy().await.unwrap();
         gateway.client = http_client();
     }

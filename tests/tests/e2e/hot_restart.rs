@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use latchkey_tests::{
-    Answer, Connection, Enforcement, Envoy, EnvoyOptions, Fire, Gateway, HotRestart, Shot,
+    Answer, Connection, Enforcement, Envoy, EnvoyOptions, Gateway, HotRestart, Load, Sample,
     eventually, request,
 };
 use serde_json::json;
@@ -78,7 +78,7 @@ async fn streams_in_statistics(successor: &Envoy, expected: u64) {
             .await?;
         ensure!(
             streams == expected,
-            "the statistics tell of {streams} streams"
+            "the statistics count {streams} streams"
         );
         Ok(())
     });
@@ -113,7 +113,7 @@ async fn revocation_is_enforced_throughout_a_hot_restart() {
     assert_eq!(stays.send(&on_it).await.unwrap().status, 200);
 
     // Each request is on a new connection; one that nobody accepts would fail the test.
-    let fire = Fire::open(
+    let load = Load::start(
         gate,
         [request(
             "GET",
@@ -140,11 +140,15 @@ async fn revocation_is_enforced_throughout_a_hot_restart() {
     decides.await.unwrap();
     let ready = Instant::now();
     a_key_comes_and_goes(&gateway, &good).await;
-    let shots = fire.cease().await.concat();
+    let samples = load.stop().await.concat();
     // The successor listens before it has a snapshot. Until then it refuses requests, and its
     // predecessor no longer accepts any.
-    let refused: Vec<&Shot> = shots.iter().filter(|shot| shot.status != 200).collect();
-    let meanwhile = |shot: &&Shot| shot.status == 503 && restart < shot.start && shot.start < ready;
+    let refused: Vec<&Sample> = samples
+        .iter()
+        .filter(|sample| sample.status != 200)
+        .collect();
+    let meanwhile =
+        |sample: &&Sample| sample.status == 503 && restart < sample.start && sample.start < ready;
     assert!(refused.iter().all(meanwhile), "{refused:?}");
     if let [first, .., last] = &*refused {
         println!(

@@ -123,8 +123,8 @@ async fn upstream_gets_the_whole_identity() {
     let key = json!({ "name": name, "roles": ["cache_purger", "dns_manager"], "tier": "pro", "environment": "test" });
     let key = control_plane.create_key_of(&user, key).await.unwrap();
     for answer in ask_everywhere(&gateway, &key.api_key, &alpha).await {
-        let mut told = identity(&answer);
-        let account = told.remove("account").unwrap().concat();
+        let mut reported = identity(&answer);
+        let account = reported.remove("account").unwrap().concat();
         assert!(account.starts_with("acc_"), "{account}");
         let expected = [
             ("env", vec!["test"]),
@@ -135,23 +135,23 @@ async fn upstream_gets_the_whole_identity() {
             ("tier", vec!["pro"]),
             ("user", vec![user.user_id.as_str()]),
         ];
-        let told: Vec<_> = told
+        let reported: Vec<_> = reported
             .iter()
             .map(|(name, values)| (name.as_str(), values.clone()))
             .collect();
         let expected: Vec<_> = expected
             .map(|(name, values)| (name, values.iter().map(ToString::to_string).collect()))
             .into();
-        assert_eq!(told, expected);
+        assert_eq!(reported, expected);
     }
     let plain = control_plane
         .create_key(json!({ "name": "plain" }))
         .await
         .unwrap();
-    let told = identity(&gateway.ask("/header", Some(&plain.api_key)).await);
+    let reported = identity(&gateway.ask("/header", Some(&plain.api_key)).await);
     assert!(
-        !told.contains_key("subaccount") && !told.contains_key("roles"),
-        "{told:?}"
+        !reported.contains_key("subaccount") && !reported.contains_key("roles"),
+        "{reported:?}"
     );
 }
 

@@ -24,7 +24,7 @@ fn number(answer: &Answer, header: &str) -> Option<i64> {
 }
 
 /// Returns limit, remaining and reset from `X-RateLimit-*`.
-fn told(answer: &Answer) -> Option<(i64, i64, i64)> {
+fn limit_headers(answer: &Answer) -> Option<(i64, i64, i64)> {
     let [limit, remaining, reset] =
         ["limit", "remaining", "reset"].map(|name| number(answer, &format!("x-ratelimit-{name}")));
     assert_eq!(
@@ -51,12 +51,15 @@ async fn response_describes_the_nearest_limit() {
     for remaining in [2, 1, 0] {
         let answer = gateway.ask("/", Some(&key.api_key)).await;
         assert_eq!(
-            (answer.status, told(&answer)),
+            (answer.status, limit_headers(&answer)),
             (200, Some((3, remaining, hour)))
         );
     }
     let refused = gateway.ask("/", Some(&key.api_key)).await;
-    assert_eq!((refused.status, told(&refused)), (429, Some((3, 0, hour))));
+    assert_eq!(
+        (refused.status, limit_headers(&refused)),
+        (429, Some((3, 0, hour)))
+    );
     let path = format!("/v1/keys/{}", key.key_id);
     let roomier = json!({ "limits": { "hour": 50 } });
     gateway
@@ -66,7 +69,7 @@ async fn response_describes_the_nearest_limit() {
         .unwrap();
     let answer = gateway.ask("/", Some(&key.api_key)).await;
     assert_eq!(
-        (answer.status, told(&answer)),
+        (answer.status, limit_headers(&answer)),
         (200, Some((4, 0, minute))),
         "the refusal took nothing"
     );
@@ -125,7 +128,7 @@ async fn refusing_limit_consumes_no_other() {
     for remaining in [2, 1, 0] {
         let answer = gateway.ask("/", Some(&key.api_key)).await;
         assert_eq!(
-            (answer.status, told(&answer)),
+            (answer.status, limit_headers(&answer)),
             (200, Some((5, remaining, end(Window::Day))))
         );
     }
@@ -175,16 +178,19 @@ async fn other_refusals_consume_no_limit() {
     ] {
         let answer = gateway.ask(path, Some(key)).await;
         assert_eq!(
-            (answer.code(), told(&answer)),
+            (answer.code(), limit_headers(&answer)),
             (code, Some((7, 7, end(Window::Day)))),
             "{path}"
         );
         assert_eq!(number(&answer, "retry-after"), None, "{path}");
     }
     let answer = gateway.ask("/", Some(&confined)).await;
-    assert_eq!(told(&answer), Some((7, 6, end(Window::Day))));
-    assert_eq!(told(&gateway.ask("/", None).await), None);
-    assert_eq!(told(&gateway.ask("/", Some("nonsense")).await), None);
+    assert_eq!(limit_headers(&answer), Some((7, 6, end(Window::Day))));
+    assert_eq!(limit_headers(&gateway.ask("/", None).await), None);
+    assert_eq!(
+        limit_headers(&gateway.ask("/", Some("nonsense")).await),
+        None
+    );
 }
 
 #[tokio::test]
@@ -202,7 +208,7 @@ async fn changed_tiers_apply_from_the_answer_on() {
             .await
             .unwrap()
             .api_key;
-        let (limit_told, _, reset) = told(&gateway.ask("/", Some(&key)).await).unwrap();
+        let (limit_told, _, reset) = limit_headers(&gateway.ask("/", Some(&key)).await).unwrap();
         assert_eq!(limit_told, limit, "{tier}");
         assert!((0..=60).contains(&(reset - now())), "{tier}");
     }
@@ -213,7 +219,9 @@ async fn changed_tiers_apply_from_the_answer_on() {
         .await
         .unwrap()
         .api_key;
-    let limit = async |key: &str| told(&gateway.ask("/", Some(key)).await).map(|(limit, ..)| limit);
+    let limit = async |key: &str| {
+        limit_headers(&gateway.ask("/", Some(key)).await).map(|(limit, ..)| limit)
+    };
     assert_eq!(
         (limit(&own).await, limit(&plain).await),
         (Some(3), Some(1_000))
@@ -240,9 +248,9 @@ async fn changed_tiers_apply_from_the_answer_on() {
         .unwrap();
     let answer = gateway.ask("/", Some(&unlimited.api_key)).await;
     assert_eq!(
-        (answer.status, told(&answer)),
+        (answer.status, limit_headers(&answer)),
         (200, None),
-        "a key without limits is told of none"
+        "a key without limits gets no headers"
     );
 }
 
@@ -267,7 +275,7 @@ async fn ietf_fields_describe_every_limit() {
             let before = now();
             let answer = gateway.ask("/", Some(&key)).await;
             assert_eq!(answer.status, status, "{}", answer.body);
-            assert_eq!(told(&answer).is_some(), has_x, "{styles}");
+            assert_eq!(limit_headers(&answer).is_some(), has_x, "{styles}");
             let field = |name: &str| {
                 answer
                     .headers

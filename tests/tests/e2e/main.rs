@@ -2,6 +2,7 @@
 //! one binary, so that the harness is linked once.
 
 mod addresses;
+mod authentication;
 mod broken;
 mod chaos;
 mod clock;
@@ -11,7 +12,6 @@ mod contract;
 mod crash;
 mod deletion;
 mod docs;
-mod door;
 mod edge;
 mod exactness;
 mod explain;
@@ -28,10 +28,10 @@ mod identity;
 mod import;
 mod limits;
 mod listener_update;
+mod malformed;
 mod many_nodes;
 mod memory;
 mod node_tokens;
-mod nonsense;
 mod open_streams;
 mod outage;
 mod path_case;

@@ -149,7 +149,7 @@ async fn wrong_node_token_gets_no_keys() {
         .create_key(json!({ "name": "CI" }))
         .await
         .unwrap();
-    let told = eventually(Duration::from_secs(10), async || {
+    let reported = eventually(Duration::from_secs(10), async || {
         ensure!(
             gateway
                 .envoy
@@ -159,7 +159,7 @@ async fn wrong_node_token_gets_no_keys() {
         );
         Ok(())
     });
-    told.await.unwrap();
+    reported.await.unwrap();
     assert_eq!(
         gateway.ask("/", Some(&key.api_key)).await.code(),
         "not_ready"

@@ -1,7 +1,7 @@
 //! No spelling of a path reaches a resource that its rule does not allow. The tests compare the
 //! path that the upstream receives, with the shipped options of Envoy and without them.
 
-use latchkey_tests::{Answer, Chance, Connection, Gateway, WireUpstream, arrived_path, request};
+use latchkey_tests::{Answer, Connection, Gateway, SeededRng, WireUpstream, arrived_path, request};
 use serde_json::json;
 
 /// The rules, in order, and who may pass them. Paths under none of them are denied.
@@ -439,14 +439,14 @@ async fn admitted_path_is_open_to_all_readings() {
     for tidy_paths in [true, false] {
         let world = World::start(tidy_paths).await;
         let mut connection = Connection::to(world.gateway.envoy.gateway());
-        let mut chance = Chance(u64::from(tidy_paths) + 1);
+        let mut rng = SeededRng(u64::from(tidy_paths) + 1);
         let mut arrived = [0; 2];
         for _ in 0..SPELLINGS {
-            let mut target = chance.pick::<&[u8]>(&STARTS).to_vec();
-            for _ in 0..=chance.below(6) {
-                target.extend_from_slice(chance.pick::<&[u8]>(&PIECES));
+            let mut target = rng.pick::<&[u8]>(&STARTS).to_vec();
+            for _ in 0..=rng.below(6) {
+                target.extend_from_slice(rng.pick::<&[u8]>(&PIECES));
             }
-            let with_key = chance.once_in(2);
+            let with_key = rng.once_in(2);
             let answer = world.ask(&mut connection, &target, with_key).await;
             if answer.status == 200 {
                 assert_open(&target, &answer, with_key);

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use latchkey_tests::{Fire, Gateway, Shot, User, request};
+use latchkey_tests::{Gateway, Load, Sample, User, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -277,7 +277,7 @@ async fn after_the_answer_every_key_is_refused(change: Value, status: u16, code:
     let requests = keys
         .iter()
         .map(|key| request("GET", "/dns:read", &[("x-api-key", key)]));
-    let fire = Fire::open(gateway.envoy.gateway(), requests);
+    let load = Load::start(gateway.envoy.gateway(), requests);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let path = format!("/v1/users/{}", owner.user_id);
     let enforcement = gateway
@@ -295,12 +295,16 @@ async fn after_the_answer_every_key_is_refused(change: Value, status: u16, code:
         let answer = gateway.ask("/dns:read", Some(key)).await;
         assert_eq!((answer.status, answer.code()), (status, code));
     }
-    for shots in fire.cease().await {
-        let (after, before): (Vec<Shot>, Vec<Shot>) =
-            shots.into_iter().partition(|shot| shot.start > answered);
-        assert!(before.iter().any(|shot| shot.status == 200), "{before:?}");
+    for samples in load.stop().await {
+        let (after, before): (Vec<Sample>, Vec<Sample>) = samples
+            .into_iter()
+            .partition(|sample| sample.start > answered);
         assert!(
-            !after.is_empty() && after.iter().all(|shot| shot.status == status),
+            before.iter().any(|sample| sample.status == 200),
+            "{before:?}"
+        );
+        assert!(
+            !after.is_empty() && after.iter().all(|sample| sample.status == status),
             "{after:?}"
         );
     }

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use latchkey_policy::limit::Window;
-use latchkey_tests::{Fire, Gateway, Shot, eventually, request};
+use latchkey_tests::{Gateway, Load, Sample, eventually, request};
 use serde_json::{Value, json};
 
 use crate::clock::{now, reaches, time_in};
-use crate::usage::TOLD;
+use crate::usage::REPORTED_WITHIN;
 
 const CONNECTIONS: usize = 32;
 
@@ -81,8 +81,8 @@ async fn last_use_is_shown_per_secret() {
         let headers = [("x-api-key", secret), ("x-forwarded-for", from)];
         assert_eq!(gateway.ask_with("/", &headers).await.status, 200);
     };
-    let told = async |expected: [Value; 3]| {
-        let told = eventually(TOLD, async || {
+    let reported = async |expected: [Value; 3]| {
+        let reported = eventually(REPORTED_WITHIN, async || {
             let key = gateway.control_plane.key(&key.key_id).await?;
             let ips = [
                 &key["last_used_ip"],
@@ -95,15 +95,15 @@ async fn last_use_is_shown_per_secret() {
             );
             Ok(())
         });
-        told.await.unwrap();
+        reported.await.unwrap();
     };
     let (one, two, three) = ("192.0.2.1", "192.0.2.2", "192.0.2.3");
     ask(&key.api_key, one).await;
-    told([json!(one), Value::Null, json!(one)]).await;
+    reported([json!(one), Value::Null, json!(one)]).await;
     ask(&new, two).await;
-    told([json!(two), json!(two), json!(one)]).await;
+    reported([json!(two), json!(two), json!(one)]).await;
     ask(&key.api_key, three).await;
-    told([json!(three), json!(two), json!(three)]).await;
+    reported([json!(three), json!(two), json!(three)]).await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn old_secret_ends_without_overlap() {
     let mut secret = key.api_key;
     for _ in 0..3 {
         let request = request("GET", "/", &[("x-api-key", &secret)]);
-        let fire = Fire::open(gateway.envoy.gateway(), vec![request; CONNECTIONS]);
+        let load = Load::start(gateway.envoy.gateway(), vec![request; CONNECTIONS]);
         tokio::time::sleep(Duration::from_millis(200)).await;
         let regenerated = gateway
             .control_plane
@@ -175,14 +175,14 @@ async fn old_secret_ends_without_overlap() {
             200
         );
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let shots: Vec<Shot> = fire.cease().await.concat();
-        let (before, after): (Vec<&Shot>, Vec<&Shot>) =
-            shots.iter().partition(|shot| shot.start < answered);
+        let samples: Vec<Sample> = load.stop().await.concat();
+        let (before, after): (Vec<&Sample>, Vec<&Sample>) =
+            samples.iter().partition(|sample| sample.start < answered);
         assert!(
-            before.iter().any(|shot| shot.status == 200) && after.len() > CONNECTIONS,
-            "{shots:?}"
+            before.iter().any(|sample| sample.status == 200) && after.len() > CONNECTIONS,
+            "{samples:?}"
         );
-        assert!(after.iter().all(|shot| shot.status == 401), "{after:?}");
+        assert!(after.iter().all(|sample| sample.status == 401), "{after:?}");
         secret = regenerated.api_key;
     }
 }

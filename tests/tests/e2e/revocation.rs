@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use latchkey_tests::{Connection, Fire, Gateway, Shot, http_client, request};
+use latchkey_tests::{Connection, Gateway, Load, Sample, http_client, request};
 use serde_json::json;
 
 const CONNECTIONS: usize = 64;
@@ -16,7 +16,7 @@ async fn revoked_key_is_refused_under_load() {
         let key = json!({ "name": format!("round {round}"), "limits": { "minute": u32::MAX } });
         let key = gateway.control_plane.create_key(key).await.unwrap();
         let request = request("GET", "/", &[("x-api-key", &key.api_key)]);
-        let fire = Fire::open(gateway.envoy.gateway(), vec![request; CONNECTIONS]);
+        let load = Load::start(gateway.envoy.gateway(), vec![request; CONNECTIONS]);
         tokio::time::sleep(Duration::from_millis(300)).await;
 
         let enforcement = gateway.control_plane.revoke(&key.key_id).await.unwrap();
@@ -29,19 +29,24 @@ async fn revoked_key_is_refused_under_load() {
         times.push(enforcement.elapsed_ms);
 
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let shots: Vec<Shot> = fire.cease().await.concat();
+        let samples: Vec<Sample> = load.stop().await.concat();
         assert!(
-            shots.iter().all(|shot| matches!(shot.status, 200 | 401)),
-            "{shots:?}"
+            samples
+                .iter()
+                .all(|sample| matches!(sample.status, 200 | 401)),
+            "{samples:?}"
         );
-        let before = shots
+        let before = samples
             .iter()
-            .filter(|shot| shot.start < answered && shot.status == 200)
+            .filter(|sample| sample.start < answered && sample.status == 200)
             .count();
-        let after = shots.iter().filter(|shot| shot.start > answered).count();
-        let late = shots
+        let after = samples
             .iter()
-            .filter(|shot| shot.start > answered && shot.status == 200)
+            .filter(|sample| sample.start > answered)
+            .count();
+        let late = samples
+            .iter()
+            .filter(|sample| sample.start > answered && sample.status == 200)
             .count();
         assert_eq!(
             late, 0,

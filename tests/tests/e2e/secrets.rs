@@ -227,12 +227,15 @@ async fn mistakes(gateway: &Gateway, secret: &str) -> Vec<Place> {
 async fn explain(gateway: &Gateway, key: &str) -> Place {
     let headers = json!({ "x-api-key": key, "authorization": format!("Bearer {key}") });
     let request = json!({ "method": "GET", "path": "/", "headers": headers });
-    let told = gateway
+    let reported = gateway
         .control_plane
         .call(Method::POST, "/v1/explain", json!({ "request": request }))
         .await
         .unwrap();
-    Place("the explanation".to_owned(), told.to_string().into_bytes())
+    Place(
+        "the explanation".to_owned(),
+        reported.to_string().into_bytes(),
+    )
 }
 
 /// Returns every file that a part has written, every page that it shows, and the stream's bytes.
@@ -381,7 +384,7 @@ async fn secrets_are_nowhere_but_where_requested() {
         .bearer_auth(&session);
     assert_eq!(ended.send().await.unwrap().status(), 200);
 
-    let told = eventually(Duration::from_secs(5), async || {
+    let reported = eventually(Duration::from_secs(5), async || {
         ensure!(
             gateway
                 .envoy
@@ -392,7 +395,7 @@ async fn secrets_are_nowhere_but_where_requested() {
         );
         Ok(())
     });
-    told.await.unwrap();
+    reported.await.unwrap();
     let mut places = everywhere(&gateway, &tap).await;
     places.extend(answers);
     // First checks that the search finds a text that is there.

@@ -175,7 +175,7 @@ async fn limit_raised_too_late_is_ignored() {
         served += 1;
         assert!(
             killed.elapsed() < Duration::from_secs(STALENESS + 2),
-            "the limit that nobody was told is in force"
+            "the unreported limit is in force"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -13,7 +13,7 @@ use crate::clock::{now, reaches, time_in};
 
 /// The time until usage is reported. It takes less than a second, but other tests share the
 /// machine.
-pub(crate) const TOLD: Duration = Duration::from_secs(2);
+pub(crate) const REPORTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The time of a takeover. A thread that dies with the stream is missed after three seconds, and
 /// its successor reports within another.
@@ -21,11 +21,11 @@ const TAKEOVER: Duration = Duration::from_secs(8);
 
 /// Waits until the API shows exactly that many requests today and this month.
 pub(crate) async fn used_today(gateway: &Gateway, key_id: &str, requests: u64) {
-    used_within(TOLD, gateway, key_id, requests).await;
+    used_within(REPORTED_WITHIN, gateway, key_id, requests).await;
 }
 
 async fn used_within(time: Duration, gateway: &Gateway, key_id: &str, requests: u64) {
-    let told = eventually(time, async || {
+    let reported = eventually(time, async || {
         let usage = gateway.control_plane.key(key_id).await?["usage"].take();
         let today_and_this_month = (&usage["requests_today"], &usage["requests_this_month"]);
         ensure!(
@@ -34,7 +34,7 @@ async fn used_within(time: Duration, gateway: &Gateway, key_id: &str, requests: 
         );
         Ok(())
     });
-    told.await.unwrap();
+    reported.await.unwrap();
 }
 
 /// Creates a key on a day that does not end before the test.
@@ -91,7 +91,7 @@ async fn key_shows_its_last_use() {
             ("x-forwarded-for", address),
         ];
         assert_eq!(gateway.ask_with("/", &headers).await.status, 200);
-        let told = eventually(TOLD, async || {
+        let reported = eventually(REPORTED_WITHIN, async || {
             let key = control_plane.key(&key.key_id).await?;
             ensure!(
                 key["last_used_ip"] == known_as,
@@ -100,7 +100,7 @@ async fn key_shows_its_last_use() {
             );
             Ok(key["last_used_at"].as_str().unwrap().to_owned())
         });
-        let at: u64 = seconds_of_the_day(&told.await.unwrap());
+        let at: u64 = seconds_of_the_day(&reported.await.unwrap());
         let (before, after) = (
             before.unsigned_abs() % 86_400,
             now().unsigned_abs() % 86_400,
@@ -151,7 +151,7 @@ async fn key_shows_its_last_use() {
         "allowed": 3, "disabled_key": 1, "ip_denied": 1, "missing_permission": 1, "out_of_scope": 1,
         "rate_limited": 2, "subaccount_denied": 1,
     });
-    let told = eventually(TOLD, async || {
+    let reported = eventually(REPORTED_WITHIN, async || {
         let usage = control_plane.key(&key.key_id).await?["usage"].take();
         let by_code = usage["by_code"].as_object().cloned().unwrap_or_default();
         let by_code: Value = by_code
@@ -165,7 +165,7 @@ async fn key_shows_its_last_use() {
         );
         Ok(())
     });
-    told.await.unwrap();
+    reported.await.unwrap();
     let listed = control_plane
         .request(Method::GET, &format!("/v1/usage?key_id={}", key.key_id))
         .await

@@ -1,6 +1,6 @@
 //! Draws keys with random attributes, and requests that distinguish them.
 
-use super::judge::Asked;
+use super::evaluator::TrialRequest;
 use crate::harness::START;
 use latchkey_policy::limit::Window;
 use serde_json::{Map, Value, json};
@@ -227,7 +227,7 @@ pub(super) fn rules() -> Value {
 }
 
 /// Returns requests that distinguish all keys that can be drawn.
-pub(super) fn universe(subaccounts: &[String; 2]) -> Vec<Asked> {
+pub(super) fn universe(subaccounts: &[String; 2]) -> Vec<TrialRequest> {
     let mut universe = Vec::new();
     let targets = [
         ("/service/dns", None),
@@ -245,7 +245,7 @@ pub(super) fn universe(subaccounts: &[String; 2]) -> Vec<Asked> {
         .collect();
     for source in SOURCES {
         let source = source.map(|source| source.parse().unwrap());
-        let asked = |path, subaccount, now, used| Asked {
+        let trial = |path, subaccount, now, used| TrialRequest {
             path,
             subaccount,
             source,
@@ -256,12 +256,12 @@ pub(super) fn universe(subaccounts: &[String; 2]) -> Vec<Asked> {
             universe.extend(
                 times
                     .iter()
-                    .map(|now| asked(*path, subaccount.clone(), *now, (Window::Minute, 0))),
+                    .map(|now| trial(*path, subaccount.clone(), *now, (Window::Minute, 0))),
             );
         }
         for window in Window::ALL {
             let used = REQUESTS.into_iter().chain([10, 1_000, 10_000, 4_000_000]);
-            universe.extend(used.map(|used| asked("/other", None, START, (window, used))));
+            universe.extend(used.map(|used| trial("/other", None, START, (window, used))));
         }
     }
     universe

@@ -2,7 +2,7 @@
 //! with everything that they may issue.
 
 use super::draw::{EDITABLE, FIELDS, Random, SOURCES, rules, tables, universe};
-use super::judge::Judge;
+use super::evaluator::Evaluator;
 use super::verdicts::{beyond, place};
 use crate::harness::{Answer, Client, Plane, START, imported};
 use crate::node::Node;
@@ -93,7 +93,7 @@ async fn call(
         if let Some(source) = source {
             request = request.header("x-forwarded-for", source);
         }
-        let answer = Answer::of(request).await;
+        let answer = Answer::to(request).await;
         if answer.body["code"] != "ip_denied" {
             return Some(answer);
         }
@@ -183,13 +183,13 @@ async fn issued_keys_stay_within_issuable() {
         if let Some(tiers) = tiers {
             assert_eq!(admin.put("/v1/tiers", tiers).await.status, StatusCode::OK);
         }
-        let judge = Judge::new(&Node::ready(&plane).await.snapshot);
+        let evaluator = Evaluator::new(&Node::ready(&plane).await.snapshot);
         for (made, n, environments, what) in &done {
             // The issuer can give its own attributes to a key by an edit.
             let [most, issuer] = [format!("most-{n}"), format!("issuer-{n}")];
-            let exceeding = beyond(&judge, &universe, made, &[most.clone(), issuer]);
+            let exceeding = beyond(&evaluator, &universe, made, &[most.clone(), issuer]);
             assert!(exceeding.is_none(), "{what}: {exceeding:?}");
-            let [made, most] = [judge.policy(made), judge.policy(&most)];
+            let [made, most] = [evaluator.policy(made), evaluator.policy(&most)];
             assert!(
                 place(&made.tier) <= place(&most.tier) && made.user == most.user,
                 "{what}"

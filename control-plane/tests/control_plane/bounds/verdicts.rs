@@ -3,7 +3,7 @@
 //! higher tier upstream.
 
 use super::draw::{EDITABLE, FIELDS, Random, SOURCES, TIERS, rules, tables, universe};
-use super::judge::{Asked, Judge};
+use super::evaluator::{Evaluator, TrialRequest};
 use crate::harness::{Answer, Client, Plane, imported};
 use crate::node::Node;
 use reqwest::{Method, StatusCode};
@@ -28,7 +28,7 @@ struct Trial<'a> {
     random: Random,
     done: Vec<Done>,
     /// The keys as requested, the names of the calling keys, and whether the calls succeeded.
-    asked: Vec<(String, String, bool)>,
+    attempts: Vec<(String, String, bool)>,
     /// The numbers of accepted and refused calls, by kind.
     outcomes: Map<String, Value>,
 }
@@ -78,7 +78,7 @@ impl<'a> Trial<'a> {
             if let Some(source) = source {
                 request = request.header("x-forwarded-for", source);
             }
-            let answer = Answer::of(request).await;
+            let answer = Answer::to(request).await;
             if answer.body["code"] != "ip_denied" {
                 return Some(answer);
             }
@@ -134,30 +134,29 @@ impl<'a> Trial<'a> {
         } else {
             body.retain(|_, _| !self.random.one_in(4));
         }
-        let asked = body;
-        let mut asked = named(asked, &name);
+        let mut body = named(body, &name);
         let path = if imports {
-            asked["sha256"] = imported(&name, &name)["sha256"].clone();
-            asked = json!({"keys": [asked]});
+            body["sha256"] = imported(&name, &name)["sha256"].clone();
+            body = json!({"keys": [body]});
             "/v1/keys/import"
         } else {
             "/v1/keys/generate"
         };
-        let Some(answer) = self.call(secret, Method::POST, path, &asked).await else {
+        let Some(answer) = self.call(secret, Method::POST, path, &body).await else {
             return;
         };
         let accepted = answer.status == StatusCode::CREATED;
         assert!(
             accepted || answer.status == StatusCode::FORBIDDEN,
-            "{asked}: {answer:?}"
+            "{body}: {answer:?}"
         );
         self.note(if imports { "import" } else { "generate" }, accepted);
         if whole {
-            self.asked
+            self.attempts
                 .push((format!("asked-{n}"), caller.to_owned(), accepted));
         }
         if accepted {
-            let what = format!("{caller} made {asked}");
+            let what = format!("{caller} made {body}");
             self.done.push(Done {
                 key: name.clone(),
                 within: vec![caller.to_owned()],
@@ -290,7 +289,7 @@ impl<'a> Trial<'a> {
 
     /// Compares the verdicts on all keys that were changed, with the current tiers.
     async fn compare(&self) {
-        let judge = Judge::new(&Node::ready(self.plane).await.snapshot);
+        let evaluator = Evaluator::new(&Node::ready(self.plane).await.snapshot);
         let universe = universe(&self.subaccounts);
         for Done {
             key,
@@ -299,29 +298,29 @@ impl<'a> Trial<'a> {
             what,
         } in &self.done
         {
-            let beyond = beyond(&judge, &universe, key, within);
+            let beyond = beyond(&evaluator, &universe, key, within);
             assert!(beyond.is_none(), "{what}: {beyond:?}");
             assert!(
-                !handed_out || !shows_more(&judge, key, &within[0]),
+                !handed_out || !shows_more(&evaluator, key, &within[0]),
                 "{what}"
             );
         }
     }
 
     /// Compares the requested keys: exactly those that exceed the calling key must be refused.
-    async fn compare_asked(&mut self) {
-        let judge = Judge::new(&Node::ready(self.plane).await.snapshot);
+    async fn compare_attempts(&mut self) {
+        let evaluator = Evaluator::new(&Node::ready(self.plane).await.snapshot);
         let universe = universe(&self.subaccounts);
-        for (key, own, accepted) in self.asked.drain(..) {
+        for (key, own, accepted) in self.attempts.drain(..) {
             let within = [own.clone()];
-            let more = shows_more(&judge, &key, &own)
-                || beyond(&judge, &universe, &key, &within).is_some();
-            let of_no_use = beyond(&judge, &universe, &key, &[]).is_none();
+            let more = shows_more(&evaluator, &key, &own)
+                || beyond(&evaluator, &universe, &key, &within).is_some();
+            let of_no_use = beyond(&evaluator, &universe, &key, &[]).is_none();
             assert!(
                 of_no_use || accepted != more,
                 "{key} as {own}: {:?}, {:?}",
-                judge.policy(&key),
-                judge.policy(&own)
+                evaluator.policy(&key),
+                evaluator.policy(&own)
             );
         }
     }
@@ -355,13 +354,13 @@ impl<'a> Trial<'a> {
 
 /// Returns the first request that `key` admits and none of `within` does.
 pub(super) fn beyond<'u>(
-    judge: &Judge,
-    universe: &'u [Asked],
+    evaluator: &Evaluator,
+    universe: &'u [TrialRequest],
     key: &str,
     within: &[String],
-) -> Option<&'u Asked> {
-    let admitted = |asked: &&Asked| {
-        judge.admits(key, asked) && !within.iter().any(|other| judge.admits(other, asked))
+) -> Option<&'u TrialRequest> {
+    let admitted = |trial: &&TrialRequest| {
+        evaluator.admits(key, trial) && !within.iter().any(|other| evaluator.admits(other, trial))
     };
     universe.iter().find(admitted)
 }
@@ -372,8 +371,8 @@ pub(super) fn place(tier: &str) -> usize {
 }
 
 /// Returns whether `key` reports another user or environment or a higher tier upstream than `own`.
-fn shows_more(judge: &Judge, key: &str, own: &str) -> bool {
-    let (key, own) = (judge.policy(key), judge.policy(own));
+fn shows_more(evaluator: &Evaluator, key: &str, own: &str) -> bool {
+    let (key, own) = (evaluator.policy(key), evaluator.policy(own));
     key.user != own.user
         || key.environment != own.environment
         || place(&key.tier) > place(&own.tier)
@@ -397,7 +396,7 @@ async fn derived_keys_stay_within_their_maker() {
         .user("zoe@localhost", json!({"roles": ["admin"]}))
         .await;
     let zoe = plane.client("zoe@localhost").await;
-    let (done, asked, outcomes) = (Vec::new(), Vec::new(), Map::new());
+    let (done, attempts, outcomes) = (Vec::new(), Vec::new(), Map::new());
     let random = Random(11);
     let mut trial = Trial {
         plane: &plane,
@@ -406,14 +405,14 @@ async fn derived_keys_stay_within_their_maker() {
         subaccounts,
         random,
         done,
-        asked,
+        attempts,
         outcomes,
     };
     for n in 0..800 {
         trial.step(n).await;
     }
     trial.compare().await;
-    trial.compare_asked().await;
+    trial.compare_attempts().await;
     for (phase, tiers) in (1..).zip(tables()) {
         let answer = trial.admin.put("/v1/tiers", tiers).await;
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");

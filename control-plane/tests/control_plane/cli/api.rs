@@ -87,10 +87,10 @@ async fn pages_are_read_only_as_needed() {
     let page = |names: &[&str], next: Value| json!({"keys": names.iter().map(|name| key(name)).collect::<Vec<_>>(), "total": 3, "next_cursor": next});
     let (api, person) =
         Api::start([page(&["a", "b"], json!("two/+")), page(&["c"], json!(null))]).await;
-    let told = person
+    let output = person
         .json(&["key", "list", "--all", "--state", "all", "--sort", "-name"])
         .await;
-    assert_eq!(told["keys"].as_array().unwrap().len(), 3);
+    assert_eq!(output["keys"].as_array().unwrap().len(), 3);
     let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
     let first = "GET /v1/keys?state=all&sort=-name&limit=1000";
     assert_eq!(
@@ -99,9 +99,9 @@ async fn pages_are_read_only_as_needed() {
     );
 
     let (api, person) = Api::start([page(&["a", "b"], json!("more"))]).await;
-    let told = person.run(&["key", "list", "--limit", "2"]).await;
+    let output = person.run(&["key", "list", "--limit", "2"]).await;
     assert_eq!(
-        (told.code, told.stderr.as_str()),
+        (output.code, output.stderr.as_str()),
         (0, "latchkey: 2 of 3 are shown; --all shows all\n")
     );
     assert_eq!(api.asked()[0].0, "GET /v1/keys?limit=2");
@@ -150,7 +150,7 @@ async fn key_is_regenerated() {
     data["secrets"] = json!([{}, {"key_prefix": "lk_live_old", "ends_at": "2027-01-16T08:00:00Z"}]);
     data["enforcement"] = json!({"revision": 7, "nodes": 2, "acknowledged": 1, "elapsed_ms": 9});
     let (api, person) = Api::start([data.clone(), data]).await;
-    let told = person
+    let output = person
         .run(&[
             "key",
             "regenerate",
@@ -163,11 +163,11 @@ async fn key_is_regenerated() {
             "9",
         ])
         .await;
-    assert_eq!((told.code, told.stderr.as_str()), (4, ""));
-    assert!(told.stdout.contains(
+    assert_eq!((output.code, output.stderr.as_str()), (4, ""));
+    assert!(output.stdout.contains(
         "The old secret lk_live_old ends 2027-01-16 08:00 UTC. It is in force on 1 of 2"
     ));
-    assert!(!told.stdout.contains("lk_live_another"));
+    assert!(!output.stdout.contains("lk_live_another"));
     assert_eq!(
         fs::read_to_string(person.path("ci.pak")).unwrap(),
         "lk_live_another\n"
@@ -177,10 +177,10 @@ async fn key_is_regenerated() {
         json!({"overlap_seconds": 86_400}),
     );
     assert_eq!(api.asked(), [expected]);
-    let told = person
+    let output = person
         .run(&["key", "regenerate", "key_CI", "--quiet"])
         .await;
-    assert_eq!(told.stdout, "lk_live_another\n");
+    assert_eq!(output.stdout, "lk_live_another\n");
 }
 
 /// Covers services, accounts, webhooks and the audit log.
@@ -243,7 +243,7 @@ async fn other_resources_send_documented_calls() {
     let entries = json!({"entries": [{"at": "2027-01-15T08:00:00Z", "action": "key.created"}], "next_cursor": null});
     let webhook = json!({"webhook_id": "whk_1", "url": "https://a/b", "secret": "whsec_1"});
     let (api, person) = Api::start([entries, webhook]).await;
-    let told = person
+    let output = person
         .run(&[
             "audit",
             "--since",
@@ -254,8 +254,8 @@ async fn other_resources_send_documented_calls() {
         .await
         .done();
     assert!(
-        told.contains("2027-01-15 08:00   -       key.created"),
-        "{told}"
+        output.contains("2027-01-15 08:00   -       key.created"),
+        "{output}"
     );
     assert_eq!(
         api.asked()[0].0,
@@ -270,10 +270,10 @@ async fn other_resources_send_documented_calls() {
         "--save",
         "webhook",
     ];
-    let told = person.run(&create).await.done();
+    let output = person.run(&create).await.done();
     assert!(
-        told.ends_with("Saved to webhook.\n") && !told.contains("whsec_1"),
-        "{told}"
+        output.ends_with("Saved to webhook.\n") && !output.contains("whsec_1"),
+        "{output}"
     );
     assert_eq!(
         (
@@ -293,7 +293,7 @@ async fn webhook_secrets_rotate_and_deliveries_resend() {
     let done = || json!({"delivery_id": "msg_1"});
     let (api, person) =
         Api::start([webhook, json!({"deliveries": [delivery]}), done(), done()]).await;
-    let told = person
+    let output = person
         .run(&[
             "webhook",
             "rotate",
@@ -306,24 +306,24 @@ async fn webhook_secrets_rotate_and_deliveries_resend() {
         .await
         .done();
     assert!(
-        told.contains("Messages are also signed with the old secret until 2027-01-15 09:00 UTC.")
-            && !told.contains("whsec_2"),
-        "{told}"
+        output.contains("Messages are also signed with the old secret until 2027-01-15 09:00 UTC.")
+            && !output.contains("whsec_2"),
+        "{output}"
     );
     assert_eq!(fs::read_to_string(person.path("new")).unwrap(), "whsec_2\n");
-    let told = person
+    let output = person
         .run(&["webhook", "deliveries", "whk_1", "--state", "failed"])
         .await
         .done();
     assert!(
-        told.contains("msg_1") && told.contains("the receiver responded with 500\\u{1b}[2J"),
-        "{told}"
+        output.contains("msg_1") && output.contains("the receiver responded with 500\\u{1b}[2J"),
+        "{output}"
     );
-    let told = person
+    let output = person
         .run(&["webhook", "resend", "whk_1", "msg_1", "msg_2"])
         .await
         .done();
-    assert!(told.contains("msg_2 is sent again"), "{told}");
+    assert!(output.contains("msg_2 is sent again"), "{output}");
     assert_eq!(
         api.asked(),
         [

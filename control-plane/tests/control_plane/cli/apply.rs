@@ -61,9 +61,9 @@ async fn a_file_applied_again_changes_nothing() {
     let dry_run = ["apply", "--dry-run", "-f", &file];
 
     let revision = plane.store().revision();
-    let told = person.run(&dry_run).await;
+    let output = person.run(&dry_run).await;
     assert_eq!(
-        (told.code, told.stdout.as_str(), told.stderr.as_str()),
+        (output.code, output.stdout.as_str(), output.stderr.as_str()),
         (5, PLAN, "")
     );
     assert_eq!(
@@ -128,31 +128,31 @@ async fn changed_items_are_applied_others_kept() {
         .replace("subaccounts: [prod, dev]\n", "tier: pro\n");
     let changed = changed.replacen("  tier: pro\n", "", 1);
     let file = person.file("latchkey.yaml", &changed);
-    let told = person.run(&["apply", "-f", &file]).await.done();
+    let output = person.run(&["apply", "-f", &file]).await.done();
     assert_eq!(
-        told,
+        output,
         "~ key CI: limits.minute 5 → 9\n    ! more requests a minute\n\
          = 1 subaccount is not in the file; --prune would delete it: dev\n\
          = 2 keys are not in the file; --prune would revoke them: by hand, off\n"
     );
-    let told = person.run(&["apply", "-f", &file, "--prune"]).await;
-    told.failed(
+    let output = person.run(&["apply", "-f", &file, "--prune"]).await;
+    output.failed(
         2,
         "this revokes 2 keys, deletes 1 subaccount, which requires --yes; nothing was changed",
     );
     assert_eq!(client.total().await, 3);
-    let told = person
+    let output = person
         .run(&["apply", "-f", &file, "--prune", "--yes"])
         .await
         .done();
-    assert_eq!(told, "- key off\n- key by hand\n- subaccount dev\n");
+    assert_eq!(output, "- key off\n- key by hand\n- subaccount dev\n");
     assert_eq!(client.total().await, 1);
     assert_eq!(
         person.run(&["apply", "-f", &file, "--prune"]).await.done(),
         "nothing to do\n"
     );
-    let told = person.json(&["apply", "-f", &file]).await;
-    assert_eq!(told, json!({"dry_run": false, "changes": [], "left": []}));
+    let output = person.json(&["apply", "-f", &file]).await;
+    assert_eq!(output, json!({"dry_run": false, "changes": [], "left": []}));
 }
 
 #[tokio::test]
@@ -162,15 +162,15 @@ async fn infeasible_plan_changes_nothing() {
     plane.log_in().await.key("CI").await;
     let revision = plane.store().revision();
     person.file("off.pak", "");
-    let told = person
+    let output = person
         .run(&["apply", "-f", &person.file("latchkey.yaml", FILE)])
         .await;
-    told.failed(
+    output.failed(
         2,
         "nothing was changed, because this is impossible:\n! key CI: tier, scope, roles, \
          subaccounts differ, which",
     );
-    told.failed(
+    output.failed(
         2,
         "\n! key off: off.pak exists already and is not overwritten",
     );
@@ -203,14 +203,14 @@ subaccounts: [{name: dev}]
 users: [{email: admin@localhost, disabled: true}]
 keys: [{name: CI, save: ci.pak}]
 ";
-    let told = person
+    let output = person
         .run(&["apply", "-f", &person.file("latchkey.yaml", file)])
         .await;
     let expected = "latchkey: ~ user admin@localhost: disabled no → yes: 409: The account needs \
     at least one enabled user who holds `*` and may act on all subaccounts.\ndone:\n  + \
     subaccount dev\nnot done:\n  \
                     ~ user admin@localhost: disabled no → yes\n  + key CI\n";
-    assert_eq!((told.code, told.stderr.as_str()), (1, expected));
+    assert_eq!((output.code, output.stderr.as_str()), (1, expected));
     assert!(!person.path("ci.pak").exists(), "nothing was saved in it");
     assert_eq!(
         plane
@@ -247,32 +247,32 @@ async fn pruning_spares_caller_and_declared_keys() {
             .await
     };
 
-    let told = prune(
+    let output = prune(
         &admin,
         "users: [{email: admin@localhost}]\nkeys: [{name: CI}, {name: CD}]",
     )
     .await;
-    told.failed(
+    output.failed(
         2,
         "\n! user ops@b.c: this would revoke keys of theirs that the file lists: CI\n",
     );
-    let told = prune(&admin, "users: [{email: ops@b.c}]").await;
-    told.failed(
+    let output = prune(&admin, "users: [{email: ops@b.c}]").await;
+    output.failed(
         2,
         "\n! user admin@localhost: the file is applied as this user or with one of their keys",
     );
-    let told = prune(&keyed, "users: [{email: ops@b.c}]\nkeys: [{name: CI}]").await;
-    told.failed(
+    let output = prune(&keyed, "users: [{email: ops@b.c}]\nkeys: [{name: CI}]").await;
+    output.failed(
         2,
         "\n! user admin@localhost: the file is applied as this user or with one of their keys",
     );
-    told.failed(2, "\n! key CD: the file is applied with this key");
+    output.failed(2, "\n! key CD: the file is applied with this key");
     assert_eq!(plane.store().revision(), revision);
 
-    let told = prune(&admin, "users: [{email: admin@localhost}]")
+    let output = prune(&admin, "users: [{email: admin@localhost}]")
         .await
         .done();
-    assert_eq!(told, "- user ops@b.c and revokes 1 key\n");
+    assert_eq!(output, "- user ops@b.c and revokes 1 key\n");
     assert_eq!(client.total().await, 1);
 }
 
@@ -319,17 +319,17 @@ async fn apply_with_a_key_stays_within_it() {
             "403: Your API key is restricted to",
         ),
     ] {
-        let told = apply(file).await;
+        let output = apply(file).await;
         assert!(
-            told.code != 0 && told.stderr.contains(reason),
-            "{file}: {told:?}"
+            output.code != 0 && output.stderr.contains(reason),
+            "{file}: {output:?}"
         );
     }
-    let told = apply("services: [{name: dns}]\nkeys: [{name: CI, save: ci.pak}]")
+    let output = apply("services: [{name: dns}]\nkeys: [{name: CI, save: ci.pak}]")
         .await
         .done();
     assert_eq!(
-        told,
+        output,
         "+ service dns\n+ key CI\n= 1 key is not in the file; --prune would revoke it: CD\n"
     );
     let shown = admin.json(&["key", "show", "CI"]).await;
@@ -345,24 +345,27 @@ async fn undeclared_keys_are_summed() {
     let person = Person::admin(&plane);
     plane.create_keys("k", 2_001).await;
     let file = person.file("latchkey.yaml", "keys: [{name: k-7}]\n");
-    let told = person.run(&["apply", "-f", &file]).await.done();
+    let output = person.run(&["apply", "-f", &file]).await.done();
     assert!(
-        told.starts_with("= 2,000 keys are not in the file; --prune would revoke them: "),
-        "{told}"
+        output.starts_with("= 2,000 keys are not in the file; --prune would revoke them: "),
+        "{output}"
     );
-    assert_eq!(told.lines().count(), 2, "{told}");
-    let told = person.json(&["apply", "-f", &file]).await;
-    assert_eq!(told["left"][0]["count"], 2_000);
-    assert_eq!(told["left"][0]["sample"].as_array().unwrap().len(), 10);
-    let told = person
+    assert_eq!(output.lines().count(), 2, "{output}");
+    let output = person.json(&["apply", "-f", &file]).await;
+    assert_eq!(output["left"][0]["count"], 2_000);
+    assert_eq!(output["left"][0]["sample"].as_array().unwrap().len(), 10);
+    let output = person
         .run(&["apply", "--dry-run", "--prune", "-f", &file])
         .await;
     assert_eq!(
-        (told.code, told.stdout.lines().count()),
+        (output.code, output.stdout.lines().count()),
         (5, 21),
-        "{told:?}"
+        "{output:?}"
     );
-    assert!(told.stdout.ends_with("- and 1,980 keys more\n"), "{told:?}");
+    assert!(
+        output.stdout.ends_with("- and 1,980 keys more\n"),
+        "{output:?}"
+    );
     person
         .run(&["apply", "--prune", "-f", &file])
         .await

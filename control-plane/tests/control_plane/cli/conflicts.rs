@@ -121,8 +121,8 @@ async fn apply_overwrites_no_concurrent_change() {
         .await;
         let person = Person::stranger(&url).with("LATCHKEY_TOKEN", &client.token);
         let file = person.file("latchkey.yaml", &ours.to_string());
-        let told = person.run(&["apply", "-f", &file]).await;
-        told.failed(8, "it was changed by somebody else since the plan was made");
+        let output = person.run(&["apply", "-f", &file]).await;
+        output.failed(8, "it was changed by somebody else since the plan was made");
         let shown = client.get(path).await;
         for (field, value) in theirs.as_object().unwrap() {
             let shown = &shown.body["data"][field];
@@ -152,8 +152,8 @@ async fn steps_before_a_conflict_are_reported() {
     let person = Person::stranger(&url).with("LATCHKEY_TOKEN", &client.token);
     let file = "{services: [{name: dns}], keys: [{name: CI, description: ours}]}";
     let file = person.file("latchkey.yaml", file);
-    let told = person.run(&["apply", "-f", &file]).await;
-    told.failed(
+    let output = person.run(&["apply", "-f", &file]).await;
+    output.failed(
         8,
         "apply the file again\ndone:\n  + service dns\nnot done:\n  ~ key CI: description - → ours",
     );

@@ -1,6 +1,6 @@
 //! Tests long lists: `key export`, and lists with `--all`.
 
-use super::{Person, Told};
+use super::{CommandOutput, Person};
 use crate::harness::{Client, Plane};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -86,9 +86,9 @@ async fn paged_exports_are_complete() {
     );
     assert!(![json, csv].concat().contains(&made.text("/data/api_key")));
 
-    let told = person.json(&["key", "list", "--all"]).await;
-    assert_eq!(names_in(told["keys"].as_array().unwrap()), expected);
-    assert_eq!(told["next_cursor"], Value::Null);
+    let printed = person.json(&["key", "list", "--all"]).await;
+    assert_eq!(names_in(printed["keys"].as_array().unwrap()), expected);
+    assert_eq!(printed["next_cursor"], Value::Null);
     let table = person.run(&["key", "list", "--all"]).await.done();
     assert_eq!(table.lines().count(), KEYS + 1);
     assert_eq!(table.matches("NAME").count(), 1, "one line of headings");
@@ -100,18 +100,20 @@ async fn progress_is_shown_only_on_request() {
     let person = Person::admin(&plane);
     plane.create_keys("k", KEYS).await;
     for arguments in [&["key", "export"][..], &["key", "list", "--all", "--json"]] {
-        let told = person.run(&[arguments, &["--progress"]].concat()).await;
+        let printed = person.run(&[arguments, &["--progress"]].concat()).await;
         assert!(
-            told.stderr.starts_with("latchkey: 1,000 of 2,001 keys\n"),
+            printed
+                .stderr
+                .starts_with("latchkey: 1,000 of 2,001 keys\n"),
             "{}",
-            told.stderr
+            printed.stderr
         );
         assert!(
-            told.stderr.ends_with("latchkey: 2,001 of 2,001 keys\n"),
+            printed.stderr.ends_with("latchkey: 2,001 of 2,001 keys\n"),
             "{}",
-            told.stderr
+            printed.stderr
         );
-        assert!(serde_json::from_str::<Value>(&told.stdout).is_ok());
+        assert!(serde_json::from_str::<Value>(&printed.stdout).is_ok());
         assert_eq!(
             person.run(arguments).await.stderr,
             "",
@@ -126,10 +128,10 @@ async fn closed_output_ends_the_export_quietly() {
     let person = Person::admin(&plane);
     plane.create_keys("k", KEYS).await;
     for format in ["json", "ndjson", "csv"] {
-        let told = person
+        let printed = person
             .run_unheard(&["key", "export", "--format", format])
             .await;
-        assert_eq!((told.code, told.stderr.as_str()), (1, ""), "{format}");
+        assert_eq!((printed.code, printed.stderr.as_str()), (1, ""), "{format}");
     }
 }
 
@@ -169,7 +171,7 @@ async fn many_pages(pages: usize) -> String {
 }
 
 /// Runs the command to its end, and returns its maximum resident memory, in kB.
-async fn peak(mut command: Command) -> (Told, u64) {
+async fn peak(mut command: Command) -> (CommandOutput, u64) {
     let measured = tokio::task::spawn_blocking(move || {
         let mut child = command
             .stdout(Stdio::null())
@@ -190,7 +192,7 @@ async fn peak(mut command: Command) -> (Told, u64) {
     let (output, peak) = measured.await.unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     (
-        Told {
+        CommandOutput {
             code: output.status.code().unwrap(),
             stdout: String::new(),
             stderr,
@@ -211,9 +213,9 @@ async fn long_lists_use_constant_memory() {
         &["key", "list", "--all"],
         &["key", "list", "--all", "--json"],
     ] {
-        let (told, peak) = peak(person.command(&[arguments, &["--progress"]].concat())).await;
-        assert_eq!(told.code, 0, "{told:?}");
-        assert!(told.stderr.contains(" of about "), "{told:?}");
+        let (printed, peak) = peak(person.command(&[arguments, &["--progress"]].concat())).await;
+        assert_eq!(printed.code, 0, "{printed:?}");
+        assert!(printed.stderr.contains(" of about "), "{printed:?}");
         println!("{arguments:?}: {peak} kB");
         assert!(peak < 100_000, "{arguments:?} took {peak} kB");
     }

@@ -45,26 +45,27 @@ async fn one_bad_row_imports_nothing() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_500, Some(2_400)));
-    let told = person
+    let output = person
         .run(&["key", "import", "--entropy-confirmed", "-f", &file])
         .await;
-    told.failed(
+    output.failed(
         2,
         "nothing was imported, because 1 row of the file cannot be imported:",
     );
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("keys.csv, line 2402: Field `allowed_ips[0]` "),
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(client.total().await, 0);
 
     let file = person.file("keys.csv", &csv(2_500, None));
     client.generate(json!({"name": "k2300"})).await;
-    let told = person
+    let output = person
         .run(&["key", "import", "--entropy-confirmed", "-f", &file])
         .await;
-    told.failed(
+    output.failed(
         8,
         "keys.csv, line 2302: Field `name` is the name of another API key",
     );
@@ -83,7 +84,7 @@ async fn import_reports_twenty_bad_rows() {
     for index in 0..30 {
         writeln!(text, "{},,,,", sha256(&format!("sk-{index:010}"))).unwrap();
     }
-    let told = person
+    let output = person
         .run(&[
             "key",
             "import",
@@ -92,9 +93,9 @@ async fn import_reports_twenty_bad_rows() {
             &person.file("keys.csv", &text),
         ])
         .await;
-    told.failed(2, "because 30 rows of the file cannot be imported:");
-    assert_eq!(told.stderr.matches("keys.csv, line ").count(), 20);
-    assert!(told.stderr.contains("and 10 more"), "{told:?}");
+    output.failed(2, "because 30 rows of the file cannot be imported:");
+    assert_eq!(output.stderr.matches("keys.csv, line ").count(), 20);
+    assert!(output.stderr.contains("and 10 more"), "{output:?}");
 
     let [one, two] = [sha256("sk-one-0123"), sha256("sk-two-0123")];
     for (row, reason) in [
@@ -130,7 +131,7 @@ async fn import_reports_twenty_bad_rows() {
         ),
     ] {
         let text = format!("sha256,name,limit_minute,expires_at,active\n{one},\u{e9},,,\n{row}\n");
-        let told = person
+        let output = person
             .run(&[
                 "key",
                 "import",
@@ -139,8 +140,8 @@ async fn import_reports_twenty_bad_rows() {
                 &person.file("keys.csv", &text),
             ])
             .await;
-        told.failed(2, reason);
-        assert!(told.stderr.contains("keys.csv, line 3: "), "{told:?}");
+        output.failed(2, reason);
+        assert!(output.stderr.contains("keys.csv, line 3: "), "{output:?}");
     }
     assert_eq!(plane.log_in().await.total().await, 0);
 }
@@ -151,12 +152,12 @@ async fn dry_run_changes_nothing_before_the_import() {
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
     let file = person.file("keys.csv", &csv(2_001, None));
     let import = ["key", "import", "--entropy-confirmed", "-f", &file];
-    let told = person
+    let output = person
         .run(&[&import[..], &["--dry-run"]].concat())
         .await
         .done();
     assert_eq!(
-        told,
+        output,
         "2,001 keys would be imported, 0 skipped; nothing was changed\n"
     );
     assert_eq!(imports(&client).await, 0);
@@ -176,26 +177,29 @@ async fn dry_run_changes_nothing_before_the_import() {
         dry,
         json!({"dry_run": true, "importable": 1_001, "skipped": 1_000})
     );
-    let told = person.run(&[&again[..], &["--progress"]].concat()).await;
+    let output = person.run(&[&again[..], &["--progress"]].concat()).await;
     assert!(
-        told.stdout
+        output
+            .stdout
             .starts_with("1,001 keys imported, 1,000 skipped: in force on 0 of 0 nodes"),
-        "{told:?}"
+        "{output:?}"
     );
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("latchkey: 1,000 of 2,001 keys checked\n"),
-        "{told:?}"
+        "{output:?}"
     );
     assert!(
-        told.stderr
+        output
+            .stderr
             .ends_with("latchkey: 2,001 of 2,001 keys imported\n"),
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(client.total().await, 2_001);
-    let told = person.json(&again).await;
+    let output = person.json(&again).await;
     assert_eq!(
-        (&told["imported"], &told["skipped"], &told["keys"]),
+        (&output["imported"], &output["skipped"], &output["keys"]),
         (&json!(0), &json!(2_001), &json!([]))
     );
     let shown = client.get("/v1/keys?search=k2000&include=ip_lists").await;
@@ -330,13 +334,13 @@ async fn failed_import_is_repeated_on_request() {
         "keys.csv, line 2: Field `sha256` is the digest of an API key that exists or has been \
         revoked",
     );
-    let told = person
+    let output = person
         .run(&[&import[..], &["--reimport-unused"]].concat())
         .await
         .done();
     assert!(
-        told.starts_with("3 keys imported: in force on 0 of 0 nodes"),
-        "{told}"
+        output.starts_with("3 keys imported: in force on 0 of 0 nodes"),
+        "{output}"
     );
 }
 
@@ -366,7 +370,7 @@ async fn import_completes_after_its_output_closes() {
     let person = Person::admin(&plane);
     let file = person.file("keys.csv", &csv(3_000, None));
     for json in [&[][..], &["--json"]] {
-        let told = person
+        let output = person
             .run_unheard(
                 &[
                     &[
@@ -382,7 +386,7 @@ async fn import_completes_after_its_output_closes() {
                 .concat(),
             )
             .await;
-        assert_eq!((told.code, told.stderr.as_str()), (1, ""));
+        assert_eq!((output.code, output.stderr.as_str()), (1, ""));
         assert_eq!(plane.log_in().await.total().await, 3_000);
     }
 }
@@ -399,11 +403,11 @@ async fn long_lists_use_smaller_batches() {
     let keys: Vec<_> = (0..60).map(key).collect();
     let file = person.file("keys.json", &json!(keys).to_string());
     assert!(std::fs::metadata(&file).unwrap().len() > 8 * 1024 * 1024);
-    let told = person
+    let output = person
         .run(&["key", "import", "--entropy-confirmed", "-f", &file])
         .await
         .done();
-    assert!(told.starts_with("60 keys imported: "), "{told}");
+    assert!(output.starts_with("60 keys imported: "), "{output}");
 }
 
 #[tokio::test]
@@ -424,31 +428,39 @@ async fn plain_keys_are_hashed_unless_weak() {
         .collect::<String>();
     let file = person.file("keys.csv", &format!("{text}{weak}"));
     for more in [&[][..], &["--entropy-confirmed"]] {
-        let told = person
+        let output = person
             .run(&[&["key", "import", "-f", &file], more].concat())
             .await;
-        told.failed(
+        output.failed(
             2,
             "nothing was imported, because 30 rows of the file cannot be imported:",
         );
         assert!(
-            told.stderr.contains("line 5, line 6, line 7, line 8, "),
-            "{told:?}"
+            output.stderr.contains("line 5, line 6, line 7, line 8, "),
+            "{output:?}"
         );
         assert!(
-            told.stderr
+            output
+                .stderr
                 .contains("line 14 and 20 more: Field `key` can be guessed"),
-            "{told:?}"
+            "{output:?}"
         );
-        assert_eq!(told.stderr.matches("can be guessed").count(), 1, "{told:?}");
-        assert!(!told.stderr.contains("pin-"), "no key is shown: {told:?}");
+        assert_eq!(
+            output.stderr.matches("can be guessed").count(),
+            1,
+            "{output:?}"
+        );
+        assert!(
+            !output.stderr.contains("pin-"),
+            "no key is shown: {output:?}"
+        );
     }
     assert_eq!(client.total().await, 0);
-    let told = person
+    let output = person
         .run(&["key", "import", "-f", &person.file("keys.csv", &text)])
         .await
         .done();
-    assert!(told.starts_with("3 keys imported"), "{told}");
+    assert!(output.starts_with("3 keys imported"), "{output}");
     for key in good {
         let row = json!({"keys": [{"name": "again", "sha256": sha256(key)}]});
         client
@@ -468,10 +480,10 @@ async fn plain_keys_are_hashed_unless_weak() {
         ),
     ] {
         let file = person.file("keys.csv", &format!("key,sha256,name\n{row}\n"));
-        let told = person.run(&["key", "import", "-f", &file]).await;
+        let output = person.run(&["key", "import", "-f", &file]).await;
         assert!(
-            told.stderr.contains(reason) && !told.stderr.contains(good[0]),
-            "{told:?}"
+            output.stderr.contains(reason) && !output.stderr.contains(good[0]),
+            "{output:?}"
         );
     }
     let file = person.file("keys.json", "[{\"name\": \"a\", \"key\": 12345678}]");
@@ -487,18 +499,19 @@ async fn digests_need_an_entropy_confirmation() {
     let person = Person::admin(&plane);
     let file = person.file("keys.csv", &csv(2_500, None));
     for more in [&[][..], &["--dry-run"]] {
-        let told = person
+        let output = person
             .run(&[&["key", "import", "-f", &file], more].concat())
             .await;
-        told.failed(2, "because 2,500 rows of the file cannot be imported:");
+        output.failed(2, "because 2,500 rows of the file cannot be imported:");
         assert!(
-            told.stderr
+            output
+                .stderr
                 .contains("line 11 and 2,490 more: Field `sha256` does not show"),
-            "{told:?}"
+            "{output:?}"
         );
         assert!(
-            told.stderr.contains("--entropy-confirmed") && told.stderr.lines().count() == 2,
-            "{told:?}"
+            output.stderr.contains("--entropy-confirmed") && output.stderr.lines().count() == 2,
+            "{output:?}"
         );
     }
     person

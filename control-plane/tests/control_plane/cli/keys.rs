@@ -42,7 +42,7 @@ async fn new_key_is_shown_once() {
         "--limit",
         "day=5",
     ];
-    let told = person
+    let output = person
         .run(
             &[
                 &["key", "create", "CD", "--description", "a\nb"],
@@ -52,7 +52,7 @@ async fn new_key_is_shown_once() {
             .concat(),
         )
         .await;
-    let told = told.done();
+    let output = output.done();
     for line in [
         "NAME             CD\n",
         "DESCRIPTION      a\\nb\n",
@@ -62,14 +62,14 @@ async fn new_key_is_shown_once() {
         "EXPIRES          2030-01-01 00:00\n",
         "\nThe secret is shown only once.\n",
     ] {
-        assert!(told.contains(line), "{line} is not in {told}");
+        assert!(output.contains(line), "{line} is not in {output}");
     }
     assert_eq!(
-        told.matches("lk_test_").count(),
+        output.matches("lk_test_").count(),
         2,
-        "masked, and once in full: {told}"
+        "masked, and once in full: {output}"
     );
-    let shown = person.run(&["key", "show", key_id(&told)]).await.done();
+    let shown = person.run(&["key", "show", key_id(&output)]).await.done();
     assert!(
         shown.contains("PERMISSIONS      cache:purge\n") && !shown.contains('\u{1b}'),
         "{shown}"
@@ -83,8 +83,9 @@ async fn new_key_is_shown_once() {
     assert!(!list.contains(key));
 }
 
-fn key_id(told: &str) -> &str {
-    told.lines()
+fn key_id(output: &str) -> &str {
+    output
+        .lines()
         .find_map(|line| line.strip_prefix("ID "))
         .unwrap()
         .trim()
@@ -95,7 +96,7 @@ fn key_id(told: &str) -> &str {
 async fn new_key_is_saved_without_overwriting() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
-    let told = person
+    let output = person
         .run(&["key", "create", "CI", "--save", "ci.pak"])
         .await
         .done();
@@ -104,13 +105,16 @@ async fn new_key_is_saved_without_overwriting() {
     assert!(key.starts_with("lk_live_") && key.len() == 40);
     assert_eq!(mode(&person.path("ci.pak")), 0o600);
     assert!(
-        told.ends_with("Saved to ci.pak.\n") && !told.contains(key),
-        "{told}"
+        output.ends_with("Saved to ci.pak.\n") && !output.contains(key),
+        "{output}"
     );
-    let told = person
+    let output = person
         .json(&["key", "create", "JSON", "--save", "json.pak"])
         .await;
-    assert_eq!((&told["name"], told.get("api_key")), (&json!("JSON"), None));
+    assert_eq!(
+        (&output["name"], output.get("api_key")),
+        (&json!("JSON"), None)
+    );
 
     person
         .run(&["key", "create", "CD", "--save", "ci.pak"])
@@ -133,21 +137,21 @@ async fn unprintable_new_key_is_revoked() {
         &["key", "create", "CI"][..],
         &["key", "create", "CI", "--quiet"],
     ] {
-        let told = person.run_unheard(arguments).await;
-        told.failed(1, "was revoked, because its secret was never shown");
+        let output = person.run_unheard(arguments).await;
+        output.failed(1, "was revoked, because its secret was never shown");
         assert_eq!(plane.log_in().await.total().await, 0);
     }
-    let told = person
+    let output = person
         .run_unheard(&["key", "create", "CI", "--save", "ci.pak"])
         .await;
     assert_eq!(
-        (told.code, plane.log_in().await.total().await),
+        (output.code, plane.log_in().await.total().await),
         (0, 1),
         "it is saved, which is what counts"
     );
-    let told = person.run_unheard(&["key", "list"]).await;
+    let output = person.run_unheard(&["key", "list"]).await;
     assert_eq!(
-        (told.code, told.stderr.as_str()),
+        (output.code, output.stderr.as_str()),
         (1, ""),
         "whoever closed it knows"
     );
@@ -169,7 +173,7 @@ async fn a_key_is_edited_and_revoked() {
         "--deny-ip",
         "::1",
     ];
-    let told = person
+    let output = person
         .run(&[&["key", "edit", &one], &arguments[..], &["--disable"]].concat())
         .await
         .done();
@@ -178,13 +182,13 @@ async fn a_key_is_edited_and_revoked() {
         "STATE            disabled\n",
         "DENIED IPS       ::1/128\n",
     ] {
-        assert!(told.contains(line), "{told}");
+        assert!(output.contains(line), "{output}");
     }
     assert!(
-        told.contains("edited: in force on 0 of 0 nodes at revision "),
-        "{told}"
+        output.contains("edited: in force on 0 of 0 nodes at revision "),
+        "{output}"
     );
-    let told = person
+    let output = person
         .json(&[
             "key",
             "edit",
@@ -196,7 +200,11 @@ async fn a_key_is_edited_and_revoked() {
         ])
         .await;
     assert_eq!(
-        (&told["active"], &told["expires_at"], &told["denied_ips"]),
+        (
+            &output["active"],
+            &output["expires_at"],
+            &output["denied_ips"]
+        ),
         (&json!(true), &json!(null), &json!([]))
     );
     person
@@ -204,25 +212,26 @@ async fn a_key_is_edited_and_revoked() {
         .await
         .failed(2, "there is nothing to edit");
 
-    let told = person
+    let output = person
         .run(&["key", "revoke", &one, "key_000000000000", &two])
         .await;
-    assert_eq!(told.code, 7, "{told:?}");
+    assert_eq!(output.code, 7, "{output:?}");
     assert!(
-        told.stderr
+        output
+            .stderr
             .contains("key_000000000000 is not revoked: 404: "),
-        "{told:?}"
+        "{output:?}"
     );
-    let lines: Vec<_> = told.stdout.lines().collect();
+    let lines: Vec<_> = output.stdout.lines().collect();
     assert!(
         lines[0].starts_with(&format!(
             "{one} revoked: in force on 0 of 0 nodes at revision "
         )),
-        "{told:?}"
+        "{output:?}"
     );
     assert!(
         lines[1].starts_with(&format!("{two} revoked: ")) && lines.len() == 2,
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(client.total().await, 0);
 }
@@ -237,14 +246,15 @@ async fn revoke_all_completes_after_its_output_closes() {
         client.key("two").await,
         client.key("three").await,
     ];
-    let told = person
+    let output = person
         .run_unheard(&["key", "revoke", &one, "key_000000000000", &two, &three])
         .await;
-    assert_eq!(told.code, 1);
+    assert_eq!(output.code, 1);
     assert!(
-        told.stderr
+        output
+            .stderr
             .starts_with("latchkey: key_000000000000 is not revoked: 404: "),
-        "{told:?}"
+        "{output:?}"
     );
     assert_eq!(client.total().await, 0);
 }
@@ -256,13 +266,16 @@ async fn unenforced_revocation_has_its_exit_code() {
     let client = plane.log_in().await;
     let [one, two] = [client.key("one").await, client.key("two").await];
     let mut node = Node::ready(&plane).await;
-    let told = person.run(&["key", "revoke", &one, "--wait", "50"]).await;
-    assert_eq!((told.code, told.stderr.as_str()), (4, ""));
-    assert!(told.stdout.contains("in force on 0 of 1 nodes"), "{told:?}");
+    let output = person.run(&["key", "revoke", &one, "--wait", "50"]).await;
+    assert_eq!((output.code, output.stderr.as_str()), (4, ""));
+    assert!(
+        output.stdout.contains("in force on 0 of 1 nodes"),
+        "{output:?}"
+    );
     node.publish().await;
     let arguments = ["key", "revoke", &two, "--wait", "20000"];
-    let (told, _) = tokio::join!(person.run(&arguments), node.publish());
-    assert!(told.done().contains("in force on 1 of 1 nodes"));
+    let (output, _) = tokio::join!(person.run(&arguments), node.publish());
+    assert!(output.done().contains("in force on 1 of 1 nodes"));
 }
 
 #[tokio::test]
@@ -285,11 +298,11 @@ async fn issuing_key_is_created_and_shown() {
             "ISSUES           tier pro, 9 a day, from 10.0.0.0/8\n",
         ),
     ] {
-        let told = person
+        let output = person
             .run(&["key", "create", name, "--issues", issues])
             .await
             .done();
-        assert!(told.contains(line), "{told}");
+        assert!(output.contains(line), "{output}");
     }
     let refused = person
         .run(&["key", "create", "CI", "--issues", r#"{"scope": "all"}"#])

@@ -27,7 +27,7 @@ struct Person {
 
 /// The result of a command.
 #[derive(Debug)]
-struct Told {
+struct CommandOutput {
     code: i32,
     stdout: String,
     stderr: String,
@@ -81,37 +81,37 @@ impl Person {
     }
 
     /// Runs a command while the control plane, which is in this process, goes on.
-    async fn run(&self, arguments: &[&str]) -> Told {
-        Told::of(self.command(arguments)).await
+    async fn run(&self, arguments: &[&str]) -> CommandOutput {
+        CommandOutput::from_run(self.command(arguments)).await
     }
 
-    async fn run_with(&self, arguments: &[&str], stdin: &str) -> Told {
+    async fn run_with(&self, arguments: &[&str], stdin: &str) -> CommandOutput {
         let (reader, mut writer) = std::io::pipe().unwrap();
         writer.write_all(stdin.as_bytes()).unwrap();
         drop(writer);
         let mut command = self.command(arguments);
         command.stdin(reader);
-        Told::of(command).await
+        CommandOutput::from_run(command).await
     }
 
     /// Runs a command with a closed stdout.
-    async fn run_unheard(&self, arguments: &[&str]) -> Told {
+    async fn run_unheard(&self, arguments: &[&str]) -> CommandOutput {
         let (reader, writer): (_, PipeWriter) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = self.command(arguments);
         command.stdout(writer);
-        Told::of(command).await
+        CommandOutput::from_run(command).await
     }
 
     /// Runs a command that must succeed, and returns the API's data.
     async fn json(&self, arguments: &[&str]) -> Value {
-        let told = self.run(&[arguments, &["--json"]].concat()).await.done();
-        serde_json::from_str(&told).unwrap()
+        let printed = self.run(&[arguments, &["--json"]].concat()).await.done();
+        serde_json::from_str(&printed).unwrap()
     }
 }
 
-impl Told {
-    async fn of(mut command: Command) -> Self {
+impl CommandOutput {
+    async fn from_run(mut command: Command) -> Self {
         let output = tokio::task::spawn_blocking(move || command.output().unwrap())
             .await
             .unwrap();

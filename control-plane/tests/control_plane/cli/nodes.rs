@@ -34,23 +34,28 @@ async fn revoke_exits_4_with_lost_node() {
     let client = plane.log_in().await;
     let (one, two) = (client.key("one").await, client.key("two").await);
     lose(&plane, 1).await;
-    let told = person.run(&["key", "revoke", &one, "--wait", "50"]).await;
-    assert_eq!(told.code, 4, "{told:?}");
-    assert!(told.stdout.contains("in force on 0 of 1 nodes"), "{told:?}");
+    let output = person.run(&["key", "revoke", &one, "--wait", "50"]).await;
+    assert_eq!(output.code, 4, "{output:?}");
     assert!(
-        told.stderr
+        output.stdout.contains("in force on 0 of 1 nodes"),
+        "{output:?}"
+    );
+    assert!(
+        output
+            .stderr
             .starts_with("1 lost node has not acknowledged the change"),
-        "{told:?}"
+        "{output:?}"
     );
     lose(&plane, 2).await;
-    let told = person
+    let output = person
         .run(&["key", "revoke", &two, "--wait", "50", "--ignore-lost"])
         .await;
-    assert_eq!(told.code, 0, "{told:?}");
+    assert_eq!(output.code, 0, "{output:?}");
     assert!(
-        told.stderr
+        output
+            .stderr
             .starts_with("2 lost nodes have not acknowledged the change"),
-        "{told:?}"
+        "{output:?}"
     );
     // A connected node that does not acknowledge is still counted.
     let _node = Node::connect(
@@ -123,13 +128,13 @@ async fn epochs_of_waiting_nodes_are_accepted() {
         stream.next().await,
         Ok(to_node::Message::Waiting(_))
     ));
-    let told = person.run(&["node", "accept-epoch"]).await;
+    let output = person.run(&["node", "accept-epoch"]).await;
     let epoch = hex::encode(&theirs.epoch);
     assert_eq!(
-        (told.code, told.stdout),
+        (output.code, output.stdout),
         (0, format!("accepted: {epoch}\n"))
     );
-    assert_eq!(told.stderr, format!("epoch {epoch}: edge-1\n"));
+    assert_eq!(output.stderr, format!("epoch {epoch}: edge-1\n"));
     assert!(matches!(
         stream.next().await,
         Ok(to_node::Message::Welcome(_))
@@ -157,8 +162,8 @@ async fn node_tokens_are_created_and_revoked() {
     assert_eq!(mode(&person.path("edge.token")), 0o600);
     let given = "a token of a Secret";
     let person = person.with("LATCHKEY_NEW_NODE_TOKEN", given);
-    let told = person.run(&create("given")).await.done();
-    assert!(!told.contains(given), "{told}");
+    let output = person.run(&create("given")).await.done();
+    assert!(!output.contains(given), "{output}");
     for (instance, token) in (1..).zip([shown.trim_end(), saved.trim_end(), given]) {
         connect(&plane, token, "edge-1", instance).await.unwrap();
     }

@@ -29,10 +29,10 @@ async fn users_are_made_and_edited() {
         .await
         .failed(2, "at least 12 characters");
     let person = person.with("LATCHKEY_NEW_PASSWORD", "a rather long password");
-    let told = person.run(&make).await.done();
+    let output = person.run(&make).await.done();
     assert!(
-        told.contains("EMAIL         a@b.c\n") && !told.contains("a rather long password"),
-        "{told}"
+        output.contains("EMAIL         a@b.c\n") && !output.contains("a rather long password"),
+        "{output}"
     );
     assert_eq!(
         plane
@@ -42,16 +42,16 @@ async fn users_are_made_and_edited() {
         200
     );
 
-    let id = told
+    let id = output
         .lines()
         .find_map(|line| line.strip_prefix("ID "))
         .unwrap()
         .trim();
-    let told = person.json(&["user", "show", id]).await;
+    let output = person.json(&["user", "show", id]).await;
     let subaccount =
         person.json(&["subaccount", "list"]).await["subaccounts"][0]["subaccount_id"].clone();
-    assert_eq!(told["subaccounts"], json!([subaccount]));
-    let told = person
+    assert_eq!(output["subaccounts"], json!([subaccount]));
+    let output = person
         .json(&[
             "user",
             "edit",
@@ -63,7 +63,11 @@ async fn users_are_made_and_edited() {
         ])
         .await;
     assert_eq!(
-        (&told["subaccounts"], &told["roles"], &told["disabled"]),
+        (
+            &output["subaccounts"],
+            &output["roles"],
+            &output["disabled"]
+        ),
         (&json!("all"), &json!([]), &json!(true))
     );
     let list = person.json(&["user", "list"]).await;
@@ -85,10 +89,10 @@ async fn users_are_made_and_edited() {
 async fn subaccounts_are_deleted_by_name() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
-    let told = person.run(&["subaccount", "create", "dev"]).await.done();
+    let output = person.run(&["subaccount", "create", "dev"]).await.done();
     assert!(
-        told.starts_with("sub_") && told.contains(" created: in force on "),
-        "{told}"
+        output.starts_with("sub_") && output.contains(" created: in force on "),
+        "{output}"
     );
     person
         .run(&["subaccount", "create", "dev"])
@@ -111,13 +115,13 @@ async fn yaml_replaces_tiers_and_routes() {
     let plane = Plane::start().await;
     let person = Person::admin(&plane);
     let tiers = "tiers:\n- name: basic\n  limits: {minute: 7}\n- {name: none, limits: {}}\n";
-    let told = person
+    let output = person
         .run(&["tier", "apply", "-f", &person.file("tiers.yaml", tiers)])
         .await
         .done();
     assert!(
-        told.starts_with("tiers replaced: in force on 0 of 0 nodes at revision "),
-        "{told}"
+        output.starts_with("tiers replaced: in force on 0 of 0 nodes at revision "),
+        "{output}"
     );
     assert_eq!(
         person.run(&["tier", "list"]).await.done(),
@@ -133,11 +137,11 @@ async fn yaml_replaces_tiers_and_routes() {
         .run_with(&["route", "apply", "-f", "-"], rules)
         .await
         .done();
-    let told = person.run(&["route", "show"]).await.done();
+    let output = person.run(&["route", "show"]).await.done();
     assert!(
-        told.contains("1      -      -         exact /health   nothing")
-            && told.contains("is refused"),
-        "{told}"
+        output.contains("1      -      -         exact /health   nothing")
+            && output.contains("is refused"),
+        "{output}"
     );
     let shown = person.json(&["route", "show"]).await;
     assert_eq!(

@@ -42,40 +42,40 @@ async fn lost_response_creates_nothing_twice() {
     let client = plane.log_in().await;
     let person =
         || async { Person::stranger(&lossy(&plane).await).with("LATCHKEY_TOKEN", &client.token) };
-    let told = person()
+    let output = person()
         .await
         .run(&["key", "create", "CI", "--quiet"])
         .await;
-    told.failed(
+    output.failed(
         1,
         "was created by an earlier call, and its secret is not shown again: create a new one with \
          latchkey key regenerate key_",
     );
-    assert_eq!((told.stdout.as_str(), client.total().await), ("", 1));
+    assert_eq!((output.stdout.as_str(), client.total().await), ("", 1));
 
     let person_of_import = person().await;
     let rows = person_of_import.file(
         "keys.json",
         &json!([imported("old", "made elsewhere")]).to_string(),
     );
-    let told = person_of_import
+    let output = person_of_import
         .run(&["key", "import", "--entropy-confirmed", "-f", &rows])
         .await
         .done();
-    assert!(told.starts_with("1 key imported"), "{told}");
+    assert!(output.starts_with("1 key imported"), "{output}");
     assert_eq!(client.total().await, 2);
 
     // A lost secret is replaced, and the current one stays valid.
     let id = client.key("rotated").await;
-    let told = person()
+    let output = person()
         .await
         .run(&["key", "regenerate", &id, "--overlap", "1h", "--quiet"])
         .await
         .done();
     let shown = client.get(&format!("/v1/keys/{id}")).await;
     assert!(
-        told.starts_with(&shown.text("/data/key_prefix")[..12]),
-        "{told}"
+        output.starts_with(&shown.text("/data/key_prefix")[..12]),
+        "{output}"
     );
     assert_eq!(
         shown.text("/data/secrets/1/ends_at"),
@@ -154,9 +154,9 @@ async fn expired_key_is_regenerated() {
         .run(&["key", "regenerate", &id])
         .await
         .failed(8, "has expired");
-    let told = person
+    let output = person
         .run(&["key", "regenerate", &id, "--no-expiry", "--quiet", "--yes"])
         .await
         .done();
-    assert!(told.starts_with("lk_live_"));
+    assert!(output.starts_with("lk_live_"));
 }

@@ -15,7 +15,7 @@ async fn saved_session_serves_later_commands() {
         .run(&["key", "list"])
         .await
         .failed(2, "log in with `latchkey login`, or set LATCHKEY_TOKEN");
-    let told = person
+    let output = person
         .run_with(
             &["login", "--email", EMAIL, "--password-stdin"],
             &format!("{PASSWORD}\n"),
@@ -23,8 +23,8 @@ async fn saved_session_serves_later_commands() {
         .await
         .done();
     assert!(
-        told.starts_with("Logged in as admin@localhost at http://127.0.0.1:"),
-        "{told}"
+        output.starts_with("Logged in as admin@localhost at http://127.0.0.1:"),
+        "{output}"
     );
     let saved: Value =
         serde_json::from_str(&fs::read_to_string(person.path(SAVED)).unwrap()).unwrap();
@@ -37,17 +37,17 @@ async fn saved_session_serves_later_commands() {
         (0o600, 0o700)
     );
     let token = saved["token"].as_str().unwrap();
-    assert!(token.starts_with("lks_") && !told.contains(token));
+    assert!(token.starts_with("lks_") && !output.contains(token));
 
     person.run(&["key", "create", "CI", "--quiet"]).await.done();
     let list = person.json(&["key", "list"]).await;
     assert_eq!(list["keys"][0]["name"], "CI");
     assert_eq!(plane.client(EMAIL).await.total().await, 1);
 
-    let told = person.run(&["logout"]).await.done();
+    let output = person.run(&["logout"]).await.done();
     assert!(
-        told.starts_with("Logged out at http://127.0.0.1:"),
-        "{told}"
+        output.starts_with("Logged out at http://127.0.0.1:"),
+        "{output}"
     );
     assert!(!person.path(SAVED).exists());
     let session = plane
@@ -188,9 +188,9 @@ async fn each_failure_has_its_exit_code() {
         .await
         .failed(1, "cannot reach http://127.0.0.1:1/v1/sessions: ");
     let secret = Person::admin(&plane).with("LATCHKEY_URL", "http://a:hunter2@b");
-    let told = secret.run(&["key", "list"]).await;
-    told.failed(2, "--url: must not have a user");
-    assert!(!told.stderr.contains("hunter2"));
+    let output = secret.run(&["key", "list"]).await;
+    output.failed(2, "--url: must not have a user");
+    assert!(!output.stderr.contains("hunter2"));
     let session = Person::stranger(&plane.http_url()).with("LATCHKEY_TOKEN", "lks_unknown");
     session.run(&["key", "list"]).await.failed(6, "401: ");
 }

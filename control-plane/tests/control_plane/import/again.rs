@@ -33,16 +33,16 @@ async fn dry_run_reports_without_changes() {
         with("tier", "sk-tier-01234", json!({"tier": "gold"})),
         with("scope", "sk-scope-01234", json!({"scope": ["nothing"]})),
     ];
-    let told = import_with(&client, &rows, json!({"dry_run": true})).await;
-    assert_eq!(told.status, StatusCode::OK, "{told:?}");
+    let reported = import_with(&client, &rows, json!({"dry_run": true})).await;
+    assert_eq!(reported.status, StatusCode::OK, "{reported:?}");
     assert_eq!(
         (
-            told.number("/data/importable"),
-            told.number("/data/refused")
+            reported.number("/data/importable"),
+            reported.number("/data/refused")
         ),
         (1, 7)
     );
-    let problems: Vec<_> = told
+    let problems: Vec<_> = reported
         .at("/data/problems")
         .as_array()
         .unwrap()
@@ -86,9 +86,9 @@ async fn dry_run_reports_without_changes() {
     let many: Vec<_> = (0..30)
         .map(|index| imported("taken", &format!("sk-{index:010}")))
         .collect();
-    let told = import_with(&client, &many, json!({"dry_run": true})).await;
-    let problems = told.at("/data/problems").as_array().unwrap().len();
-    assert_eq!((told.number("/data/refused"), problems), (30, 20));
+    let reported = import_with(&client, &many, json!({"dry_run": true})).await;
+    let problems = reported.at("/data/problems").as_array().unwrap().len();
+    assert_eq!((reported.number("/data/refused"), problems), (30, 20));
 }
 
 #[tokio::test]
@@ -101,12 +101,15 @@ async fn dry_run_reports_remaining_keys() {
         imported("two", "sk-two-012345"),
         imported("three", "sk-three-0123"),
     ];
-    let told = import_with(&admin, &rows, json!({"dry_run": true})).await;
+    let reported = import_with(&admin, &rows, json!({"dry_run": true})).await;
     assert_eq!(
-        (told.number("/data/room"), told.number("/data/importable")),
+        (
+            reported.number("/data/room"),
+            reported.number("/data/importable")
+        ),
         (1, 1)
     );
-    assert_eq!(told.text("/data/problems/0/code"), "key_limit");
+    assert_eq!(reported.text("/data/problems/0/code"), "key_limit");
     assert_eq!(
         import_with(&operator, &rows, json!({"dry_run": true}))
             .await
@@ -126,13 +129,13 @@ async fn dry_run_needs_the_import_permission() {
         )
         .await;
     let zoe = plane.client("zoe@localhost").await;
-    let told = import_with(
+    let reported = import_with(
         &zoe,
         &[imported("a", "sk-there-0123")],
         json!({"dry_run": true}),
     )
     .await;
-    told.refused(403, "missing_permission");
+    reported.refused(403, "missing_permission");
 }
 
 #[tokio::test]
@@ -147,25 +150,28 @@ async fn interrupted_import_resumes() {
         .await
         .refused_by(409, "name_taken", "keys[0].name");
     let skip = json!({"skip_existing": true});
-    let told = import_with(&client, &rows, skip.clone()).await;
+    let reported = import_with(&client, &rows, skip.clone()).await;
     assert_eq!(
         (
-            told.status,
-            told.number("/data/imported"),
-            told.number("/data/skipped")
+            reported.status,
+            reported.number("/data/imported"),
+            reported.number("/data/skipped")
         ),
         (StatusCode::CREATED, 2, 3)
     );
-    assert_eq!(told.text("/data/keys/0/name"), "k3");
+    assert_eq!(reported.text("/data/keys/0/name"), "k3");
     assert_eq!(client.total().await, 5);
     let revision = plane.store().revision();
-    let told = import_with(&client, &rows, skip.clone()).await;
+    let reported = import_with(&client, &rows, skip.clone()).await;
     assert_eq!(
-        (told.number("/data/imported"), told.number("/data/skipped")),
+        (
+            reported.number("/data/imported"),
+            reported.number("/data/skipped")
+        ),
         (0, 5)
     );
     assert_eq!(plane.store().revision(), revision, "nothing has changed");
-    let told = import_with(
+    let reported = import_with(
         &client,
         &rows,
         json!({"skip_existing": true, "dry_run": true}),
@@ -173,8 +179,8 @@ async fn interrupted_import_resumes() {
     .await;
     assert_eq!(
         (
-            told.number("/data/importable"),
-            told.number("/data/skipped")
+            reported.number("/data/importable"),
+            reported.number("/data/skipped")
         ),
         (0, 5)
     );
@@ -204,8 +210,8 @@ async fn foreign_keys_are_not_skipped() {
         json!({"skip_existing": true}),
         json!({"skip_existing": true, "reimport_unused": true}),
     ] {
-        let told = import_with(&admin, &[imported("ours", "sk-there-0123")], options).await;
-        told.refused_by(409, "key_taken", "keys[0].sha256");
+        let reported = import_with(&admin, &[imported("ours", "sk-there-0123")], options).await;
+        reported.refused_by(409, "key_taken", "keys[0].sha256");
     }
 }
 
@@ -283,14 +289,14 @@ async fn used_or_foreign_digests_stay_burned() {
         json!({"name": "a", "sha256": hex(&ours.text("/data/api_key"))}),
     ];
     for row in burned {
-        let told = import_with(&operator, std::slice::from_ref(&row), again.clone()).await;
-        told.refused_by(409, "key_taken", "keys[0].sha256");
+        let reported = import_with(&operator, std::slice::from_ref(&row), again.clone()).await;
+        reported.refused_by(409, "key_taken", "keys[0].sha256");
     }
     let row = imported("a", "sk-old-012345");
-    let told = import_with(&admin, std::slice::from_ref(&row), again.clone()).await;
-    told.refused_by(409, "key_taken", "keys[0].sha256");
+    let reported = import_with(&admin, std::slice::from_ref(&row), again.clone()).await;
+    reported.refused_by(409, "key_taken", "keys[0].sha256");
     plane.clock.advance(7 * DAY);
     let operator = plane.log_in().await;
-    let told = import_with(&operator, std::slice::from_ref(&row), again).await;
-    told.refused_by(409, "key_taken", "keys[0].sha256");
+    let reported = import_with(&operator, std::slice::from_ref(&row), again).await;
+    reported.refused_by(409, "key_taken", "keys[0].sha256");
 }

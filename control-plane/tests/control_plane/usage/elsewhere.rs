@@ -18,7 +18,7 @@ async fn nodes_sharing_keys_learn_usage() {
     );
     let held = one.snapshot.key("key-1").clone();
     let other = one.snapshot.key("key-0").number;
-    let told = |count| {
+    let usage = |count| {
         vec![KeyRemoteUsage {
             key: held.number,
             slot: held.slot,
@@ -29,13 +29,13 @@ async fn nodes_sharing_keys_learn_usage() {
     assert_eq!(one.elsewhere, [], "nobody else uses it");
     // A node that begins to use a key is sent the earlier counts at once.
     two.report(vec![admitted(held.number, 2)]).await;
-    assert_eq!(two.told().await, told(5));
-    assert_eq!(one.told().await, told(2));
+    assert_eq!(two.usage_of_others().await, usage(5));
+    assert_eq!(one.usage_of_others().await, usage(2));
     // Both nodes use the key, so they are sent every change, within the promised time.
     for count in 6..12 {
         let reported = Instant::now();
         one.report(vec![admitted(held.number, count)]).await;
-        assert_eq!(two.told().await, told(count));
+        assert_eq!(two.usage_of_others().await, usage(count));
         assert!(
             reported.elapsed() < Duration::from_secs(1),
             "it took {:?}",
@@ -64,8 +64,8 @@ async fn sums_cover_current_windows_of_others() {
     let key = one.snapshot.key("key-0").number;
     one.count(vec![admitted(key, 5)]).await;
     two.count(vec![admitted(key, 7)]).await;
-    one.told().await;
-    two.told().await;
+    one.usage_of_others().await;
+    two.usage_of_others().await;
     // Two minutes pass.
     plane.clock.advance(120);
     let later = KeyUsage {
@@ -77,11 +77,11 @@ async fn sums_cover_current_windows_of_others() {
     // continue.
     let mut sums = windows(START, 12);
     sums.remove(0);
-    assert_eq!(three.told().await[0].windows, sums);
-    let told = one.told().await.remove(0).windows;
+    assert_eq!(three.usage_of_others().await[0].windows, sums);
+    let usage = one.usage_of_others().await.remove(0).windows;
     let mut sums = windows(START + 120, 8);
     sums[0].count = 1;
-    assert_eq!(told, sums);
+    assert_eq!(usage, sums);
     // Windows in which no clock is are ignored, for every node.
     let ahead = KeyUsage {
         windows: windows(START + 86_400 * 40, 90),
@@ -122,7 +122,7 @@ async fn new_process_learns_usage_before_admitting() {
         Snapshot::default(),
     )
     .await;
-    let to_node::Message::RemoteUsage(told) = after.stream.next().await.unwrap() else {
+    let to_node::Message::RemoteUsage(usage) = after.stream.next().await.unwrap() else {
         panic!("a batch came first")
     };
     let expected = [(&used, 5), (&other, 3)].map(|(key, count)| KeyRemoteUsage {
@@ -130,7 +130,7 @@ async fn new_process_learns_usage_before_admitting() {
         slot: key.slot,
         windows: windows(START, count),
     });
-    assert_eq!(told.keys, expected);
+    assert_eq!(usage.keys, expected);
     after.publish().await;
     // The node has not used any of the keys yet.
     assert_eq!(after.elsewhere, []);
@@ -159,16 +159,16 @@ async fn long_usage_takes_several_messages() {
         Snapshot::default(),
     )
     .await;
-    let mut told = Vec::new();
+    let mut usage = Vec::new();
     for _ in 0..3 {
         let to_node::Message::RemoteUsage(more) = after.stream.next().await.unwrap() else {
             panic!("a batch came")
         };
         assert!(more.keys.len() <= 1_000);
-        told.extend(more.keys.into_iter().map(|key| key.key));
+        usage.extend(more.keys.into_iter().map(|key| key.key));
     }
-    told.sort_unstable();
-    assert_eq!(told, {
+    usage.sort_unstable();
+    assert_eq!(usage, {
         let mut numbers = numbers;
         numbers.sort_unstable();
         numbers
@@ -199,11 +199,11 @@ async fn resuming_node_learns_usage_of_its_keys() {
     .await;
     assert!(one.welcome.resume);
     one.publish().await;
-    let told = KeyRemoteUsage {
+    let usage = KeyRemoteUsage {
         key: both.number,
         slot: both.slot,
         windows: windows(START, 7),
     };
-    assert_eq!(one.told().await, [told]);
+    assert_eq!(one.usage_of_others().await, [usage]);
     assert!(one.stream.is_silent().await);
 }

@@ -70,10 +70,10 @@ async fn usage_groups_by_time_and_code() {
     let by_day = buckets(&client, &format!("?bucket=day&key_id={one}")).await;
     assert_eq!(by_day, [bucket("00", &one, "allowed", 9)]);
     let answer = client.get("/v1/usage?bucket=day").await;
-    let told =
+    let found =
         ["/data/from", "/data/to", "/data/bucket", "/message"].map(|pointer| answer.text(pointer));
     assert_eq!(
-        told,
+        found,
         [
             "2027-01-14T00:00:00Z",
             "2027-01-16T00:00:00Z",

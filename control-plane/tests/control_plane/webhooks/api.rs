@@ -204,11 +204,11 @@ async fn other_accounts_webhooks_are_not_found() {
         again.refused(404, "webhook_not_found");
     }
     client.key("of the first account").await;
-    let told: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
+    let received: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
         .fetch_one(&pool)
         .await
         .unwrap();
-    assert_eq!(told, 0);
+    assert_eq!(received, 0);
     assert!(
         plane
             .store()

@@ -14,23 +14,23 @@ async fn delivery_has_the_standard_form_and_signature() {
     let key = client
         .generate(json!({"name": "CI", "expires_at": "2030-01-01T00:00:00Z"}))
         .await;
-    let [told] = &receiver.wait_for(1).await[..] else {
+    let [events] = &receiver.wait_for(1).await[..] else {
         panic!("one is enough")
     };
-    told.verify(&secret);
-    assert_eq!(told.header("webhook-timestamp"), "1800000000");
-    assert_eq!(told.header("content-type"), "application/json");
-    assert!(told.header("user-agent").starts_with("latchkey/"));
+    events.verify(&secret);
+    assert_eq!(events.header("webhook-timestamp"), "1800000000");
+    assert_eq!(events.header("content-type"), "application/json");
+    assert!(events.header("user-agent").starts_with("latchkey/"));
     let (account, user) = plane.owner().await;
     let expected = json!({"type": "key.created", "timestamp": "2027-01-15T08:00:00Z", "data": {
         "account_id": account, "key_id": key.at("/data/key_id"), "name": "CI", "key_prefix": key.at("/data/key_prefix"),
         "owner": user, "environment": "live", "tier": "basic", "created_at": "2027-01-15T08:00:00Z",
         "expires_at": "2030-01-01T00:00:00Z",
     }});
-    assert_eq!(told.json(), expected);
+    assert_eq!(events.json(), expected);
 
     let delivered = delivery(&client, &path, "delivered", 1).await;
-    let expected = json!({"delivery_id": told.id(), "event": "key.created", "state": "delivered", "attempts": 1,
+    let expected = json!({"delivery_id": events.id(), "event": "key.created", "state": "delivered", "attempts": 1,
         "created_at": "2027-01-15T08:00:00Z", "done_at": "2027-01-15T08:00:00Z", "next_at": null, "redelivered_at": null,
         "last_status": 204, "last_error": null});
     assert_eq!(delivered, expected);
@@ -71,12 +71,12 @@ async fn test_delivery_is_sent_on_request() {
         .send(Method::POST, &format!("{path}/test"), Value::Null)
         .await;
     assert_eq!(answer.status, StatusCode::ACCEPTED);
-    let told = receiver.wait_for(1).await.remove(0);
-    told.verify(&secret);
-    assert_eq!(told.id(), answer.text("/data/delivery_id"));
+    let events = receiver.wait_for(1).await.remove(0);
+    events.verify(&secret);
+    assert_eq!(events.id(), answer.text("/data/delivery_id"));
     let (account, id) = (&plane.owner().await.0, path.rsplit('/').next().unwrap());
     assert_eq!(
-        (told.kind(), &told.json()["data"]),
+        (events.kind(), &events.json()["data"]),
         (
             "webhook.test".to_owned(),
             &json!({"account_id": account, "webhook_id": id})
@@ -106,11 +106,14 @@ async fn interrupted_delivery_is_resent_unchanged() {
     receiver.answer(Reply::Status(200));
     // Another control plane could still be sending the delivery.
     plane.clock.advance(31);
-    let told = receiver.wait_for(2).await;
-    assert_eq!((told[0].id(), &told[0].body), (told[1].id(), &told[1].body));
+    let events = receiver.wait_for(2).await;
+    assert_eq!(
+        (events[0].id(), &events[0].body),
+        (events[1].id(), &events[1].body)
+    );
     assert_ne!(
-        told[0].header("webhook-signature"),
-        told[1].header("webhook-signature")
+        events[0].header("webhook-signature"),
+        events[1].header("webhook-signature")
     );
     let client = plane.log_in().await;
     delivery(&client, &path, "delivered", 2).await;
@@ -130,8 +133,8 @@ async fn pending_delivery_is_sent_after_a_restart() {
     receiver.answer(Reply::Status(200));
     plane.restart().await;
     plane.clock.advance(6);
-    let told = receiver.wait_for(2).await;
-    assert_eq!(told[0].id(), told[1].id());
+    let events = receiver.wait_for(2).await;
+    assert_eq!(events[0].id(), events[1].id());
     let client = plane.log_in().await;
     delivery(&client, &path, "delivered", 2).await;
 }
@@ -146,12 +149,12 @@ async fn hanging_receiver_delays_no_other() {
     }
     webhook(&client, &lively.url, json!({})).await;
     plane.create_keys("key", 50).await;
-    let told = lively.wait_for(50).await;
+    let events = lively.wait_for(50).await;
     assert!(
         hanging.received().len() <= 4,
         "each webhook gets one at a time"
     );
-    let mut ids: Vec<_> = told.iter().map(|told| told.id().to_owned()).collect();
+    let mut ids: Vec<_> = events.iter().map(|events| events.id().to_owned()).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 50);

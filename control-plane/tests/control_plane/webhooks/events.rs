@@ -13,14 +13,14 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Returns the types of events with their keys.
-fn told(received: &[Received]) -> BTreeSet<(String, String)> {
-    let told = |received: &Received| {
+fn kinds_and_names(received: &[Received]) -> BTreeSet<(String, String)> {
+    let kind_and_name = |received: &Received| {
         (
             received.kind(),
             received.json()["data"]["name"].as_str().unwrap().to_owned(),
         )
     };
-    received.iter().map(told).collect()
+    received.iter().map(kind_and_name).collect()
 }
 
 fn pairs(kind: &str, names: &[&str]) -> BTreeSet<(String, String)> {
@@ -56,10 +56,10 @@ async fn created_and_revoked_keys_send_events() {
     let received = receiver.wait_for(7).await;
     let mut expected = pairs("key.created", &["one", "batch-0", "batch-1", "batch-2"]);
     expected.extend(pairs("key.revoked", &["one", "batch-0", "batch-2"]));
-    assert_eq!((told(&received), received.len()), (expected, 7));
+    assert_eq!((kinds_and_names(&received), received.len()), (expected, 7));
     let revoked = received
         .iter()
-        .find(|told| told.kind() == "key.revoked" && told.json()["data"]["name"] == "one");
+        .find(|event| event.kind() == "key.revoked" && event.json()["data"]["name"] == "one");
     let revoked = revoked.unwrap().json();
     assert_eq!(
         (&revoked["timestamp"], &revoked["data"]["key_id"]),
@@ -100,7 +100,10 @@ async fn rolled_back_change_sends_no_event() {
     assert!(matches!(error, StoreError::KeyNotFound));
     client.key("last").await;
     let received = receiver.wait_for(2).await;
-    assert_eq!(told(&received), pairs("key.created", &["taken-0", "last"]));
+    assert_eq!(
+        kinds_and_names(&received),
+        pairs("key.created", &["taken-0", "last"])
+    );
     let pool = plane.pool().await;
     let written: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM webhook_deliveries")
         .fetch_one(&pool)
@@ -132,7 +135,10 @@ async fn reached_limit_is_announced_hourly() {
     node.count(vec![used(one, 1), used(two, 0)]).await;
     node.count(vec![used(one, 7)]).await;
     let received = receiver.wait_for(1).await;
-    assert_eq!(told(&received), pairs("key.limit_reached", &["one"]));
+    assert_eq!(
+        kinds_and_names(&received),
+        pairs("key.limit_reached", &["one"])
+    );
     assert_eq!(received[0].json()["data"]["hour"], "2027-01-15T08:00:00Z");
 
     all_sent(&plane).await;
@@ -141,7 +147,7 @@ async fn reached_limit_is_announced_hourly() {
     node.count(vec![used(one, 9), used(two, 4)]).await;
     let received = receiver.wait_for(3).await;
     assert_eq!(
-        told(&received[1..]),
+        kinds_and_names(&received[1..]),
         pairs("key.limit_reached", &["one", "two"])
     );
     let pool = plane.pool().await;
@@ -198,7 +204,10 @@ async fn old_secrets_use_is_announced_daily() {
     plane.clock.advance(3_600);
     use_secret(&mut node, 1).await;
     let received = receiver.wait_for(1).await;
-    assert_eq!(told(&received), pairs("key.old_secret_used", &["CI"]));
+    assert_eq!(
+        kinds_and_names(&received),
+        pairs("key.old_secret_used", &["CI"])
+    );
     let old = &received[0].json()["data"]["old_secret"];
     assert_eq!(
         (&old["last_used_at"], &old["last_used_ip"]),
@@ -238,7 +247,7 @@ async fn events_contain_no_secret() {
     let shown = client.get(&format!("{path}/deliveries")).await.body;
     let bodies = received
         .iter()
-        .map(|told| Value::from(told.body.clone()).to_string());
+        .map(|event| Value::from(event.body.clone()).to_string());
     for text in bodies.chain([shown.to_string(), client.get(&path).await.body.to_string()]) {
         for secret in [
             &api_key,

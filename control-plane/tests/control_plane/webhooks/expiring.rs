@@ -22,9 +22,9 @@ async fn announced(receiver: &Receiver, count: usize) -> Vec<(String, u64)> {
         .wait_for(count)
         .await
         .into_iter()
-        .map(|told| {
-            assert_eq!(told.kind(), "key.expiring");
-            let data = told.json()["data"].clone();
+        .map(|events| {
+            assert_eq!(events.kind(), "key.expiring");
+            let data = events.json()["data"].clone();
             (
                 data["name"].as_str().unwrap().to_owned(),
                 data["days"].as_u64().unwrap(),
@@ -115,9 +115,12 @@ async fn another_expiry_is_announced_anew() {
         announced(&receiver, 2).await,
         expected(&[("CI", 7), ("renamed", 7)])
     );
-    let told = receiver.received();
-    assert_eq!(told.len(), 2, "the first expiry was announced before");
-    assert_eq!(told[1].json()["data"]["expires_at"], "2027-01-17T08:00:00Z");
+    let events = receiver.received();
+    assert_eq!(events.len(), 2, "the first expiry was announced before");
+    assert_eq!(
+        events[1].json()["data"]["expires_at"],
+        "2027-01-17T08:00:00Z"
+    );
 }
 
 #[tokio::test]

@@ -47,16 +47,17 @@ async fn failed_delivery_is_retried_ever_later() {
     );
     assert_eq!(client.get(&path).await.at("/data/last_error"), &Value::Null);
 
-    let told = receiver.received();
-    told.iter().for_each(|told| told.verify(&secret));
-    let times: Vec<_> = told
+    let events = receiver.received();
+    events.iter().for_each(|events| events.verify(&secret));
+    let times: Vec<_> = events
         .iter()
-        .map(|told| told.header("webhook-timestamp"))
+        .map(|events| events.header("webhook-timestamp"))
         .collect();
     assert_eq!(times, ["1800000000", "1800000006", "1800000042"]);
     assert!(
-        told.iter()
-            .all(|one| one.id() == told[0].id() && one.body == told[0].body)
+        events
+            .iter()
+            .all(|one| one.id() == events[0].id() && one.body == events[0].body)
     );
     for (outcome, count) in [("retried", 2.0), ("delivered", 1.0), ("failed", 0.0)] {
         let metric = plane
@@ -182,9 +183,13 @@ async fn gone_receiver_is_switched_off() {
         (&json!(true), &Value::Null)
     );
     client.key("four").await;
-    let told = receiver.wait_for(seen + 1).await;
-    assert_eq!(told.last().unwrap().json()["data"]["name"], "four");
-    assert_eq!(told.len(), seen + 1, "what happened meanwhile is not told");
+    let events = receiver.wait_for(seen + 1).await;
+    assert_eq!(events.last().unwrap().json()["data"]["name"], "four");
+    assert_eq!(
+        events.len(),
+        seen + 1,
+        "events in the meantime are not sent"
+    );
 }
 
 #[tokio::test]

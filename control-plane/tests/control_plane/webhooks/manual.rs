@@ -69,8 +69,8 @@ async fn failed_delivery_is_resent_by_hand() {
     receiver.answer(Reply::Status(200));
     plane.clock.advance(6);
     delivery(&client, &path, "delivered", 2).await;
-    let told = receiver.wait_for(seen + 2).await;
-    let (first, last) = (&told[0], &told[seen + 1]);
+    let events = receiver.wait_for(seen + 2).await;
+    let (first, last) = (&events[0], &events[seen + 1]);
     assert_eq!((first.id(), &first.body), (last.id(), &last.body));
     assert_eq!(
         last.header("webhook-timestamp"),
@@ -102,9 +102,9 @@ async fn delivered_and_pending_deliveries_are_resent() {
     redeliver(&client, &path, id).await;
     plane.clock.advance(5);
     delivery(&client, &path, "delivered", 1).await;
-    let told = receiver.wait_for(3).await;
-    assert!(told.iter().all(|told| told.id() == id));
-    assert_eq!(told.len(), 3);
+    let events = receiver.wait_for(3).await;
+    assert!(events.iter().all(|events| events.id() == id));
+    assert_eq!(events.len(), 3);
 }
 
 #[tokio::test]

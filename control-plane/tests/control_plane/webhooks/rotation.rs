@@ -156,9 +156,9 @@ async fn pending_delivery_uses_the_new_secret() {
     let new = rotated(&client, &path, json!({})).await;
     receiver.answer(super::receiver::Reply::Status(200));
     plane.clock.advance(6);
-    let told = receiver.wait_for(2).await;
-    told[0].verify_with(&[&old]);
-    told[1].verify_with(&[&new, &old]);
+    let received = receiver.wait_for(2).await;
+    received[0].verify_with(&[&old]);
+    received[1].verify_with(&[&new, &old]);
 }
 
 /// A wrong clock deletes nothing.

@@ -156,7 +156,7 @@ impl Contest {
             added(&self.standing(id)?.rounds, bare),
             added(&self.standing(to)?.rounds, bare),
         );
-        Some(Spread::of(
+        Some(Spread::from_figures(
             one.iter().zip(&other).map(|(one, other)| one / other),
         ))
     }
@@ -240,19 +240,19 @@ fn added(rounds: &[Round], bare: &[Round]) -> Vec<f64> {
 
 impl Standing {
     fn new(contender: &Contender, rounds: Vec<Round>, bare: &[Round], native: &[f64]) -> Self {
-        let spread = |figure: fn(&Round) -> f64| Spread::of(rounds.iter().map(figure));
+        let spread = |figure: fn(&Round) -> f64| Spread::from_figures(rounds.iter().map(figure));
         let added = added(&rounds, bare);
         Self {
             id: contender.id.to_owned(),
             what: contender.what.clone(),
             cpu_us: spread(|round| round.cpu_us),
-            to_native: Spread::of(
+            to_native: Spread::from_figures(
                 added
                     .iter()
                     .zip(native)
                     .map(|(added, native)| added / native),
             ),
-            added_us: Spread::of(added),
+            added_us: Spread::from_figures(added),
             busy: spread(|round| round.busy),
             per_second: spread(|round| round.per_second),
             p50_us: spread(|round| round.p50_us),

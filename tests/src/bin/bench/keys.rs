@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
-use latchkey_tests::{Chance, ControlPlane};
+use latchkey_tests::{ControlPlane, SeededRng};
 use serde_json::{Value, json};
 
 /// The maximum number of keys that one call imports.
@@ -13,10 +13,10 @@ const BATCH: usize = 1_000;
 
 /// Returns the key with this number, in Latchkey's own format.
 pub(crate) fn key(number: usize) -> PlainKey {
-    let mut chance = Chance(number as u64);
+    let mut rng = SeededRng(number as u64);
     let fill = |bytes: &mut [u8]| {
         for byte in bytes {
-            *byte = chance.number().to_le_bytes()[0];
+            *byte = rng.number().to_le_bytes()[0];
         }
         Ok::<_, std::convert::Infallible>(())
     };
@@ -31,7 +31,7 @@ pub(crate) async fn import(
     numbers: std::ops::Range<usize>,
     settings: impl Fn(usize) -> Value,
 ) -> Result<Vec<String>> {
-    let (mut ids, mut told, all) = (Vec::new(), Instant::now(), numbers.len());
+    let (mut ids, mut reported, all) = (Vec::new(), Instant::now(), numbers.len());
     let numbers: Vec<usize> = numbers.collect();
     for batch in numbers.chunks(BATCH) {
         let row = |&number: &usize| {
@@ -45,8 +45,8 @@ pub(crate) async fn import(
                 .import(batch.iter().map(row).collect())
                 .await?,
         );
-        if told.elapsed().as_secs() >= 10 {
-            told = Instant::now();
+        if reported.elapsed().as_secs() >= 10 {
+            reported = Instant::now();
             eprintln!("  {} of {all} keys imported", ids.len());
         }
     }

@@ -3,17 +3,17 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`requests`] | the section on what a request costs at Envoy, beside what else does that job |
-//! | [`scale`] | the section on what more keys take of an Envoy and of the control plane |
+//! | [`requests`] | the section on the cost of a request at Envoy, compared with alternatives |
+//! | [`scale`] | the section on the resources of an Envoy and of the control plane by number of keys |
 //! | [`nodes`] | the section on a thousand nodes at one control plane |
-//! | [`management`] | the section on what the control plane's API takes |
+//! | [`management`] | the section on the latency of the control plane's API |
 //! | [`lists`] | the section on lists with a million keys |
 //! | [`contest`] | contenders that are measured in turns |
 //! | [`load`], [`traffic`] | the load, and the requests it is made of |
-//! | [`cores`], [`process`] | who runs where, and what a process has used |
+//! | [`cores`], [`process`] | the cores of each process, and the resources that it has used |
 //! | [`keys`] | keys by their number |
 //! | [`spread`] | medians and ranges |
-//! | [`report`] | what is written of all this |
+//! | [`report`] | the written report |
 
 mod contest;
 mod cores;
@@ -39,55 +39,55 @@ use contest::Rules;
 use cores::Cores;
 use report::{Origin, Report};
 
-/// Measures what Latchkey takes, on this machine.
+/// Measures the cost of Latchkey on this machine
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What to measure [default: all]
+    /// Sections to measure [default: all]
     sections: Vec<Section>,
-    /// Writes docs/bench/ and the figures in README. Sections that are not measured now stay as they are
+    /// Writes docs/bench/ and the figures in README; sections that are not measured keep their results
     #[arg(long)]
     write: bool,
-    /// Rounds in which contenders are compared
+    /// Number of rounds in which the contenders are compared
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Turns of each contender in a round
+    /// Number of turns of each contender in a round
     #[arg(long, default_value_t = 5)]
     turns: usize,
-    /// How long a turn lasts
+    /// Duration of a turn, in seconds
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
-    /// How long it is run before each turn
+    /// Duration of the warm-up before each turn, in seconds
     #[arg(long, default_value_t = 0.1)]
     warm_up_seconds: f64,
-    /// Connections to an Envoy
+    /// Number of connections to an Envoy
     #[arg(long, default_value_t = 16)]
     connections: usize,
-    /// Keys in use in the section on requests
+    /// Number of keys in use in the section on requests
     #[arg(long, default_value_t = 1_000)]
     keys_in_use: usize,
     /// Numbers of keys in the section on scale
     #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000,1000000",
         value_parser = clap::value_parser!(u32).range(1..))]
     keys: Vec<u32>,
-    /// Envoys that load each of them
+    /// Number of Envoys that load each number of keys
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     loads: u32,
-    /// Revocations for each of them
+    /// Number of revocations for each number of keys
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     revocations: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
-    /// What a request costs at Envoy, beside what else does that job
+    /// Cost of a request at Envoy, compared with alternatives
     Requests,
-    /// What more keys take of an Envoy and of the control plane
+    /// Resources of an Envoy and of the control plane by number of keys
     Scale,
-    /// A thousand nodes at one control plane with 1,000,000 keys
+    /// One control plane with a thousand nodes and 1,000,000 keys
     Nodes,
-    /// What the control plane's API takes with 100,000 keys
+    /// Latency of the control plane's API with 100,000 keys
     Management,
-    /// What lists and pages of the console take with 1,000,000 keys
+    /// Latency of lists and console pages with 1,000,000 keys
     Lists,
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Spread {
 
 impl Spread {
     /// Returns the spread of the figures; zeros if there are none.
-    pub(crate) fn of(figures: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn from_figures(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_unstable_by(f64::total_cmp);
         let at = |index: usize| figures.get(index).copied().unwrap_or_default();
@@ -51,13 +51,13 @@ mod tests {
     #[test]
     fn median_is_middle_or_mean() {
         assert_eq!(
-            format!("{:.1}", Spread::of([3.0, 1.0, 2.0])),
+            format!("{:.1}", Spread::from_figures([3.0, 1.0, 2.0])),
             "2.0 (1.0–3.0)"
         );
         assert_eq!(
-            format!("{:.1}", Spread::of([4.0, 1.0, 2.0, 3.0])),
+            format!("{:.1}", Spread::from_figures([4.0, 1.0, 2.0, 3.0])),
             "2.5 (1.0–4.0)"
         );
-        assert_eq!(format!("{:.0}", Spread::of([])), "0 (0–0)");
+        assert_eq!(format!("{:.0}", Spread::from_figures([])), "0 (0–0)");
     }
 }

@@ -1,6 +1,6 @@
 //! The requests that are sent: several kinds, with keys that are drawn at random.
 
-use latchkey_tests::Chance;
+use latchkey_tests::SeededRng;
 
 use crate::keys;
 
@@ -10,7 +10,7 @@ pub(crate) struct Traffic {
     kinds: Vec<(Vec<u8>, Vec<u8>)>,
     keys: Vec<u8>,
     key_len: usize,
-    chance: Chance,
+    rng: SeededRng,
     request: Vec<u8>,
     /// The next key, while keys are taken in order.
     in_order: Option<usize>,
@@ -41,7 +41,7 @@ impl Traffic {
             kinds: targets.iter().map(kind).collect(),
             key_len: keys.len() / count.max(1),
             keys,
-            chance: Chance(count as u64),
+            rng: SeededRng(count as u64),
             request: Vec::new(),
             in_order: None,
         }
@@ -72,13 +72,13 @@ impl Traffic {
 
     /// Returns the next request.
     pub(crate) fn next(&mut self) -> &[u8] {
-        let kind = self.chance.below(self.kinds.len());
+        let kind = self.rng.below(self.kinds.len());
         let key = match &mut self.in_order {
             Some(next) => {
                 *next += 1;
                 (*next - 1) % (self.keys.len() / self.key_len)
             }
-            None => self.chance.below(self.keys.len() / self.key_len),
+            None => self.rng.below(self.keys.len() / self.key_len),
         };
         let (before, after) = &self.kinds[kind];
         self.request.clear();

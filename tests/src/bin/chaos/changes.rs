@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use latchkey_tests::{Chance, request};
+use latchkey_tests::{SeededRng, request};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -58,7 +58,7 @@ enum Settled {
 /// Makes all keys, owners and routes, and the tasks that change them.
 pub(crate) async fn start(
     world: &Arc<World>,
-    chance: &mut Chance,
+    rng: &mut SeededRng,
     tasks: &mut JoinSet<()>,
 ) -> Result<()> {
     let key = world
@@ -102,7 +102,7 @@ pub(crate) async fn start(
                 target,
                 kind,
                 path,
-                Chance(chance.number()),
+                SeededRng(rng.number()),
             ));
         }
     }
@@ -113,16 +113,16 @@ pub(crate) async fn start(
             target,
             "owner",
             path,
-            Chance(chance.number()),
+            SeededRng(rng.number()),
         ));
     }
     for number in 0..REVOKERS {
-        tasks.spawn_local(revoke(world.clone(), number, Chance(chance.number())));
+        tasks.spawn_local(revoke(world.clone(), number, SeededRng(rng.number())));
     }
     tasks.spawn_local(change_routes(
         world.clone(),
         routes,
-        Chance(chance.number()),
+        SeededRng(rng.number()),
     ));
     Ok(())
 }
@@ -190,7 +190,7 @@ async fn toggle(
     target: Target,
     kind: &'static str,
     path: String,
-    mut chance: Chance,
+    mut rng: SeededRng,
 ) {
     // The opening change undoes every way: the database may have been rolled back to another one.
     let ways = match kind {
@@ -240,14 +240,14 @@ async fn toggle(
         }
         open = !open;
         if open {
-            way = chance.below(ways.len());
+            way = rng.below(ways.len());
         }
-        sleep(between(&mut chance, HOLD[0], HOLD[1])).await;
+        sleep(between(&mut rng, HOLD[0], HOLD[1])).await;
     }
 }
 
 /// Creates keys, one after the other, and revokes them.
-async fn revoke(world: Arc<World>, number: usize, mut chance: Chance) {
+async fn revoke(world: Arc<World>, number: usize, mut rng: SeededRng) {
     let mut made = 0;
     while !world.changes_end.load(Ordering::SeqCst) {
         made += 1;
@@ -271,7 +271,7 @@ async fn revoke(world: Arc<World>, number: usize, mut chance: Chance) {
         let key_id = data["key_id"].as_str().unwrap_or_default().to_owned();
         world.targets().changing.insert(subject, target.clone());
         drop(gate);
-        sleep(between(&mut chance, HOLD[0], HOLD[1])).await;
+        sleep(between(&mut rng, HOLD[0], HOLD[1])).await;
 
         RevokedKey { target, key_id }.settle(&world).await;
     }
@@ -406,10 +406,10 @@ fn document(open: &[bool; ROUTES]) -> Value {
 }
 
 /// Opens and closes routes to a key. Each document has all routes.
-async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chance) {
+async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut rng: SeededRng) {
     let mut open = [true; ROUTES];
     while !world.changes_end.load(Ordering::SeqCst) {
-        let changed = chance.below(ROUTES);
+        let changed = rng.below(ROUTES);
         open[changed] = !open[changed];
         let (subject, body) = (routes[changed], Some(document(&open)));
         let (method, path, closes) = (Method::PUT, "/v1/routes", !open[changed]);
@@ -434,7 +434,7 @@ async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut chance: Chan
                 }
             }
         }
-        sleep(between(&mut chance, HOLD[0], HOLD[1])).await;
+        sleep(between(&mut rng, HOLD[0], HOLD[1])).await;
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use latchkey_tests::{Chance, ControlPlane, eventually};
+use latchkey_tests::{ControlPlane, SeededRng, eventually};
 use tokio::sync::MutexGuard;
 use tokio::time::sleep;
 
@@ -125,50 +125,50 @@ impl Control {
 }
 
 /// Makes faults at the control plane until faults end.
-pub(crate) async fn faults(world: Arc<World>, mut chance: Chance) {
+pub(crate) async fn faults(world: Arc<World>, mut rng: SeededRng) {
     let mut deck = Deck::new(&FAULTS);
     while !world.faults_end.load(Ordering::SeqCst) {
-        sleep(world.settings.next_pause(&mut chance)).await;
-        let Some(fault) = deck.draw(&mut chance) else {
+        sleep(world.settings.next_pause(&mut rng)).await;
+        let Some(fault) = deck.draw(&mut rng) else {
             return;
         };
         world.say(fault.kind());
         world.figures.fault(fault.kind());
-        if let Err(error) = make(fault, &world, &mut chance).await {
+        if let Err(error) = make(fault, &world, &mut rng).await {
             world.violated(Violation::Broken, format!("{}: {error:#}", fault.kind()));
             return;
         }
     }
 }
 
-async fn make(fault: Fault, world: &World, chance: &mut Chance) -> Result<()> {
+async fn make(fault: Fault, world: &World, rng: &mut SeededRng) -> Result<()> {
     let mut control = world.control.lock().await;
     match fault {
         Fault::Stop => {
             control.control_plane.process()?.pause()?;
-            sleep(world.settings.next_stop(chance) / 2).await;
+            sleep(world.settings.next_stop(rng) / 2).await;
             control.control_plane.process()?.resume()
         }
         Fault::Kill => control.control_plane.restart().await,
-        Fault::Rollback => roll_back(&mut control, world, chance).await,
-        Fault::Removed => remove(&mut control, world, chance).await,
-        Fault::Foreign => foreign(&mut control, world, chance).await,
-        Fault::Second => second(&mut control, world, chance).await,
-        Fault::Restore => restore(&mut control, world, chance).await,
+        Fault::Rollback => roll_back(&mut control, world, rng).await,
+        Fault::Removed => remove(&mut control, world, rng).await,
+        Fault::Foreign => foreign(&mut control, world, rng).await,
+        Fault::Second => second(&mut control, world, rng).await,
+        Fault::Restore => restore(&mut control, world, rng).await,
     }
 }
 
 /// Rolls the database back while one Envoy is suspended. That Envoy comes back when the new history
 /// has overtaken its revision. By then a key was revoked in the new history, under a number that
 /// this Envoy has from the lost one.
-async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+async fn roll_back(control: &mut Control, world: &World, rng: &mut SeededRng) -> Result<()> {
     let revoked = RevokedKey::create(world, format!("rollback {}", control.copies)).await?;
     let gate = world.gate.write().await;
     let copy = control.copy_files()?;
     drop(gate);
-    sleep(between(chance, 200 * MS, 700 * MS)).await;
+    sleep(between(rng, 200 * MS, 700 * MS)).await;
 
-    let node = &world.nodes[chance.below(world.nodes.len())];
+    let node = &world.nodes[rng.below(world.nodes.len())];
     let mut running = node.envoy.lock().await;
     // An Envoy that is not current might have nothing of the history that is lost.
     finish::recover_nodes(world, std::slice::from_ref(node)).await;
@@ -179,7 +179,7 @@ async fn roll_back(control: &mut Control, world: &World, chance: &mut Chance) ->
     put_back_and_start(control, world, &copy).await?;
     revoked.begin(world).await;
     drop(gate);
-    sleep(between(chance, 900 * MS, 1_800 * MS)).await;
+    sleep(between(rng, 900 * MS, 1_800 * MS)).await;
     let overtaken = eventually(OVERTAKING, async || {
         ensure!(
             newest(world).await? > lost,
@@ -203,12 +203,12 @@ async fn newest(world: &World) -> Result<u64> {
 
 /// Removes the file while the control plane runs, and then kills it. It must not come up with an
 /// empty database.
-async fn remove(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+async fn remove(control: &mut Control, world: &World, rng: &mut SeededRng) -> Result<()> {
     let gate = world.gate.write().await;
     let copy = control.copy_files()?;
     control.remove_files();
     drop(gate);
-    sleep(between(chance, 300 * MS, 1_000 * MS)).await;
+    sleep(between(rng, 300 * MS, 1_000 * MS)).await;
 
     let _gate = world.gate.write().await;
     control.control_plane.kill();
@@ -218,7 +218,7 @@ async fn remove(control: &mut Control, world: &World, chance: &mut Chance) -> Re
             "an empty database was created".to_owned(),
         );
         // Gives Envoys time to follow it.
-        sleep(between(chance, WRONG[0], WRONG[1])).await;
+        sleep(between(rng, WRONG[0], WRONG[1])).await;
         control.control_plane.kill();
     }
     put_back_and_start(control, world, &copy).await
@@ -243,33 +243,33 @@ async fn hold_envoys(world: &World) -> Vec<MutexGuard<'_, Running>> {
 }
 
 /// Mounts the wrong volume for a while.
-async fn foreign(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+async fn foreign(control: &mut Control, world: &World, rng: &mut SeededRng) -> Result<()> {
     let _envoys = hold_envoys(world).await;
     let _gate = world.gate.write().await;
     let other = control.second.options().database.clone();
     let database = std::mem::replace(&mut control.control_plane.options().database, other);
     control.control_plane.restart().await?;
-    sleep(between(chance, WRONG[0], WRONG[1])).await;
+    sleep(between(rng, WRONG[0], WRONG[1])).await;
     control.control_plane.options().database = database;
     control.control_plane.restart().await
 }
 
 /// Stops the control plane while another one, with a different database, runs at another endpoint
 /// of the Envoys' cluster.
-async fn second(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+async fn second(control: &mut Control, world: &World, rng: &mut SeededRng) -> Result<()> {
     let _envoys = hold_envoys(world).await;
     control.second.start().await?;
     control.control_plane.kill();
-    sleep(between(chance, WRONG[0], WRONG[1])).await;
+    sleep(between(rng, WRONG[0], WRONG[1])).await;
     control.control_plane.start().await?;
     // This is longer than the control plane waits for lost nodes: those that stay at the other
     // endpoint still count.
-    sleep(world.settings.grace + between(chance, 300 * MS, 1_500 * MS)).await;
+    sleep(world.settings.grace + between(rng, 300 * MS, 1_500 * MS)).await;
     control.second.stop().await?;
     Ok(())
 }
 
-async fn restore(control: &mut Control, world: &World, chance: &mut Chance) -> Result<()> {
+async fn restore(control: &mut Control, world: &World, rng: &mut SeededRng) -> Result<()> {
     let gate = world.gate.write().await;
     control.copies += 1;
     let file = control.dir.join(format!("backup-{}.db", control.copies));
@@ -279,7 +279,7 @@ async fn restore(control: &mut Control, world: &World, chance: &mut Chance) -> R
         .to_owned();
     control.control_plane.run("backup", &[&path])?;
     drop(gate);
-    sleep(between(chance, 200 * MS, 1_000 * MS)).await;
+    sleep(between(rng, 200 * MS, 1_000 * MS)).await;
 
     let _gate = world.gate.write().await;
     control.control_plane.kill();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use latchkey_tests::{Chance, Envoy, EnvoyOptions, Link, Passage};
+use latchkey_tests::{Envoy, EnvoyOptions, Link, Passage, SeededRng};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -126,12 +126,12 @@ impl Node {
         Ok(())
     }
 
-    async fn make(&self, fault: Fault, world: &World, chance: &mut Chance) -> Result<()> {
+    async fn make(&self, fault: Fault, world: &World, rng: &mut SeededRng) -> Result<()> {
         match fault {
             Fault::Stop => {
                 let mut running = self.envoy.lock().await;
                 running.envoy.process().pause()?;
-                sleep(world.settings.next_stop(chance)).await;
+                sleep(world.settings.next_stop(rng)).await;
                 running.envoy.process().resume()
             }
             Fault::Kill => {
@@ -157,7 +157,7 @@ impl Node {
                 } else {
                     Passage::Held
                 });
-                sleep(world.settings.next_outage(chance)).await;
+                sleep(world.settings.next_outage(rng)).await;
                 self.link.set(Passage::Open);
                 Ok(())
             }
@@ -166,12 +166,12 @@ impl Node {
 }
 
 /// Makes faults at Envoy number `number` until faults end.
-pub(crate) async fn faults(world: Arc<World>, number: usize, mut chance: Chance) {
+pub(crate) async fn faults(world: Arc<World>, number: usize, mut rng: SeededRng) {
     let node = &world.nodes[number];
     let mut deck = Deck::new(&FAULTS);
     while !world.faults_end.load(Ordering::SeqCst) {
-        sleep(world.settings.next_pause(&mut chance)).await;
-        let Some(fault) = deck.draw(&mut chance) else {
+        sleep(world.settings.next_pause(&mut rng)).await;
+        let Some(fault) = deck.draw(&mut rng) else {
             return;
         };
         let kind = match fault {
@@ -185,7 +185,7 @@ pub(crate) async fn faults(world: Arc<World>, number: usize, mut chance: Chance)
         };
         world.say(&format!("{}: {kind}", node.name));
         world.figures.fault(kind);
-        if let Err(error) = node.make(fault, &world, &mut chance).await.context(kind) {
+        if let Err(error) = node.make(fault, &world, &mut rng).await.context(kind) {
             world.violated(Violation::Broken, format!("{}: {error:#}", node.name));
             return;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use latchkey_tests::{Answer, Chance, Connection};
+use latchkey_tests::{Answer, Connection, SeededRng};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -24,14 +24,14 @@ const LIMITED_ONE_IN: usize = 40;
 pub(crate) fn start(world: &Arc<World>, connections: usize, seed: u64, tasks: &mut JoinSet<()>) {
     for envoy in 0..world.nodes.len() {
         for connection in 0..connections {
-            let chance =
-                Chance(seed ^ (u64::try_from(envoy * 1_000 + connection).unwrap_or(0) << 20));
-            tasks.spawn_local(connect(world.clone(), envoy, chance));
+            let rng =
+                SeededRng(seed ^ (u64::try_from(envoy * 1_000 + connection).unwrap_or(0) << 20));
+            tasks.spawn_local(connect(world.clone(), envoy, rng));
         }
     }
 }
 
-async fn connect(world: Arc<World>, envoy: usize, mut chance: Chance) {
+async fn connect(world: Arc<World>, envoy: usize, mut rng: SeededRng) {
     let mut open: Option<(std::net::SocketAddr, Connection)> = None;
     while !world.load_ends.load(Ordering::SeqCst) {
         sleep(PAUSE).await;
@@ -44,11 +44,11 @@ async fn connect(world: Arc<World>, envoy: usize, mut chance: Chance) {
         let Some((_, connection)) = &mut open else {
             continue;
         };
-        let limited = chance.once_in(LIMITED_ONE_IN);
+        let limited = rng.once_in(LIMITED_ONE_IN);
         let target = if limited {
             world.limited()
         } else {
-            world.pick(&mut chance)
+            world.pick(&mut rng)
         };
         let Some(target) = target else { continue };
         if !ask(&world, envoy, connection, &target, limited).await {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser as _;
-use latchkey_tests::{Chance, raise_file_limit, random_hex};
+use latchkey_tests::{SeededRng, raise_file_limit, random_hex};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{sleep, timeout};
@@ -88,25 +88,20 @@ async fn run() -> Result<bool> {
 }
 
 async fn trial(settings: Settings, dir: &std::path::Path) -> Result<Arc<World>> {
-    let mut chance = Chance(settings.seed);
+    let mut rng = SeededRng(settings.seed);
     let world = World::start(settings, dir).await?;
     let (mut load, mut changes, mut faults) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-    changes::start(&world, &mut chance, &mut changes).await?;
-    load::start(
-        &world,
-        world.settings.connections,
-        chance.number(),
-        &mut load,
-    );
+    changes::start(&world, &mut rng, &mut changes).await?;
+    load::start(&world, world.settings.connections, rng.number(), &mut load);
     finish::recover(&world).await;
 
     calm(&world).await?;
-    faults.spawn_local(control::faults(world.clone(), Chance(chance.number())));
+    faults.spawn_local(control::faults(world.clone(), SeededRng(rng.number())));
     for number in 0..world.nodes.len() {
         faults.spawn_local(envoys::faults(
             world.clone(),
             number,
-            Chance(chance.number()),
+            SeededRng(rng.number()),
         ));
     }
     sleep(world.settings.duration).await;

@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use clap::Parser;
-use latchkey_tests::Chance;
+use latchkey_tests::SeededRng;
 
-/// Makes faults while keys change, and holds every request to what the changes' answers said
+/// Injects faults while keys change, and checks every request against the answers to the changes
 #[derive(Debug, Clone, Parser)]
 #[command(name = "latchkey-chaos")]
 pub(crate) struct Arguments {
-    /// How long faults are made, in seconds
+    /// Duration of the fault injection, in seconds
     #[arg(long, default_value_t = 600)]
     pub(crate) duration: u64,
-    /// Where chance begins, so that a run can be repeated [default: another one for each run]
+    /// Random seed, to repeat a run [default: a new one for each run]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// How many Envoys run [default: 3, or 2 in a trial of less than a minute]
+    /// Number of Envoys [default: 3, or 2 in a trial of less than a minute]
     #[arg(long)]
     pub(crate) envoys: Option<usize>,
     /// Keeps the directory with all logs and databases, and prints its path
@@ -61,26 +61,26 @@ impl Settings {
     }
 
     /// Returns a pause between two faults.
-    pub(crate) fn next_pause(&self, chance: &mut Chance) -> Duration {
-        between(chance, self.pause, self.pause * 3)
+    pub(crate) fn next_pause(&self, rng: &mut SeededRng) -> Duration {
+        between(rng, self.pause, self.pause * 3)
     }
 
     /// Returns the time for which a process is suspended.
-    pub(crate) fn next_stop(&self, chance: &mut Chance) -> Duration {
-        between(chance, self.stopped / 8, self.stopped)
+    pub(crate) fn next_stop(&self, rng: &mut SeededRng) -> Duration {
+        between(rng, self.stopped / 8, self.stopped)
     }
 
     /// Returns the time for which an Envoy is cut off: longer than the grace, at times also than
     /// the staleness limit.
-    pub(crate) fn next_outage(&self, chance: &mut Chance) -> Duration {
-        between(chance, self.grace, self.staleness + self.grace)
+    pub(crate) fn next_outage(&self, rng: &mut SeededRng) -> Duration {
+        between(rng, self.grace, self.staleness + self.grace)
     }
 }
 
 /// Returns a random duration.
-pub(crate) fn between(chance: &mut Chance, least: Duration, most: Duration) -> Duration {
+pub(crate) fn between(rng: &mut SeededRng, least: Duration, most: Duration) -> Duration {
     let width = usize::try_from((most - least).as_millis()).unwrap_or(0) + 1;
-    least + Duration::from_millis(u64::try_from(chance.below(width)).unwrap_or(0))
+    least + Duration::from_millis(u64::try_from(rng.below(width)).unwrap_or(0))
 }
 
 /// A deck that draws each kind once in a random order, and then again in another one.
@@ -99,11 +99,11 @@ impl<T: Copy> Deck<T> {
     }
 
     /// Returns the next one; none if the deck is empty.
-    pub(crate) fn draw(&mut self, chance: &mut Chance) -> Option<T> {
+    pub(crate) fn draw(&mut self, rng: &mut SeededRng) -> Option<T> {
         if self.left.is_empty() {
             self.left.clone_from(&self.kinds);
         }
-        (!self.left.is_empty()).then(|| self.left.swap_remove(chance.below(self.left.len())))
+        (!self.left.is_empty()).then(|| self.left.swap_remove(rng.below(self.left.len())))
     }
 }
 
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn deck_deals_each_kind_before_repeating() {
-        let (mut deck, mut chance) = (Deck::new(&[1, 2, 3, 4]), Chance(7));
+        let (mut deck, mut rng) = (Deck::new(&[1, 2, 3, 4]), SeededRng(7));
         for _ in 0..3 {
-            let mut dealt: Vec<_> = (0..4).filter_map(|_| deck.draw(&mut chance)).collect();
+            let mut dealt: Vec<_> = (0..4).filter_map(|_| deck.draw(&mut rng)).collect();
             dealt.sort_unstable();
             assert_eq!(dealt, [1, 2, 3, 4]);
         }
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn pauses_are_within_their_bounds() {
-        let mut chance = Chance(1);
+        let mut rng = SeededRng(1);
         let (least, most) = (Duration::from_millis(5), Duration::from_millis(9));
-        assert!((0..100).all(|_| (least..=most).contains(&between(&mut chance, least, most))));
+        assert!((0..100).all(|_| (least..=most).contains(&between(&mut rng, least, most))));
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use latchkey_tests::{
-    Chance, ControlPlane, ControlPlaneOptions, EnvoyOptions, Link, filter, next_format_filter,
+    ControlPlane, ControlPlaneOptions, EnvoyOptions, Link, SeededRng, filter, next_format_filter,
 };
 use serde_json::json;
 use tokio::sync::RwLock;
@@ -166,20 +166,20 @@ impl World {
     }
 
     /// Returns the target of the next request.
-    pub(crate) fn pick(&self, chance: &mut Chance) -> Option<Target> {
+    pub(crate) fn pick(&self, rng: &mut SeededRng) -> Option<Target> {
         let targets = self.targets();
-        let which = chance.below(4);
+        let which = rng.below(4);
         if which == 0 && !targets.untouched.is_empty() {
-            return Some(chance.pick(&targets.untouched).clone());
+            return Some(rng.pick(&targets.untouched).clone());
         }
         if which == 1 && !targets.revoked.is_empty() {
             return Some(
-                targets.revoked[chance.below(targets.revoked.len())]
+                targets.revoked[rng.below(targets.revoked.len())]
                     .target
                     .clone(),
             );
         }
-        let changing = chance.below(targets.changing.len().max(1));
+        let changing = rng.below(targets.changing.len().max(1));
         targets.changing.values().nth(changing).cloned()
     }
 

@@ -48,7 +48,7 @@ pub(crate) async fn prepare(
         let began = Instant::now();
         fill(&control_plane, keys).await?;
         let seconds = began.elapsed().as_secs_f64();
-        let peak_rss_bytes = Usage::of(control_plane.process()?.pid())?.peak_rss_bytes;
+        let peak_rss_bytes = Usage::for_process(control_plane.process()?.pid())?.peak_rss_bytes;
         import = Some(Import {
             seconds,
             peak_rss_bytes,

@@ -22,31 +22,31 @@ use latchkey_tests::{ControlPlane, ControlPlaneOptions, raise_file_limit, worksp
 /// Measures one control plane with many nodes
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Nodes [default: 1000, or 100 with --quick]
+    /// Number of nodes [default: 1000, or 100 with --quick]
     #[arg(long)]
     nodes: Option<usize>,
-    /// Keys [default: 1000000, or 10000 with --quick]
+    /// Number of keys [default: 1000000, or 10000 with --quick]
     #[arg(long)]
     keys: Option<usize>,
-    /// How many of the nodes load the whole snapshot
+    /// Number of nodes that load the full snapshot
     #[arg(long, default_value_t = 4)]
     whole: usize,
-    /// Keys that are revoked one after the other, in each of the two measurements
+    /// Number of keys that are revoked one by one, in each of the two measurements
     #[arg(long, default_value_t = 200)]
     deletes: usize,
-    /// Keys that are revoked while the nodes are away
+    /// Number of keys that are revoked while the nodes are disconnected
     #[arg(long, default_value_t = 100)]
     away: usize,
-    /// From one report of usage of a node to its next, in milliseconds
+    /// Interval between usage reports of a node, in milliseconds
     #[arg(long, default_value_t = 10_000)]
     report_ms: u64,
-    /// Few nodes and keys
+    /// Uses fewer nodes and keys
     #[arg(long)]
     quick: bool,
-    /// Where databases are kept, so that keys are imported once [default: target/bench]
+    /// Directory in which databases are kept, so that keys are imported once [default: target/bench]
     #[arg(long)]
     cache: Option<PathBuf>,
-    /// Writes the figures into this file as well
+    /// Also writes the figures to this file, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
 }

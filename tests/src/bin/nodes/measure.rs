@@ -129,7 +129,7 @@ pub(crate) async fn all(
     let reporting = deletes(control_plane, &fleet, keys.drain(..plan.deletes)).await?;
     let reported = control_plane.metric("latchkey_usage_reports_total").await?;
     ensure!(reported > 0.0, "no node has reported usage");
-    let used = Usage::of(control_plane.process()?.pid())?;
+    let used = Usage::for_process(control_plane.process()?.pid())?;
 
     eprintln!("restart");
     let restart = restart(control_plane, &fleet, &keys).await?;
@@ -217,10 +217,10 @@ async fn deletes(
         sent.push(f64::from(u32::try_from(up - up_before)?) / count);
     }
     Ok(Deletes {
-        wall_ms: Quantiles::of(wall),
-        enforcement_ms: Quantiles::of(enforcement),
-        received_bytes: Quantiles::of(received),
-        sent_bytes: Quantiles::of(sent),
+        wall_ms: Quantiles::from_values(wall),
+        enforcement_ms: Quantiles::from_values(enforcement),
+        received_bytes: Quantiles::from_values(received),
+        sent_bytes: Quantiles::from_values(sent),
         cpu_ms,
     })
 }
@@ -259,7 +259,7 @@ async fn restart(
         cpu_seconds,
         peak_rss_bytes,
         ..
-    } = Usage::of(control_plane.process()?.pid())?;
+    } = Usage::for_process(control_plane.process()?.pid())?;
     let known = control_plane.nodes().await?;
     let lagging = known
         .iter()
@@ -319,7 +319,7 @@ async fn ask(control_plane: &ControlPlane, method: Method, path: &str) -> Result
 }
 
 fn cpu(control_plane: &mut ControlPlane) -> Result<f64> {
-    Ok(Usage::of(control_plane.process()?.pid())?.cpu_seconds)
+    Ok(Usage::for_process(control_plane.process()?.pid())?.cpu_seconds)
 }
 
 fn milliseconds(since: Instant) -> f64 {

@@ -12,7 +12,7 @@ pub(crate) struct Quantiles {
 
 impl Quantiles {
     /// Returns the quantiles by the nearest rank; zeros if there are no values.
-    pub(crate) fn of(mut values: Vec<f64>) -> Self {
+    pub(crate) fn from_values(mut values: Vec<f64>) -> Self {
         values.sort_unstable_by(f64::total_cmp);
         let at = |percent: usize| {
             let rank = (values.len() * percent).div_ceil(100).max(1) - 1;
@@ -32,9 +32,12 @@ mod tests {
 
     #[test]
     fn quantiles_are_observed_values() {
-        let of = Quantiles::of((1..=200).rev().map(f64::from).collect());
-        assert_eq!((of.p50, of.p99, of.max), (100.0, 198.0, 200.0));
-        assert_eq!(Quantiles::of(vec![3.0]).p99, 3.0);
-        assert_eq!(Quantiles::of(Vec::new()).max, 0.0);
+        let quantiles = Quantiles::from_values((1..=200).rev().map(f64::from).collect());
+        assert_eq!(
+            (quantiles.p50, quantiles.p99, quantiles.max),
+            (100.0, 198.0, 200.0)
+        );
+        assert_eq!(Quantiles::from_values(vec![3.0]).p99, 3.0);
+        assert_eq!(Quantiles::from_values(Vec::new()).max, 0.0);
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn for_process(pid: u32) -> Result<Self> {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let kilobytes = |name: &str| -> Result<u64> {
             let value = status

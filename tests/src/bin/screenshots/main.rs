@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use latchkey_tests::{Browser, Gateway, Organisation, Scheme, Size, day_in, workspace};
+use latchkey_tests::{Browser, DemoData, Gateway, Scheme, Size, day_in, workspace};
 
 /// The sizes of the pictures: the part of the name, the minimum size of the picture, and its
 /// maximum height.
@@ -32,15 +32,15 @@ async fn run() -> Result<()> {
     );
     let gateway = Gateway::builder().control_plane(|options| options.environment.push(gateway_url));
     let mut gateway = gateway.try_start().await?;
-    let organisation = gateway.with_organisation().await?;
+    let demo = gateway.with_demo_data().await?;
     let browser = Browser::try_start(gateway.control_plane.url("")).await?;
     let album = Album::empty(workspace().join("docs/console"))?;
     album
         .log_in(&browser, gateway.control_plane.credentials())
         .await?;
-    album.pages(&browser, &organisation).await?;
+    album.pages(&browser, &demo).await?;
     album.wizard(&browser).await?;
-    album.explain(&browser, &organisation).await?;
+    album.explain(&browser, &demo).await?;
     album.show()?;
     let bytes = album.weight()?;
     eprintln!(
@@ -75,9 +75,9 @@ impl Album {
         Ok(())
     }
 
-    async fn pages(&self, browser: &Browser, organisation: &Organisation) -> Result<()> {
-        let key = format!("/console/keys/{}", organisation.busy_key);
-        let reader = format!("/console/users/{}", organisation.reader.user_id);
+    async fn pages(&self, browser: &Browser, demo: &DemoData) -> Result<()> {
+        let key = format!("/console/keys/{}", demo.busy_key);
+        let reader = format!("/console/users/{}", demo.reader.user_id);
         for (name, path) in [
             ("keys", "/console/keys"),
             ("key", &key),
@@ -148,9 +148,9 @@ impl Album {
         self.take(browser, "key-revoked").await
     }
 
-    async fn explain(&self, browser: &Browser, organisation: &Organisation) -> Result<()> {
+    async fn explain(&self, browser: &Browser, demo: &DemoData) -> Result<()> {
         browser.open("/console/explain").await;
-        browser.fill("Key id", &organisation.busy_key).await;
+        browser.fill("Key id", &demo.busy_key).await;
         browser.fill("Host", "api.example.com").await;
         browser.fill("Path", "/v4/zones/example.com").await;
         browser.fill("Source address", "127.0.0.1").await;
@@ -188,7 +188,7 @@ impl Album {
             .filter_map(|file| file.strip_suffix("-wide-light"))
             .collect();
         let mut page =
-            "# The console\n\nBy `make screenshots`, of a made-up organisation.\n".to_owned();
+            "# The console\n\nPictures of the console with demo data, taken by `make screenshots`.\n".to_owned();
         for name in names {
             let picture = |width: &str, scheme: &str| {
                 format!("![{name}, {width}, {scheme}]({name}-{width}-{scheme}.png)")

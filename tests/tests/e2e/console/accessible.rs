@@ -38,10 +38,10 @@ async fn grave_anywhere(browser: &Browser) -> Vec<String> {
 #[tokio::test]
 async fn every_page_is_accessible() {
     let mut gateway = Gateway::start().await;
-    let organisation = gateway.with_organisation().await.unwrap();
+    let demo = gateway.with_demo_data().await.unwrap();
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
     let mut found = Vec::new();
-    for path in tour(&browser, &organisation).await.values() {
+    for path in tour(&browser, &demo).await.values() {
         browser.open(path).await;
         browser.unfold().await;
         found.extend(grave_anywhere(&browser).await);

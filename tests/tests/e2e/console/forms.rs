@@ -73,14 +73,15 @@ pub(crate) async fn state(gateway: &Gateway) -> Vec<Value> {
 #[tokio::test]
 async fn form_needs_the_sessions_token() {
     let mut gateway = Gateway::start().await;
-    let organisation = gateway.with_organisation().await.unwrap();
+    let demo = gateway.with_demo_data().await.unwrap();
     let control_plane = &gateway.control_plane;
     let browser = browser_of(control_plane, control_plane.credentials()).await;
-    let session = Session::of(&browser).await;
-    let other = Session::of(&browser_of(control_plane, control_plane.credentials()).await).await;
+    let session = Session::in_browser(&browser).await;
+    let other =
+        Session::in_browser(&browser_of(control_plane, control_plane.credentials()).await).await;
     assert_ne!(session.csrf, other.csrf);
 
-    let found = all_forms(&browser, tour(&browser, &organisation).await.values()).await;
+    let found = all_forms(&browser, tour(&browser, &demo).await.values()).await;
     let paths: Vec<_> = found.iter().map(|form| form.path.as_str()).collect();
     println!("forms: {paths:?}");
     assert!(paths.contains(&"/console/logout"), "{paths:?}");
@@ -117,7 +118,7 @@ async fn form_needs_the_sessions_token() {
 #[tokio::test]
 async fn cross_site_forms_are_refused() {
     let (gateway, browser) = super::start().await;
-    let session = Session::of(&browser).await;
+    let session = Session::in_browser(&browser).await;
     let (email, password) = gateway.control_plane.credentials();
     let own = format!("csrf={}&email={email}&password={password}", session.csrf);
     for site in ["cross-site", "same-site", "none"] {

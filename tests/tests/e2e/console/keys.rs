@@ -85,7 +85,7 @@ async fn key_revoked_by_name_is_refused() {
 async fn mistyped_name_revokes_nothing() {
     let (gateway, browser) = start().await;
     let key = key(&gateway, &browser).await;
-    let session = super::Session::of(&browser).await;
+    let session = super::Session::in_browser(&browser).await;
     let path = format!("/console/keys/{}/revoke", key.key_id);
     let fields = [("name".to_owned(), "CI pipelin".to_owned())];
     let answer = session

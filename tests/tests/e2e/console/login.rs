@@ -171,7 +171,7 @@ async fn session_cookie_is_scoped_and_secure() {
 #[tokio::test]
 async fn logout_ends_the_session_of_kept_cookies() {
     let (gateway, browser) = start().await;
-    let kept = Session::of(&browser).await;
+    let kept = Session::in_browser(&browser).await;
     assert_eq!(
         kept.get(&gateway.control_plane, "/console/keys")
             .await

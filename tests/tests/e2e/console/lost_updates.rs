@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{browser_of, start};
 
 /// The beginning of the conflict message.
-const TOLD: &str = "Somebody else has changed";
+const CONFLICT: &str = "Somebody else has changed";
 
 /// Starts a gateway, and two browsers whose administrator is at the list of keys.
 async fn two() -> (Gateway, Browser, Browser) {
@@ -38,7 +38,7 @@ async fn concurrent_key_edits_are_kept() {
     let saved = gateway.control_plane.get(&call).await.unwrap();
     second.fill("Description", "Deploys the shop").await;
     second.press("Save").await;
-    second.sees(TOLD).await;
+    second.sees(CONFLICT).await;
     assert_eq!(second.status().await, 409);
     assert_eq!(gateway.control_plane.get(&call).await.unwrap(), saved);
     assert_eq!(
@@ -69,7 +69,7 @@ async fn concurrent_ip_list_edits_are_kept() {
     first.sees("In force on 1 of 1 node").await;
     let saved = gateway.control_plane.get(&call).await.unwrap();
     second.press("Save the lists").await;
-    second.sees(TOLD).await;
+    second.sees(CONFLICT).await;
     assert_eq!(second.status().await, 409);
     assert_eq!(gateway.control_plane.get(&call).await.unwrap(), saved);
     assert_eq!(
@@ -103,7 +103,7 @@ async fn concurrent_user_changes_are_kept() {
     let saved = gateway.control_plane.get(&call).await.unwrap();
     second.tick("cache_purger").await;
     second.press("Save").await;
-    second.sees(TOLD).await;
+    second.sees(CONFLICT).await;
     assert_eq!(second.status().await, 409);
     assert_eq!(
         gateway.control_plane.get(&call).await.unwrap(),

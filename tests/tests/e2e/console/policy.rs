@@ -27,10 +27,10 @@ async fn inline(browser: &Browser, path: &str) -> Vec<String> {
 #[tokio::test]
 async fn every_page_forbids_inline_scripts() {
     let mut gateway = Gateway::start().await;
-    let organisation = gateway.with_organisation().await.unwrap();
+    let demo = gateway.with_demo_data().await.unwrap();
     let browser = browser_of(&gateway.control_plane, gateway.control_plane.credentials()).await;
-    let session = Session::of(&browser).await;
-    let mut pages: Vec<String> = tour(&browser, &organisation).await.into_values().collect();
+    let session = Session::in_browser(&browser).await;
+    let mut pages: Vec<String> = tour(&browser, &demo).await.into_values().collect();
     let others = [
         "/console/login",
         "/console/login?why=nonsense",

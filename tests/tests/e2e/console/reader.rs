@@ -25,10 +25,10 @@ fn changes(form: &Form) -> bool {
 #[tokio::test]
 async fn read_only_administrator_can_change_nothing() {
     let mut gateway = Gateway::start().await;
-    let organisation = gateway.with_organisation().await.unwrap();
+    let demo = gateway.with_demo_data().await.unwrap();
     let control_plane = &gateway.control_plane;
     let administrator = browser_of(control_plane, control_plane.credentials()).await;
-    let pages = tour(&administrator, &organisation).await;
+    let pages = tour(&administrator, &demo).await;
     let changing: Vec<Form> = all_forms(&administrator, pages.values())
         .await
         .into_iter()
@@ -49,11 +49,11 @@ async fn read_only_administrator_can_change_nothing() {
         "{changing:?}"
     );
 
-    let browser = browser_of(control_plane, organisation.reader.credentials()).await;
+    let browser = browser_of(control_plane, demo.reader.credentials()).await;
     for action in ["Create a key", "Create the first key", "Revoke"] {
         assert!(!browser.offers(action).await, "{action}");
     }
-    let theirs = follow(&browser, &organisation).await;
+    let theirs = follow(&browser, &demo).await;
     for section in [
         "keys",
         "keys/{revoked}",
@@ -82,7 +82,7 @@ async fn read_only_administrator_can_change_nothing() {
         .collect();
     assert!(theirs.is_empty(), "they are offered {theirs:?}");
 
-    let session = Session::of(&browser).await;
+    let session = Session::in_browser(&browser).await;
     let before = state(&gateway).await;
     for Form { path, fields } in &changing {
         let answer = session

@@ -36,7 +36,7 @@ async fn edited_rules_hold_at_envoy() {
     );
 
     let saved = rules(&gateway).await;
-    for (broken, told) in [
+    for (broken, reported) in [
         (r#"{ "rules": ["#, "This is not valid JSON"),
         (
             r#"{ "rules": [{ "path": { "exact": "status" }, "public": true }] }"#,
@@ -52,7 +52,7 @@ async fn edited_rules_hold_at_envoy() {
         browser.sends("Save the rules").await;
         let said = browser.texts("#document-error").await;
         assert!(
-            said.len() == 1 && said[0].contains(told),
+            said.len() == 1 && said[0].contains(reported),
             "{broken}: {said:?}"
         );
         assert_eq!(browser.value("Document").await, broken);
@@ -115,13 +115,13 @@ async fn tried_request_is_explained() {
         .unwrap();
     browser.press("Routes").await;
     browser.fill("Host", "api.example.com").await;
-    for (path, told) in [
+    for (path, reported) in [
         ("/zones/example.com", "Rule 1 applies: a key is needed."),
         ("/", "No rule applies."),
     ] {
         browser.fill("Path", path).await;
         browser.press("Try").await;
-        browser.sees(told).await;
+        browser.sees(reported).await;
         assert_eq!(browser.value("Path").await, path);
     }
 

@@ -27,11 +27,11 @@ async fn login_status(control_plane: &ControlPlane, email: &str, password: &str)
 }
 
 /// Returns true if an error message is next to the field.
-async fn is_told_beside(browser: &Browser, field: &str) -> bool {
+async fn has_error_beside(browser: &Browser, field: &str) -> bool {
     let script = r#"
         const field = document.querySelector("[aria-invalid=true]");
-        const told = (field?.getAttribute("aria-describedby") ?? "").split(" ").map((id) => document.getElementById(id));
-        return field?.name === arguments[0] && told.some((one) => one?.matches(".error") && one.innerText.trim() !== "")"#;
+        const messages = (field?.getAttribute("aria-describedby") ?? "").split(" ").map((id) => document.getElementById(id));
+        return field?.name === arguments[0] && messages.some((one) => one?.matches(".error") && one.innerText.trim() !== "")"#;
     browser.run(script, vec![json!(field)]).await.unwrap() == json!(true)
 }
 
@@ -89,7 +89,7 @@ async fn user_is_added_edited_and_deleted() {
     browser.withholds("Disable the user").await;
     let (unsure, session) = (
         [("disabled".to_owned(), "true".to_owned())],
-        Session::of(&browser).await,
+        Session::in_browser(&browser).await,
     );
     let path = format!("{}/disabled", browser.path().await);
     let answer = session
@@ -151,7 +151,7 @@ async fn changed_password_replaces_the_former_one() {
         browser.fill("New password", PASSWORD).await;
         browser.fill("New password again", again).await;
         browser.sends("Change my password").await;
-        assert!(is_told_beside(&browser, wrong).await, "{wrong}");
+        assert!(has_error_beside(&browser, wrong).await, "{wrong}");
         assert_eq!(login_status(control_plane, email, old).await, 200);
     }
     browser.fill("Current password", old).await;
@@ -222,7 +222,7 @@ async fn requests_through_envoy_appear_in_usage() {
     for status in [200, 200, 200, 429, 429] {
         assert_eq!(gateway.ask("/", Some(&key.api_key)).await.status, status);
     }
-    let told = eventually(crate::usage::TOLD, async || {
+    let reported = eventually(crate::usage::REPORTED_WITHIN, async || {
         let usage = gateway.control_plane.key(&key.key_id).await?["usage"].take();
         let counted = (
             &usage["by_code"]["allowed"],
@@ -231,7 +231,7 @@ async fn requests_through_envoy_appear_in_usage() {
         ensure!(counted == (&json!(3), &json!(2)), "{usage}");
         Ok(())
     });
-    told.await.unwrap();
+    reported.await.unwrap();
     let row = format!("CI {} 3 2 rate_limited 2", key.key_id);
     browser.reload().await;
     browser.sees(&row).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use latchkey_tests::{Browser, Organisation};
+use latchkey_tests::{Browser, DemoData};
 use serde_json::json;
 
 /// Pages that must exist. Any other page with a link to it is found automatically.
@@ -26,11 +26,8 @@ const KNOWN: [&str; 15] = [
 ];
 
 /// Visits each kind of page once, such as `/console/keys/{key}`. Returns the path of each kind.
-pub(crate) async fn tour(
-    browser: &Browser,
-    organisation: &Organisation,
-) -> BTreeMap<String, String> {
-    let pages = follow(browser, organisation).await;
+pub(crate) async fn tour(browser: &Browser, demo: &DemoData) -> BTreeMap<String, String> {
+    let pages = follow(browser, demo).await;
     println!("pages: {:?}", pages.keys());
     let missing: Vec<_> = KNOWN
         .iter()
@@ -41,10 +38,7 @@ pub(crate) async fn tour(
 }
 
 /// Visits the pages of a user who need not reach all of `KNOWN`.
-pub(crate) async fn follow(
-    browser: &Browser,
-    organisation: &Organisation,
-) -> BTreeMap<String, String> {
+pub(crate) async fn follow(browser: &Browser, demo: &DemoData) -> BTreeMap<String, String> {
     let links = r#"
         return fetch(arguments[0]).then((answer) => answer.ok && answer.text()).then((text) => {
             if (text === false) return null;
@@ -54,8 +48,8 @@ pub(crate) async fn follow(
     let key = |id: &str| format!("/console/keys/{id}");
     // The pages of a live and of a revoked key differ, so both are visited.
     let from = [
-        key(&organisation.busy_key),
-        key(&organisation.revoked_key),
+        key(&demo.busy_key),
+        key(&demo.revoked_key),
         "/console/keys".to_owned(),
     ];
     let mut pages = BTreeMap::new();

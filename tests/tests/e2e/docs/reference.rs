@@ -1,6 +1,10 @@
-//! The checks that replace running a block.
+//! The tests and functions that documents name: as checks that replace running a block, and as
+//! `file.rs::function` in the text.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use latchkey_tests::workspace;
@@ -69,4 +73,52 @@ fn reference_to_make_needs_a_target() {
     let makefile = ".PHONY: run\nrun: build ## Run\n\techo a: b\nA := b\nneed-a need-b: x\n";
     let targets = ["run", "need-b", "build", "echo"].map(|name| has_target(makefile, name));
     assert_eq!(targets, [true, true, false, false]);
+}
+
+/// Returns the text of each file below `directory` with the extension, by its path.
+fn text_files(directory: &Path, extension: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(text_files(&path, extension));
+        } else if path.extension() == Some(OsStr::new(extension)) {
+            let text = fs::read_to_string(&path).unwrap();
+            found.insert(path.to_str().unwrap().to_owned(), text);
+        }
+    }
+    found
+}
+
+/// Returns the `file.rs::function` references of a document, which are in backquotes.
+fn references(document: &str) -> impl Iterator<Item = (&str, &str)> {
+    document
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once(".rs::"))
+}
+
+/// Functions that are no tests may be named as well.
+#[test]
+fn tests_named_in_documents_exist() {
+    let root = workspace();
+    let sources = text_files(root, "rs");
+    let exists = |file: &str, function: &str| {
+        let (file, function) = (format!("/{file}.rs"), format!("fn {function}("));
+        let mut named = sources.iter().filter(|(path, _)| path.ends_with(&file));
+        named.any(|(_, text)| text.contains(&function))
+    };
+    let mut checked = 0;
+    for (path, document) in text_files(root, "md") {
+        for (file, function) in references(&document) {
+            assert!(
+                exists(file, function),
+                "{path} names {file}.rs::{function}, which does not exist"
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "only {checked} references are found");
 }

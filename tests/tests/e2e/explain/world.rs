@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use latchkey_policy::limit::Window;
-use latchkey_tests::{Chance, CreatedKey, Gateway, User};
+use latchkey_tests::{CreatedKey, Gateway, SeededRng, User};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -71,8 +71,8 @@ const RANGES: [&str; 7] = [
 ];
 
 /// Returns a random subset, with equal chances for each.
-fn some<'c>(chance: &mut Chance, of: &[&'c str]) -> Vec<&'c str> {
-    of.iter().filter(|_| chance.once_in(2)).copied().collect()
+fn some<'c>(rng: &mut SeededRng, of: &[&'c str]) -> Vec<&'c str> {
+    of.iter().filter(|_| rng.once_in(2)).copied().collect()
 }
 
 /// The data that requests are made of.
@@ -85,7 +85,7 @@ pub(super) struct World {
 
 /// A request as it is sent and as it is described.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct TrialRequest {
     pub(super) method: &'static str,
     pub(super) path: String,
     /// The headers, including the host and the client's address.
@@ -97,7 +97,7 @@ pub(super) struct Asked {
 impl World {
     /// Creates a world at the control plane, and waits until all slow changes have happened: some
     /// keys have expired, and some limits are used up.
-    pub(super) async fn make(gateway: &Gateway, chance: &mut Chance) -> Self {
+    pub(super) async fn make(gateway: &Gateway, rng: &mut SeededRng) -> Self {
         time_in(Window::Day, 60).await;
         let control_plane = &gateway.control_plane;
         let mut subaccounts = Vec::new();
@@ -113,10 +113,10 @@ impl World {
         let names: Vec<&str> = subaccounts.iter().map(String::as_str).collect();
         let mut keys = Vec::new();
         for number in 0..KEYS {
-            let key = random_key(chance, number, &names);
+            let key = random_key(rng, number, &names);
             keys.push(
                 control_plane
-                    .create_key_of(chance.pick(&owners), key)
+                    .create_key_of(rng.pick(&owners), key)
                     .await
                     .unwrap(),
             );
@@ -127,8 +127,8 @@ impl World {
             paths: Vec::new(),
         };
         world.wear_out(gateway).await;
-        world.narrow(gateway, chance, &owners).await;
-        world.put_rules(gateway, chance).await
+        world.narrow(gateway, rng, &owners).await;
+        world.put_rules(gateway, rng).await
     }
 
     /// Uses up the limits of every sixth key, lets others expire, disables and revokes.
@@ -182,15 +182,15 @@ impl World {
     }
 
     /// Reduces each owner's permissions after their keys were created.
-    async fn narrow(&self, gateway: &Gateway, chance: &mut Chance, owners: &[User]) {
+    async fn narrow(&self, gateway: &Gateway, rng: &mut SeededRng, owners: &[User]) {
         for (number, owner) in owners.iter().enumerate() {
-            let subaccounts = if chance.once_in(2) {
+            let subaccounts = if rng.once_in(2) {
                 json!("all")
             } else {
-                json!([chance.pick(&self.subaccounts)])
+                json!([rng.pick(&self.subaccounts)])
             };
             let change = json!({
-                "roles": some(chance, &ROLES[2..]), "permissions": some(chance, &PATTERNS[1..]),
+                "roles": some(rng, &ROLES[2..]), "permissions": some(rng, &PATTERNS[1..]),
                 "subaccounts": subaccounts, "disabled": number == 0,
             });
             let path = format!("/v1/users/{}", owner.user_id);
@@ -202,10 +202,10 @@ impl World {
         }
     }
 
-    async fn put_rules(mut self, gateway: &Gateway, chance: &mut Chance) -> Self {
+    async fn put_rules(mut self, gateway: &Gateway, rng: &mut SeededRng) -> Self {
         let (mut rules, mut seen) = (Vec::new(), BTreeSet::new());
         while rules.len() < RULES {
-            let rule = random_rule(chance);
+            let rule = random_rule(rng);
             // A rule for the same requests as an earlier one is refused.
             if seen.insert(json!([rule["host"], rule["methods"], rule["path"]]).to_string()) {
                 let path = rule["path"].as_object().unwrap().values().next().unwrap();
@@ -222,45 +222,41 @@ impl World {
     }
 
     /// Returns a random request that is related to the rules.
-    pub(super) fn request(&self, chance: &mut Chance) -> Asked {
-        let subaccount = |chance: &mut Chance| match chance.below(4) {
+    pub(super) fn request(&self, rng: &mut SeededRng) -> TrialRequest {
+        let subaccount = |rng: &mut SeededRng| match rng.below(4) {
             0 => "sub_000000000000".to_owned(),
-            _ => chance.pick(&self.subaccounts).clone(),
+            _ => rng.pick(&self.subaccounts).clone(),
         };
-        let mut path = chance.pick(&self.paths).clone();
+        let mut path = rng.pick(&self.paths).clone();
         while let Some((before, behind)) = path.split_once("{p}") {
-            path = format!("{before}{}{behind}", subaccount(chance));
+            path = format!("{before}{}{behind}", subaccount(rng));
         }
-        if chance.once_in(3) {
-            path = format!("{}/{}", path.trim_end_matches('/'), chance.pick(&SEGMENTS));
+        if rng.once_in(3) {
+            path = format!("{}/{}", path.trim_end_matches('/'), rng.pick(&SEGMENTS));
         }
-        path = respelled(chance, path);
-        match chance.below(6) {
-            0 => path = format!("{path}?a=b&sub={}", subaccount(chance)),
-            1 => path = format!("{path}?sub={}", subaccount(chance)),
+        path = respelled(rng, path);
+        match rng.below(6) {
+            0 => path = format!("{path}?a=b&sub={}", subaccount(rng)),
+            1 => path = format!("{path}?sub={}", subaccount(rng)),
             2 => {
-                path = format!(
-                    "{path}?sub={}&sub={}",
-                    subaccount(chance),
-                    subaccount(chance)
-                );
+                path = format!("{path}?sub={}&sub={}", subaccount(rng), subaccount(rng));
             }
             _ => {}
         }
-        let method = *chance.pick(&METHODS);
-        let (host, address) = (*chance.pick(&HOSTS), *chance.pick(&ADDRESSES));
+        let method = *rng.pick(&METHODS);
+        let (host, address) = (*rng.pick(&HOSTS), *rng.pick(&ADDRESSES));
         let mut said = Vec::new();
-        match chance.below(4) {
+        match rng.below(4) {
             0 => {}
             1 => said.push((
                 "x-subaccount",
-                format!("{}, {}", subaccount(chance), subaccount(chance)),
+                format!("{}, {}", subaccount(rng), subaccount(rng)),
             )),
-            _ => said.push(("x-subaccount", subaccount(chance))),
+            _ => said.push(("x-subaccount", subaccount(rng))),
         }
-        let (mut key_id, key) = (Value::Null, chance.pick(&self.keys));
+        let (mut key_id, key) = (Value::Null, rng.pick(&self.keys));
         let bearer = format!("Bearer {}", key.api_key);
-        let credential = match chance.below(24) {
+        let credential = match rng.below(24) {
             0 => None,
             1 => Some(("x-api-key", "lk_live_nonsense".to_owned())),
             2 => Some(("x-api-key", unknown_key())),
@@ -290,7 +286,7 @@ impl World {
             ("host", host.to_owned()),
             ("x-forwarded-for", address.to_owned()),
         ]);
-        Asked {
+        TrialRequest {
             method,
             path,
             headers: said,
@@ -299,59 +295,57 @@ impl World {
     }
 }
 
-fn random_key(chance: &mut Chance, number: usize, subaccounts: &[&str]) -> Value {
+fn random_key(rng: &mut SeededRng, number: usize, subaccounts: &[&str]) -> Value {
     let mut key = json!({
         "name": format!("key {number}"), "limits": { "minute": u32::MAX },
-        "roles": some(chance, &ROLES[1..]), "permissions": some(chance, &PATTERNS[3..]),
+        "roles": some(rng, &ROLES[1..]), "permissions": some(rng, &PATTERNS[3..]),
         "allowed_subaccounts": [], "scope": "all",
     });
-    if chance.once_in(2) {
-        key["allowed_subaccounts"] = some(chance, subaccounts).into();
+    if rng.once_in(2) {
+        key["allowed_subaccounts"] = some(rng, subaccounts).into();
     }
-    if chance.once_in(2) {
-        let mut services = some(chance, &SERVICES);
+    if rng.once_in(2) {
+        let mut services = some(rng, &SERVICES);
         services.push("ai");
         key["scope"] = services.into();
     }
     for list in ["allowed_ips", "denied_ips"] {
-        if chance.once_in(3) {
-            let ranges = some(chance, &RANGES).into_iter();
+        if rng.once_in(3) {
+            let ranges = some(rng, &RANGES).into_iter();
             key[list] = ranges
-                .map(|range| json!({ "cidr": range, "enabled": !chance.once_in(4) }))
+                .map(|range| json!({ "cidr": range, "enabled": !rng.once_in(4) }))
                 .collect();
         }
     }
     key
 }
 
-fn random_rule(chance: &mut Chance) -> Value {
-    let mut segments: Vec<&str> = (0..=chance.below(3))
-        .map(|_| *chance.pick(&SEGMENTS))
-        .collect();
+fn random_rule(rng: &mut SeededRng) -> Value {
+    let mut segments: Vec<&str> = (0..=rng.below(3)).map(|_| *rng.pick(&SEGMENTS)).collect();
     let mut rule = json!({});
-    let kind = *chance.pick(&["exact", "prefix", "template"]);
+    let kind = *rng.pick(&["exact", "prefix", "template"]);
     if kind == "template" {
-        let at = chance.below(segments.len());
+        let at = rng.below(segments.len());
         segments[at] = "{p}";
     }
     rule["path"] = json!({ kind: format!("/{}", segments.join("/")) });
-    if chance.once_in(3) {
-        rule["host"] = (*chance.pick(&RULE_HOSTS)).into();
+    if rng.once_in(3) {
+        rule["host"] = (*rng.pick(&RULE_HOSTS)).into();
     }
-    if chance.once_in(3) {
-        rule["methods"] = json!([chance.pick(&METHODS)]);
+    if rng.once_in(3) {
+        rule["methods"] = json!([rng.pick(&METHODS)]);
     }
-    if chance.once_in(6) {
+    if rng.once_in(6) {
         rule["public"] = true.into();
         return rule;
     }
-    if chance.once_in(2) {
-        rule["service"] = (*chance.pick(&SERVICES)).into();
+    if rng.once_in(2) {
+        rule["service"] = (*rng.pick(&SERVICES)).into();
     }
-    if chance.once_in(2) {
-        rule["permission"] = (*chance.pick(&PERMISSIONS)).into();
+    if rng.once_in(2) {
+        rule["permission"] = (*rng.pick(&PERMISSIONS)).into();
     }
-    match chance.below(3) {
+    match rng.below(3) {
         0 => rule["subaccount"] = json!({ "header": "x-subaccount" }),
         1 => rule["subaccount"] = json!({ "query": "sub" }),
         _ if kind == "template" => rule["subaccount"] = json!({ "path": "p" }),
@@ -361,8 +355,8 @@ fn random_rule(chance: &mut Chance) -> Value {
 }
 
 /// Returns the same path, another one, or one with several readings.
-fn respelled(chance: &mut Chance, path: String) -> String {
-    match chance.below(16) {
+fn respelled(rng: &mut SeededRng, path: String) -> String {
+    match rng.below(16) {
         0 => format!("{path}/"),
         1 => path.replacen('z', "%7a", 1),
         2 => path.replacen("%C3", "%c3", 1),

@@ -207,10 +207,9 @@ fn scale_text(scale: &Scale) -> String {
          millisecond on 16 connections to another listener of that Envoy, which has no filters, from the moment on at \
          which Envoy listens; a request that had to wait for the one before it counts from when it was due. Memory is \
          what is resident once it has settled, less that of an Envoy with one key, by key; what Envoy has free from its \
-         start is used first, so that it is told too low for few keys. Times and memory are the median of several Envoys, the \
-         longest time of other traffic is also the range of each one's longest. Revocations are one after the \
-         other. Databases \
-         come from `target/bench/`, where they are kept from run to run.\n\n",
+         start is used first, so that this figure is too low for few keys. Times and memory are the median of several \
+         Envoys, the longest time of other traffic is also the range of each one's longest. Revocations are one after \
+         the other. Databases come from `target/bench/`, where they are kept from run to run.\n\n",
     );
     let _ = writeln!(
         text,

@@ -53,7 +53,7 @@ impl Origin {
                 .trim()
                 .to_owned(),
         };
-        let envoy = told(Command::new(envoy_binary()?).arg("--version"))?;
+        let envoy = output(Command::new(envoy_binary()?).arg("--version"))?;
         let versions = Versions {
             latchkey: env!("CARGO_PKG_VERSION").to_owned(),
             // The output is: <path>  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL
@@ -63,7 +63,7 @@ impl Origin {
                 .and_then(|version| version.split('/').nth(1))
                 .unwrap_or("unknown")
                 .to_owned(),
-            rustc: told(Command::new("rustc").arg("--version"))?
+            rustc: output(Command::new("rustc").arg("--version"))?
                 .split(' ')
                 .nth(1)
                 .unwrap_or("unknown")
@@ -100,7 +100,7 @@ impl Origin {
     }
 }
 
-fn told(command: &mut Command) -> Result<String> {
+fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()
         .with_context(|| format!("cannot run {}", command.get_program().display()))?;

@@ -131,7 +131,7 @@ async fn quiet(dir: &Path, cores: Cores) -> Result<Seen> {
     let (envoy, _) = bare(dir, cores).await?;
     let prober = Prober::start(envoy.gateway());
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    prober.cease()
+    prober.stop()
 }
 
 async fn bare(dir: &Path, cores: Cores) -> Result<(Envoy, f64)> {

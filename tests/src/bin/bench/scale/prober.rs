@@ -26,7 +26,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 
 /// A running prober.
 pub(crate) struct Prober {
-    ceased: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
     connections: Vec<JoinHandle<Result<Histogram<u64>>>>,
 }
 
@@ -42,22 +42,22 @@ pub(crate) struct Seen {
 impl Prober {
     /// Starts a prober.
     pub(crate) fn start(address: SocketAddr) -> Self {
-        let ceased = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::new(AtomicBool::new(false));
         let began = Instant::now();
         let connections = (0..CONNECTIONS).map(|number| {
-            let (ceased, first) = (ceased.clone(), began + INTERVAL * number);
-            std::thread::spawn(move || probe(address, first, &ceased))
+            let (stopped, first) = (stopped.clone(), began + INTERVAL * number);
+            std::thread::spawn(move || probe(address, first, &stopped))
         });
         let connections = connections.collect();
         Self {
-            ceased,
+            stopped,
             connections,
         }
     }
 
     /// Stops the prober, and returns its results.
-    pub(crate) fn cease(self) -> Result<Seen> {
-        self.ceased.store(true, Ordering::Relaxed);
+    pub(crate) fn stop(self) -> Result<Seen> {
+        self.stopped.store(true, Ordering::Relaxed);
         let mut all = latencies()?;
         for connection in self.connections {
             all.add(
@@ -80,7 +80,7 @@ impl Prober {
 /// Probes on one connection. The time of a request that had to wait for the one before it starts
 /// when it was due. Otherwise it starts when it was sent, because a prober that woke up late is not
 /// Envoy's fault.
-fn probe(address: SocketAddr, first: Instant, ceased: &AtomicBool) -> Result<Histogram<u64>> {
+fn probe(address: SocketAddr, first: Instant, stopped: &AtomicBool) -> Result<Histogram<u64>> {
     // Gives this thread priority over the control plane, which is busy on the same core. It
     // continues without if that is not permitted.
     let _ = setpriority_process(None, -20);
@@ -88,7 +88,7 @@ fn probe(address: SocketAddr, first: Instant, ceased: &AtomicBool) -> Result<His
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(ANSWER))?;
     let (mut seen, mut due, mut answer) = (latencies()?, first, [0; 4096]);
-    while !ceased.load(Ordering::Relaxed) {
+    while !stopped.load(Ordering::Relaxed) {
         let ready = Instant::now();
         std::thread::sleep(due.saturating_duration_since(ready));
         let from = if ready > due { due } else { Instant::now() };

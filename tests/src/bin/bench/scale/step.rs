@@ -44,8 +44,8 @@ pub(crate) struct Load {
 }
 
 impl Loaded {
-    fn of(workers: u32, each: Vec<Load>) -> Self {
-        let spread = |figure: fn(&Load) -> f64| Spread::of(each.iter().map(figure));
+    fn from_loads(workers: u32, each: Vec<Load>) -> Self {
+        let spread = |figure: fn(&Load) -> f64| Spread::from_figures(each.iter().map(figure));
         Self {
             workers,
             ready_seconds: spread(|load| load.ready_seconds),
@@ -73,7 +73,7 @@ pub(crate) async fn load(
     }
     let (envoy, last) = load_once(dir, cores, control_plane, keys, workers).await?;
     each.push(last);
-    Ok((envoy, Loaded::of(workers, each)))
+    Ok((envoy, Loaded::from_loads(workers, each)))
 }
 
 /// The results of revocations, one after the other.
@@ -130,7 +130,7 @@ async fn load_once(
     }
     let ready_seconds = began.elapsed().as_secs_f64();
     let resident_bytes = settled(envoy.pid()).await?;
-    let beside = prober.cease()?;
+    let beside = prober.stop()?;
     Ok((
         envoy,
         Load {

@@ -4,9 +4,9 @@
 /// have a similar one, but it needs a feature that would rebuild everything that depends on the
 /// policy for these tests.
 #[derive(Debug, Clone)]
-pub struct Chance(pub u64);
+pub struct SeededRng(pub u64);
 
-impl Chance {
+impl SeededRng {
     /// Returns any number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,4 +1,4 @@
-//! Example data: a Latchkey as an organisation might have it after weeks of use.
+//! Demo data: the keys, users and usage of a company after weeks of use.
 
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ const DAY: i64 = 86_400;
 /// The time that usage may take to be reported, and that a key may take to expire.
 const SOON: Duration = Duration::from_secs(10);
 
-/// The parts of the organisation by which tests look up pages.
+/// The parts of the demo data by which tests look up pages.
 #[derive(Debug)]
-pub struct Organisation {
+pub struct DemoData {
     /// A key that has every attribute.
     pub busy_key: String,
     /// A key that is revoked.
@@ -64,11 +64,11 @@ fn keys(subaccount: &str, now: i64) -> Vec<Value> {
 }
 
 impl Gateway {
-    /// Fills in an organisation. The control plane restarts while it does.
+    /// Creates the demo data. The control plane restarts while it does.
     ///
     /// # Errors
     /// Fails when the API refuses any of it.
-    pub async fn with_organisation(&mut self) -> Result<Organisation> {
+    pub async fn with_demo_data(&mut self) -> Result<DemoData> {
         let control_plane = &self.control_plane;
         let post =
             async |path: &str, body: Value| control_plane.call(Method::POST, path, body).await;
@@ -123,7 +123,7 @@ impl Gateway {
         let used = eventually(SOON, async || {
             ensure!(
                 !control_plane.key(&busy.key_id).await?["last_used_at"].is_null(),
-                "its use is not told yet"
+                "its use is not reported yet"
             );
             ensure!(
                 control_plane.key(&trial.key_id).await?["active"] == false,
@@ -133,14 +133,14 @@ impl Gateway {
         });
         used.await?;
         let second_envoy = self.another_envoy("edge-2").await?;
-        let organisation = Organisation {
+        let demo = DemoData {
             busy_key: busy.key_id.clone(),
             revoked_key: contractor.key_id.clone(),
             reader,
             second_envoy,
         };
         self.grow_old(now).await?;
-        Ok(organisation)
+        Ok(demo)
     }
 
     /// Changes the database so that the keys were created over weeks, and used all that time. No

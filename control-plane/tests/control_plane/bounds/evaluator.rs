@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 /// A request, and the earlier use of its key.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct TrialRequest {
     pub(super) path: &'static str,
     pub(super) subaccount: Option<String>,
     pub(super) source: Option<IpAddr>,
@@ -26,14 +26,14 @@ pub(super) struct Asked {
 }
 
 /// All keys of a snapshot.
-pub(super) struct Judge {
+pub(super) struct Evaluator {
     settings: Rc<SnapshotSettings>,
     entries: HashMap<KeyDigest, Rc<CachedKey>>,
     /// The digests and policies of the keys by their names.
     keys: HashMap<String, (KeyDigest, PolicyRecord)>,
 }
 
-impl Judge {
+impl Evaluator {
     pub(super) fn new(snapshot: &Snapshot) -> Self {
         let settings = snapshot.settings.as_ref().unwrap();
         let settings = Rc::new(SnapshotSettings::compile(settings));
@@ -81,13 +81,16 @@ impl Judge {
     }
 
     /// Returns whether the filter admits the request with the key of that name.
-    pub(super) fn admits(&self, name: &str, asked: &Asked) -> bool {
+    pub(super) fn admits(&self, name: &str, trial: &TrialRequest) -> bool {
         let request = WithKey {
             digest: self.keys[name].0,
-            asked,
+            trial,
         };
         let keys = KeyFormat::default();
-        let source = At { judge: self, asked };
+        let source = At {
+            evaluator: self,
+            trial,
+        };
         let verdict = verdict::decide(
             &source,
             &request,
@@ -103,7 +106,7 @@ impl Judge {
 
 struct WithKey<'a> {
     digest: KeyDigest,
-    asked: &'a Asked,
+    trial: &'a TrialRequest,
 }
 
 impl Request for WithKey<'_> {
@@ -112,15 +115,15 @@ impl Request for WithKey<'_> {
     }
 
     fn source_address(&self) -> Option<IpAddr> {
-        self.asked.source
+        self.trial.source
     }
 
     fn header(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, Unavailable> {
         let value = match name {
             ":authority" => Some("upstream.test"),
             ":method" => Some("GET"),
-            ":path" => Some(self.asked.path),
-            "x-subaccount" => self.asked.subaccount.as_deref(),
+            ":path" => Some(self.trial.path),
+            "x-subaccount" => self.trial.subaccount.as_deref(),
             _ => None,
         };
         Ok(value.map(|value| Cow::Borrowed(value.as_bytes())))
@@ -129,13 +132,13 @@ impl Request for WithKey<'_> {
 
 /// A snapshot at the time of a request.
 struct At<'a> {
-    judge: &'a Judge,
-    asked: &'a Asked,
+    evaluator: &'a Evaluator,
+    trial: &'a TrialRequest,
 }
 
 impl Source for At<'_> {
     fn settings(&self) -> Result<Rc<SnapshotSettings>, Unavailable> {
-        Ok(Rc::clone(&self.judge.settings))
+        Ok(Rc::clone(&self.evaluator.settings))
     }
 
     fn check_staleness(&self) -> Result<(), Unavailable> {
@@ -143,11 +146,11 @@ impl Source for At<'_> {
     }
 
     fn find(&self, digest: &KeyDigest) -> Result<Option<Rc<CachedKey>>, Unavailable> {
-        Ok(self.judge.entries.get(digest).cloned())
+        Ok(self.evaluator.entries.get(digest).cloned())
     }
 
     fn now(&self) -> Result<i64, Unavailable> {
-        Ok(self.asked.now)
+        Ok(self.trial.now)
     }
 
     fn admit(
@@ -158,7 +161,7 @@ impl Source for At<'_> {
         now: i64,
     ) -> Result<Option<Quota>, Unavailable> {
         let mut meter = Meter::new(Owner::new(&[0; 16], key.number));
-        let (window, used) = self.asked.used;
+        let (window, used) = self.trial.used;
         meter.elsewhere(window, window.number(now), used, now);
         Ok(Some(meter.quota(limits, now)))
     }

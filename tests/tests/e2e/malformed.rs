@@ -71,7 +71,7 @@ async fn malformed_messages_neither_admit_nor_crash() {
             30,
         )
     };
-    for (what, nonsense) in [
+    for (what, malformed) in [
         ("changes to nothing", vec![welcome(16, true, 1, 0)]),
         ("an unknown format", vec![welcome(16, false, 9, 0)]),
         ("a short epoch", vec![welcome(3, false, 1, 0)]),
@@ -91,7 +91,7 @@ async fn malformed_messages_neither_admit_nor_crash() {
             .unwrap();
         let streams = Arc::new(AtomicUsize::new(0));
         let talker = Talker {
-            messages: heartbeats().chain(nonsense).chain(heartbeats()).collect(),
+            messages: heartbeats().chain(malformed).chain(heartbeats()).collect(),
             streams: streams.clone(),
         };
         let server = tonic::transport::Server::builder().add_service(SnapshotsServer::new(talker));
