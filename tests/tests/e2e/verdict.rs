@@ -1,133 +1,23 @@
 //! The contract's table of verdicts, row by row: the first row that applies decides. The tests
 //! check each request's verdict in the answer, the metric and the access log.
 
+mod refusals;
+mod world;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use latchkey_policy::limit::Window;
-use latchkey_tests::{Answer, CreatedKey, Envoy, Gateway, eventually};
-use reqwest::Method;
+use latchkey_tests::{Envoy, Gateway, eventually};
 use serde_json::{Value, json};
 
-use crate::clock::{now, reaches, time_in};
-use crate::unknown_key;
+use self::refusals::{REFUSALS, assert_answer};
+use self::world::{World, routes};
 
 /// The address of a good request, and one that no key allows.
 const HOME: &str = "192.0.2.7";
+
 const ABROAD: &str = "198.51.100.7";
-
-/// Returns the rules. Those of the service `dns` have every condition that a rule can have.
-fn routes() -> Value {
-    json!({ "rules": [
-        { "path": { "prefix": "/public" }, "public": true },
-        { "path": { "prefix": "/open" } },
-        { "path": { "prefix": "/cdn" }, "service": "cdn", "permission": "cache:purge" },
-        { "path": { "prefix": "/dns/write" }, "service": "dns", "permission": "dns:write",
-          "subaccount": { "header": "x-subaccount" } },
-        { "path": { "prefix": "/dns" }, "service": "dns", "permission": "dns:read",
-          "subaccount": { "header": "x-subaccount" } }
-    ] })
-}
-
-/// The expected content of a refusal with a code.
-struct Refusal {
-    status: u16,
-    code: &'static str,
-    challenge: Option<&'static str>,
-    message: &'static str,
-}
-
-const REFUSALS: [Refusal; 12] = [
-    refusal(503, "not_ready", None, "Service unavailable"),
-    refusal(
-        401,
-        "missing_key",
-        Some(r#"Bearer realm="latchkey""#),
-        "Missing API key",
-    ),
-    refusal(
-        401,
-        "ambiguous_key",
-        Some(INVALID_TOKEN),
-        "Ambiguous API key",
-    ),
-    refusal(
-        401,
-        "malformed_key",
-        Some(INVALID_TOKEN),
-        "Malformed API key",
-    ),
-    refusal(401, "invalid_key", Some(INVALID_TOKEN), "Invalid API key"),
-    refusal(401, "disabled_key", Some(INVALID_TOKEN), "Disabled API key"),
-    refusal(401, "expired_key", Some(INVALID_TOKEN), "Expired API key"),
-    refusal(403, "ip_denied", None, "Address not allowed"),
-    refusal(403, "out_of_scope", None, "Service not in scope"),
-    refusal(403, "missing_permission", None, "Missing permission"),
-    refusal(403, "subaccount_denied", None, "Subaccount not allowed"),
-    refusal(429, "rate_limited", None, "Rate limit exceeded"),
-];
-
-const INVALID_TOKEN: &str = r#"Bearer realm="latchkey", error="invalid_token""#;
-
-const fn refusal(
-    status: u16,
-    code: &'static str,
-    challenge: Option<&'static str>,
-    message: &'static str,
-) -> Refusal {
-    Refusal {
-        status,
-        code,
-        challenge,
-        message,
-    }
-}
-
-/// Asserts that an answer is the one in the contract for `code`.
-fn assert_answer(rule: &str, answer: &Answer, code: &str) {
-    let Some(refusal) = REFUSALS.iter().find(|refusal| refusal.code == code) else {
-        assert_eq!(
-            (answer.status, answer.code()),
-            (200, ""),
-            "{rule}: {}",
-            answer.body
-        );
-        return;
-    };
-    assert_eq!(
-        (answer.status, answer.code()),
-        (refusal.status, code),
-        "{rule}: {}",
-        answer.body
-    );
-    let mut fields: Vec<_> = answer.body.as_object().unwrap().keys().collect();
-    fields.sort();
-    assert_eq!(fields, ["code", "error", "message", "status"], "{rule}");
-    assert_eq!(
-        (&answer.body["status"], &answer.body["message"]),
-        (&json!("error"), &json!(refusal.message)),
-        "{rule}"
-    );
-    assert!(
-        answer.body["error"]
-            .as_str()
-            .is_some_and(|error| !error.is_empty()),
-        "{rule}: {}",
-        answer.body
-    );
-    assert_eq!(answer.headers["content-type"], "application/json", "{rule}");
-    let challenge = answer
-        .headers
-        .get("www-authenticate")
-        .map(|value| value.to_str().unwrap());
-    assert_eq!(challenge, refusal.challenge, "{rule}");
-    assert_eq!(
-        answer.headers.contains_key("retry-after"),
-        matches!(refusal.status, 429 | 503),
-        "{rule}"
-    );
-}
 
 /// Returns the number of requests by verdict.
 async fn counts(envoy: &Envoy) -> BTreeMap<String, u64> {
@@ -161,113 +51,6 @@ async fn assert_logged(envoy: &Envoy, paths: &[(String, &str)]) {
         Ok(())
     });
     logged.await.unwrap();
-}
-
-/// A gateway with the rules above, and keys that only lack the conditions in their names.
-struct World {
-    gateway: Gateway,
-    keys: BTreeMap<&'static str, CreatedKey>,
-    alpha: String,
-    beta: String,
-}
-
-impl World {
-    async fn start(configuration: Value) -> Self {
-        time_in(Window::Day, 60).await;
-        let gateway = Gateway::builder().envoy(|envoy| {
-            envoy.trusted_proxies = 1;
-            envoy.configuration = configuration;
-        });
-        let gateway = gateway.start().await;
-        let control_plane = &gateway.control_plane;
-        control_plane.put_routes(routes()).await.unwrap();
-        let alpha = control_plane.create_subaccount("alpha").await.unwrap();
-        let beta = control_plane.create_subaccount("beta").await.unwrap();
-        let good = json!({
-            "scope": ["dns"], "permissions": ["dns:read"], "allowed_subaccounts": [alpha],
-            "allowed_ips": ["192.0.2.0/24"], "limits": {},
-        });
-        let owner = json!({ "email": "owner@example.com", "roles": ["dns_manager"],
-            "permissions": ["account:apikeys:create"] });
-        let owner = control_plane.create_user(owner).await.unwrap();
-        let mut keys = BTreeMap::new();
-        for name in [
-            "good",
-            "used up",
-            "expired",
-            "disabled",
-            "disabled owner's",
-            "revoked",
-        ] {
-            let mut key = good.clone();
-            key["name"] = name.into();
-            key["limits"]["day"] = if name == "good" { 1_000 } else { 1 }.into();
-            let created = match name {
-                "disabled owner's" => control_plane.create_key_of(&owner, key).await,
-                _ => control_plane.create_key(key).await,
-            };
-            keys.insert(name, created.unwrap());
-        }
-        let world = Self {
-            gateway,
-            keys,
-            alpha,
-            beta,
-        };
-        world.wear_out(&owner.user_id).await;
-        world
-    }
-
-    /// Uses up the limits of one request, and changes each key as its name says.
-    async fn wear_out(&self, owner: &str) {
-        let control_plane = &self.gateway.control_plane;
-        for (name, key) in &self.keys {
-            let answer = self.ask(Some(&key.api_key), "/open", HOME, None).await;
-            assert_eq!(answer.status, 200, "{name}: {}", answer.body);
-        }
-        let soon = now() + 2;
-        for (name, change) in [
-            ("expired", json!({ "expires_at": soon })),
-            ("disabled", json!({ "expires_at": soon, "active": false })),
-            ("disabled owner's", json!({ "expires_at": soon })),
-            ("revoked", json!({ "expires_at": soon, "active": false })),
-        ] {
-            let key = format!("/v1/keys/{}", self.keys[name].key_id);
-            control_plane
-                .change(Method::PATCH, &key, change)
-                .await
-                .unwrap();
-        }
-        let owner = format!("/v1/users/{owner}");
-        control_plane
-            .change(Method::PATCH, &owner, json!({ "disabled": true }))
-            .await
-            .unwrap();
-        control_plane
-            .revoke(&self.keys["revoked"].key_id)
-            .await
-            .unwrap();
-        reaches(soon).await;
-    }
-
-    async fn ask(
-        &self,
-        key: Option<&str>,
-        path: &str,
-        from: &str,
-        subaccount: Option<&str>,
-    ) -> Answer {
-        let headers = [
-            ("x-api-key", key),
-            ("x-forwarded-for", Some(from)),
-            ("x-subaccount", subaccount),
-        ];
-        let headers: Vec<_> = headers
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
-        self.gateway.ask_with(path, &headers).await
-    }
 }
 
 /// The key, path, address and subaccount of each row, and its code. Wherever possible, a request
@@ -450,40 +233,6 @@ const ROWS: &[(&str, &str, &str, &str, &str, &str)] = &[
         "allowed",
     ),
 ];
-
-impl World {
-    /// Sends a row's request, and returns the answer. The request must be counted as this row's
-    /// code and as no other.
-    async fn send(&self, number: usize) -> Answer {
-        let (rule, key, path, from, subaccount, code) = ROWS[number];
-        let unknown = unknown_key();
-        let ambiguous = format!("lk_live_nonsense, {unknown}");
-        let key = match key {
-            "none" => None,
-            "ambiguous" => Some(ambiguous.as_str()),
-            "malformed" => Some("lk_live_nonsense"),
-            "unknown" => Some(unknown.as_str()),
-            name => Some(self.keys[name].api_key.as_str()),
-        };
-        let subaccount = match subaccount {
-            "alpha" => Some(self.alpha.as_str()),
-            "beta" => Some(self.beta.as_str()),
-            _ => None,
-        };
-        let before = counts(&self.gateway.envoy).await;
-        let answer = self
-            .ask(key, &row_path(number, path), from, subaccount)
-            .await;
-        let after = counts(&self.gateway.envoy).await;
-        let counted: Vec<_> = after
-            .iter()
-            .filter(|(code, count)| before.get(*code) != Some(count))
-            .collect();
-        let total = before.get(code).copied().unwrap_or_default() + 1;
-        assert_eq!(counted, [(&code.to_owned(), &total)], "{rule}");
-        answer
-    }
-}
 
 /// Returns the path by which the row is found in the access log.
 fn row_path(number: usize, path: &str) -> String {

@@ -266,3 +266,25 @@ pub(super) fn universe(subaccounts: &[String; 2]) -> Vec<TrialRequest> {
     }
     universe
 }
+
+/// Fills in the omitted fields of `body`: with those of `own`, and limits for all windows.
+pub(super) fn fill_in(body: &mut Map<String, Value>, own: &Map<String, Value>) {
+    let none = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    for fields in [
+        &["expires_at"][..],
+        &["allowed_subaccounts"],
+        &["allowed_ips", "denied_ips"],
+    ] {
+        if fields.iter().all(|field| none(&body[*field])) {
+            fields
+                .iter()
+                .for_each(|field| body[*field] = own[*field].clone());
+        }
+    }
+    for (window, limit) in [("minute", 10), ("hour", 50), ("day", 100), ("month", 2_000)] {
+        let limits = body["limits"].as_object_mut().unwrap();
+        limits
+            .entry(window)
+            .or_insert_with(|| own["limits"].get(window).cloned().unwrap_or(json!(limit)));
+    }
+}

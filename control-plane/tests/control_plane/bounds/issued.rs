@@ -1,9 +1,9 @@
 //! Tests the bounds of keys that issue others: a key that they create admits no more than a key
 //! with everything that they may issue.
 
+use super::comparison::{beyond, place};
 use super::draw::{EDITABLE, FIELDS, Random, SOURCES, rules, tables, universe};
 use super::evaluator::Evaluator;
-use super::verdicts::{beyond, place};
 use crate::harness::{Answer, Client, Plane, START, imported};
 use crate::node::Node;
 use reqwest::{Method, StatusCode};

@@ -2,8 +2,9 @@
 //! request that its calling key would not, and none reports another environment, another owner or a
 //! higher tier upstream.
 
-use super::draw::{EDITABLE, FIELDS, Random, SOURCES, TIERS, rules, tables, universe};
-use super::evaluator::{Evaluator, TrialRequest};
+use super::comparison::{beyond, shows_more};
+use super::draw::{EDITABLE, FIELDS, Random, SOURCES, fill_in, rules, tables, universe};
+use super::evaluator::Evaluator;
 use crate::harness::{Answer, Client, Plane, imported};
 use crate::node::Node;
 use reqwest::{Method, StatusCode};
@@ -36,28 +37,6 @@ struct Trial<'a> {
 fn named(mut key: Map<String, Value>, name: &str) -> Value {
     key.insert("name".to_owned(), json!(name));
     key.into()
-}
-
-/// Fills in the omitted fields of `body`: with those of `own`, and limits for all windows.
-fn say_all(body: &mut Map<String, Value>, own: &Map<String, Value>) {
-    let none = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-    for fields in [
-        &["expires_at"][..],
-        &["allowed_subaccounts"],
-        &["allowed_ips", "denied_ips"],
-    ] {
-        if fields.iter().all(|field| none(&body[*field])) {
-            fields
-                .iter()
-                .for_each(|field| body[*field] = own[*field].clone());
-        }
-    }
-    for (window, limit) in [("minute", 10), ("hour", 50), ("day", 100), ("month", 2_000)] {
-        let limits = body["limits"].as_object_mut().unwrap();
-        limits
-            .entry(window)
-            .or_insert_with(|| own["limits"].get(window).cloned().unwrap_or(json!(limit)));
-    }
 }
 
 impl<'a> Trial<'a> {
@@ -129,7 +108,7 @@ impl<'a> Trial<'a> {
         if whole {
             // A session creates the key for comparison. Omitted attributes are those of the calling
             // key.
-            say_all(&mut body, own);
+            fill_in(&mut body, own);
             self.made(&self.admin, &body, &format!("asked-{n}")).await;
         } else {
             body.retain(|_, _| !self.random.one_in(4));
@@ -350,32 +329,6 @@ impl<'a> Trial<'a> {
             answer.refused(403, &answer.text("/code"));
         }
     }
-}
-
-/// Returns the first request that `key` admits and none of `within` does.
-pub(super) fn beyond<'u>(
-    evaluator: &Evaluator,
-    universe: &'u [TrialRequest],
-    key: &str,
-    within: &[String],
-) -> Option<&'u TrialRequest> {
-    let admitted = |trial: &&TrialRequest| {
-        evaluator.admits(key, trial) && !within.iter().any(|other| evaluator.admits(other, trial))
-    };
-    universe.iter().find(admitted)
-}
-
-/// Returns the index of a tier in the order of the tiers.
-pub(super) fn place(tier: &str) -> usize {
-    TIERS.iter().position(|name| *name == tier).unwrap()
-}
-
-/// Returns whether `key` reports another user or environment or a higher tier upstream than `own`.
-fn shows_more(evaluator: &Evaluator, key: &str, own: &str) -> bool {
-    let (key, own) = (evaluator.policy(key), evaluator.policy(own));
-    key.user != own.user
-        || key.environment != own.environment
-        || place(&key.tier) > place(&own.tier)
 }
 
 #[tokio::test]

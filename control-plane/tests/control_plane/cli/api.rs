@@ -2,81 +2,12 @@
 //! many pages, invalid responses, and responses of other versions. The fake API returns the given
 //! responses and records the requests.
 
-use super::{Person, mode};
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+mod fake;
+
+use self::fake::Api;
+use super::mode;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::fs;
-use std::sync::{Arc, Mutex};
-
-#[derive(Clone, Default)]
-struct Api {
-    answers: Arc<Mutex<VecDeque<(u16, Value)>>>,
-    asked: Arc<Mutex<Vec<(String, Value)>>>,
-}
-
-impl Api {
-    /// Starts an API that responds with these data, one after the other.
-    async fn start(data: impl IntoIterator<Item = Value>) -> (Self, Person) {
-        Self::answering(data.into_iter().map(|data| {
-            (
-                200,
-                json!({"status": "success", "message": "", "data": data}),
-            )
-        }))
-        .await
-    }
-
-    async fn answering(answers: impl IntoIterator<Item = (u16, Value)>) -> (Self, Person) {
-        let api = Self {
-            answers: Arc::new(Mutex::new(answers.into_iter().collect())),
-            ..Self::default()
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(api.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        (
-            api,
-            Person::stranger(&url).with("LATCHKEY_TOKEN", "lk_live_an-api-key"),
-        )
-    }
-
-    /// Returns the requests since the last call, such as `GET /v1/keys?limit=1`, with their bodies.
-    fn asked(&self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.asked.lock().unwrap())
-    }
-}
-
-async fn answer(State(api): State<Api>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    assert_eq!(
-        head.headers[header::AUTHORIZATION],
-        "Bearer lk_live_an-api-key"
-    );
-    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    api.asked
-        .lock()
-        .unwrap()
-        .push((format!("{} {}", head.method, head.uri), body));
-    let (status, answer) = api
-        .answers
-        .lock()
-        .unwrap()
-        .pop_front()
-        .expect("an answer to what was asked");
-    let status = StatusCode::from_u16(status).unwrap();
-    (
-        status,
-        [(header::LOCATION, "http://127.0.0.1:1/")],
-        axum::Json(answer),
-    )
-        .into_response()
-}
 
 fn key(name: &str) -> Value {
     json!({"key_id": format!("key_{name}"), "name": name, "active": true, "expires_at": null, "revoked_at": null})
@@ -91,7 +22,7 @@ async fn pages_are_read_only_as_needed() {
         .json(&["key", "list", "--all", "--state", "all", "--sort", "-name"])
         .await;
     assert_eq!(output["keys"].as_array().unwrap().len(), 3);
-    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    let asked: Vec<_> = api.calls().into_iter().map(|(asked, _)| asked).collect();
     let first = "GET /v1/keys?state=all&sort=-name&limit=1000";
     assert_eq!(
         asked,
@@ -104,7 +35,7 @@ async fn pages_are_read_only_as_needed() {
         (output.code, output.stderr.as_str()),
         (0, "latchkey: 2 of 3 are shown; --all shows all\n")
     );
-    assert_eq!(api.asked()[0].0, "GET /v1/keys?limit=2");
+    assert_eq!(api.calls()[0].0, "GET /v1/keys?limit=2");
 }
 
 #[tokio::test]
@@ -112,7 +43,7 @@ async fn key_is_found_by_name() {
     let found = json!({"keys": [key("CI-2"), key("CI")], "total": 2, "next_cursor": null});
     let (api, person) = Api::start([found.clone(), key("CI"), found]).await;
     person.run(&["key", "show", "CI"]).await.done();
-    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    let asked: Vec<_> = api.calls().into_iter().map(|(asked, _)| asked).collect();
     assert_eq!(
         asked,
         ["GET /v1/keys?search=CI&limit=1000", "GET /v1/keys/key_CI"]
@@ -129,7 +60,7 @@ async fn user_is_found_by_email() {
     let found = json!({"users": [{"user_id": "usr_2", "email": "aa@b.c"}, user], "total": 2, "next_cursor": null});
     let (api, person) = Api::start([found.clone(), user, found]).await;
     person.run(&["user", "show", "A@b.c"]).await.done();
-    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    let asked: Vec<_> = api.calls().into_iter().map(|(asked, _)| asked).collect();
     assert_eq!(
         asked,
         [
@@ -176,7 +107,7 @@ async fn key_is_regenerated() {
         "POST /v1/keys/key_CI/regenerate?wait_ms=9".to_owned(),
         json!({"overlap_seconds": 86_400}),
     );
-    assert_eq!(api.asked(), [expected]);
+    assert_eq!(api.calls(), [expected]);
     let output = person
         .run(&["key", "regenerate", "key_CI", "--quiet"])
         .await;
@@ -238,7 +169,7 @@ async fn other_resources_send_documented_calls() {
         ),
     ] {
         person.run(arguments).await.done();
-        assert_eq!(api.asked(), [(call.to_owned(), body)], "{arguments:?}");
+        assert_eq!(api.calls(), [(call.to_owned(), body)], "{arguments:?}");
     }
     let entries = json!({"entries": [{"at": "2027-01-15T08:00:00Z", "action": "key.created"}], "next_cursor": null});
     let webhook = json!({"webhook_id": "whk_1", "url": "https://a/b", "secret": "whsec_1"});
@@ -258,7 +189,7 @@ async fn other_resources_send_documented_calls() {
         "{output}"
     );
     assert_eq!(
-        api.asked()[0].0,
+        api.calls()[0].0,
         "GET /v1/audit?since=2027-01-01T00%3A00%3A00Z&action=key.created&limit=100"
     );
     let create = [
@@ -325,7 +256,7 @@ async fn webhook_secrets_rotate_and_deliveries_resend() {
         .done();
     assert!(output.contains("msg_2 is sent again"), "{output}");
     assert_eq!(
-        api.asked(),
+        api.calls(),
         [
             (
                 "POST /v1/webhooks/whk_1/rotate-secret".to_owned(),
@@ -396,7 +327,7 @@ async fn services_are_created_before_their_uses() {
             .done(),
         "+ service dns\n- service old\n"
     );
-    let asked: Vec<_> = api.asked().into_iter().map(|(asked, _)| asked).collect();
+    let asked: Vec<_> = api.calls().into_iter().map(|(asked, _)| asked).collect();
     assert_eq!(
         asked,
         [

@@ -1,10 +1,12 @@
 //! Tests `latchkey key import`.
 
+mod exports;
+mod plain;
+
 use super::Person;
-use crate::harness::{Client, Plane, START};
+use crate::harness::{Client, Plane};
 use latchkey_policy::key::KeyDigest;
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt::Write as _;
 
 fn sha256(key: &str) -> String {
@@ -211,112 +213,6 @@ async fn dry_run_changes_nothing_before_the_import() {
 }
 
 #[tokio::test]
-async fn exports_are_imported_elsewhere_without_loss() {
-    let (from, to) = (Plane::start().await, Plane::start().await);
-    let (person, client) = (Person::admin(&from), from.log_in().await);
-    let names = [
-        "=cmd|' /C calc'!A0",
-        "'=1",
-        "-2+3",
-        "@SUM(1)",
-        " plain",
-        "＝1",
-        "a, \"b\"; c",
-        "é\u{200c}\u{301}",
-    ];
-    for (index, name) in names.iter().enumerate() {
-        let ips = json!([{"cidr": "10.0.0.0/8", "enabled": index % 2 == 0}, {"cidr": "::1/128", "enabled": true}]);
-        let body = json!({
-            "name": name, "description": format!("+{name}\n\t'"), "limits": {"day": 5}, "tier": "pro", "allowed_ips": ips,
-            "expires_at": START + 10_000_000_000, "environment": "test", "permissions": ["dns:read"],
-        });
-        let made = client.generate(body).await;
-        assert!(
-            made.status.is_success() || name.contains('\u{200c}'),
-            "{made:?}"
-        );
-    }
-    for format in ["csv", "json", "ndjson"] {
-        let export = person
-            .run(&["key", "export", "--format", format])
-            .await
-            .done();
-        let with_digests = match format {
-            "csv" => {
-                let mut records = export.split_inclusive('\n').collect::<String>();
-                records.insert_str(0, "sha256,");
-                let mut out = String::new();
-                // The first cell of a record is the mask of the key.
-                for (index, line) in records.split_inclusive('\n').enumerate() {
-                    if line.starts_with("lk_test_") {
-                        write!(out, "{},", sha256(&format!("sk-{format}-{index:010}"))).unwrap();
-                    }
-                    out.push_str(line);
-                }
-                out
-            }
-            _ => {
-                let list: Vec<Value> = match format {
-                    "json" => serde_json::from_str::<Value>(&export).unwrap()["keys"]
-                        .as_array()
-                        .unwrap()
-                        .clone(),
-                    _ => export
-                        .lines()
-                        .map(|line| serde_json::from_str(line).unwrap())
-                        .collect(),
-                };
-                let lines = list.into_iter().enumerate().map(|(index, mut key)| {
-                    key["sha256"] = json!(sha256(&format!("sk-{format}-{index:010}")));
-                    key
-                });
-                if format == "json" {
-                    json!(lines.collect::<Vec<_>>()).to_string()
-                } else {
-                    lines.map(|key| format!("{key}\n")).collect()
-                }
-            }
-        };
-        let other = Person::admin(&to);
-        let file = other.file(&format!("keys.{format}"), &with_digests);
-        other
-            .run(&["key", "import", "--entropy-confirmed", "-f", &file])
-            .await
-            .done();
-        let there = to.log_in().await;
-        let [before, after] = [&client, &there]
-            .map(|client| client.get("/v1/keys?sort=name&limit=100&include=ip_lists"));
-        let (before, after) = tokio::join!(before, after);
-        let settings = |answer: &crate::harness::Answer| {
-            let keys = answer.at("/data/keys").as_array().unwrap().clone();
-            let keep = [
-                "name",
-                "description",
-                "limits",
-                "tier",
-                "allowed_ips",
-                "expires_at",
-                "environment",
-                "permissions",
-                "key_prefix",
-            ];
-            let of = |key: &Value| keep.map(|field| key[field].clone());
-            keys.iter().map(of).collect::<Vec<_>>()
-        };
-        assert_eq!(settings(&before), settings(&after), "{format}");
-        for key in after.at("/data/keys").as_array().unwrap() {
-            there
-                .send(
-                    Method::DELETE,
-                    &format!("/v1/keys/{}", key["key_id"].as_str().unwrap()),
-                    json!(null),
-                )
-                .await;
-        }
-    }
-}
-
-#[tokio::test]
 async fn failed_import_is_repeated_on_request() {
     let plane = Plane::start().await;
     let (person, client) = (Person::admin(&plane), plane.log_in().await);
@@ -408,114 +304,4 @@ async fn long_lists_use_smaller_batches() {
         .await
         .done();
     assert!(output.starts_with("60 keys imported: "), "{output}");
-}
-
-#[tokio::test]
-async fn plain_keys_are_hashed_unless_weak() {
-    let plane = Plane::start().await;
-    let (person, client) = (Person::admin(&plane), plane.log_in().await);
-    let good = [
-        "d8Fk2LqP9sX3vB7nM1cZ5g",
-        "0b5ec4a2-96a6-4a61-8c3c-3fb8dbe1a4e0",
-        "8f14e45fceea167a5a36dedd4bea2543",
-    ];
-    let mut text = "key,name\n".to_owned();
-    for (index, key) in good.iter().enumerate() {
-        writeln!(text, "{key},good-{index}").unwrap();
-    }
-    let weak = (0..30)
-        .map(|index| format!("pin-{index:06},weak-{index}\n"))
-        .collect::<String>();
-    let file = person.file("keys.csv", &format!("{text}{weak}"));
-    for more in [&[][..], &["--entropy-confirmed"]] {
-        let output = person
-            .run(&[&["key", "import", "-f", &file], more].concat())
-            .await;
-        output.failed(
-            2,
-            "nothing was imported, because 30 rows of the file cannot be imported:",
-        );
-        assert!(
-            output.stderr.contains("line 5, line 6, line 7, line 8, "),
-            "{output:?}"
-        );
-        assert!(
-            output
-                .stderr
-                .contains("line 14 and 20 more: Field `key` can be guessed"),
-            "{output:?}"
-        );
-        assert_eq!(
-            output.stderr.matches("can be guessed").count(),
-            1,
-            "{output:?}"
-        );
-        assert!(
-            !output.stderr.contains("pin-"),
-            "no key is shown: {output:?}"
-        );
-    }
-    assert_eq!(client.total().await, 0);
-    let output = person
-        .run(&["key", "import", "-f", &person.file("keys.csv", &text)])
-        .await
-        .done();
-    assert!(output.starts_with("3 keys imported"), "{output}");
-    for key in good {
-        let row = json!({"keys": [{"name": "again", "sha256": sha256(key)}]});
-        client
-            .send(Method::POST, "/v1/keys/import", row)
-            .await
-            .refused(409, "key_taken");
-    }
-    for (row, reason) in [
-        (format!("{},,both", good[0]), ""),
-        (
-            format!("{},{},both", good[0], sha256("x")),
-            "`key` and `sha256` are both set",
-        ),
-        (
-            "short,,short".to_owned(),
-            "`key` must have 8 to 512 visible ASCII characters",
-        ),
-    ] {
-        let file = person.file("keys.csv", &format!("key,sha256,name\n{row}\n"));
-        let output = person.run(&["key", "import", "-f", &file]).await;
-        assert!(
-            output.stderr.contains(reason) && !output.stderr.contains(good[0]),
-            "{output:?}"
-        );
-    }
-    let file = person.file("keys.json", "[{\"name\": \"a\", \"key\": 12345678}]");
-    person
-        .run(&["key", "import", "-f", &file])
-        .await
-        .failed(2, "`key` must be text");
-}
-
-#[tokio::test]
-async fn digests_need_an_entropy_confirmation() {
-    let plane = Plane::start().await;
-    let person = Person::admin(&plane);
-    let file = person.file("keys.csv", &csv(2_500, None));
-    for more in [&[][..], &["--dry-run"]] {
-        let output = person
-            .run(&[&["key", "import", "-f", &file], more].concat())
-            .await;
-        output.failed(2, "because 2,500 rows of the file cannot be imported:");
-        assert!(
-            output
-                .stderr
-                .contains("line 11 and 2,490 more: Field `sha256` does not show"),
-            "{output:?}"
-        );
-        assert!(
-            output.stderr.contains("--entropy-confirmed") && output.stderr.lines().count() == 2,
-            "{output:?}"
-        );
-    }
-    person
-        .run(&["key", "import", "--entropy-confirmed", "-f", &file])
-        .await
-        .done();
 }

@@ -1,9 +1,11 @@
 //! Changes of keys, owners and routes, each of which is followed until every node has acknowledged
 //! it.
 
+mod routes;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use latchkey_tests::{SeededRng, request};
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use self::routes::{ROUTES, change_routes, document, routes};
 use crate::api::Outcome;
 use crate::model::{Expectation, Subject, Violation};
 use crate::settings::between;
@@ -33,8 +36,8 @@ const LAST_TRIES: usize = 100;
 pub(crate) const LIMIT: u64 = 60;
 
 const UNTOUCHED: usize = 4;
+
 const REVOKERS: usize = 6;
-const ROUTES: usize = 3;
 
 /// A change that closes or opens a subject, sent until it is known to be made.
 struct Change<'a> {
@@ -375,66 +378,6 @@ async fn settle(world: &World, change: &Change<'_>) -> Settled {
             }
         }
         sleep(AGAIN).await;
-    }
-}
-
-fn routes(world: &World, api_key: Option<&str>) -> Vec<Subject> {
-    let add = |number| {
-        let path = format!("/route-{number}");
-        let subject = world.model().add(path.clone(), Expectation::Unknown);
-        world
-            .targets()
-            .changing
-            .insert(subject, target(subject, &path, api_key));
-        subject
-    };
-    (0..ROUTES).map(add).collect()
-}
-
-/// Returns the rules, in which each route requires a permission that the key has, or one that it
-/// lacks. None is public: public routes pass at an Envoy whose snapshot is too old as well, so no
-/// answer about them binds a lost Envoy.
-fn document(open: &[bool; ROUTES]) -> Value {
-    let mut rules = vec![json!({ "path": { "prefix": "/owned" }, "permission": "dns:read" })];
-    for (number, open) in open.iter().enumerate() {
-        let permission = if *open { "dns:read" } else { "billing:write" };
-        rules.push(
-            json!({ "path": { "exact": format!("/route-{number}") }, "permission": permission }),
-        );
-    }
-    json!({ "rules": rules })
-}
-
-/// Opens and closes routes to a key. Each document has all routes.
-async fn change_routes(world: Arc<World>, routes: Vec<Subject>, mut rng: SeededRng) {
-    let mut open = [true; ROUTES];
-    while !world.changes_end.load(Ordering::SeqCst) {
-        let changed = rng.below(ROUTES);
-        open[changed] = !open[changed];
-        let (subject, body) = (routes[changed], Some(document(&open)));
-        let (method, path, closes) = (Method::PUT, "/v1/routes", !open[changed]);
-        let change = Change {
-            kind: "route",
-            subject,
-            closes,
-            method,
-            path,
-            body,
-            expires: false,
-        };
-        if settle(&world, &change).await == Settled::Complete {
-            let now = Instant::now();
-            let mut model = world.model();
-            for (subject, open) in routes.iter().zip(open) {
-                // Other routes are unknown after a rollback.
-                match (model.expectation(*subject), open) {
-                    (Expectation::Unknown, true) => model.opened(*subject, now),
-                    (Expectation::Unknown, false) => model.closed(*subject, now),
-                    _ => {}
-                }
-            }
-        }
-        sleep(between(&mut rng, HOLD[0], HOLD[1])).await;
     }
 }
 
