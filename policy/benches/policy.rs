@@ -9,7 +9,7 @@ use latchkey_policy::key::{KeyDigest, KeyFormat};
 use latchkey_policy::meter::{Allowance, Meter, Owner};
 use latchkey_policy::policy::Policy;
 use latchkey_policy::record::{KeyRecord, PolicyRecord};
-use latchkey_policy::route::{RouteRecord, Routes, Target};
+use latchkey_policy::route::{RouteRules, Routes, Target};
 use latchkey_policy::settings::SnapshotSettings;
 use latchkey_policy::snapshot::Reader;
 use latchkey_policy::test_util;
@@ -67,7 +67,7 @@ fn look_up(criterion: &mut Criterion) {
         .map(|number| KeyDigest::of(&number.to_le_bytes()))
         .collect::<Vec<_>>();
     let cells = published(
-        &RouteRecord::default(),
+        &RouteRules::default(),
         &records::plain_policy(),
         digests.iter().copied(),
     );

@@ -56,7 +56,7 @@ pub use index::{Access, Match, Route, Routes};
 pub use location::{Named, SubaccountLocation};
 pub use overlap::Affected;
 pub use path::Ambiguity;
-pub use rule::{PathSpec, PlaceSpec, Rule, RuleSpec};
+pub use rule::{PathSpec, Rule, RuleSpec, SubaccountLocationSpec};
 
 /// The highest number of rules in one document.
 pub const MAX_RULES: usize = 1000;
@@ -115,13 +115,13 @@ impl Target<'_> {
 
 /// All rules, in their order. There are none by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RouteRecord {
+pub struct RouteRules {
     rules: Vec<Rule>,
     unmatched: Unmatched,
     path_case: PathCase,
 }
 
-impl RouteRecord {
+impl RouteRules {
     /// Creates the record from rules in order, with the default [`PathCase`]. The error is the
     /// first one, with the index of its rule.
     pub fn new(rules: Vec<Rule>, unmatched: Unmatched) -> Result<Self, (usize, FieldError)> {

@@ -3,13 +3,13 @@
 
 mod codec;
 
-use crate::route::{RouteRecord, Routes};
+use crate::route::{RouteRules, Routes};
 
 /// The settings as the control plane sends them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SettingsRecord {
     /// The route rules.
-    pub routes: RouteRecord,
+    pub routes: RouteRules,
     /// True if there are imported keys, which need not have the form of ours.
     pub imported: bool,
     ended_owners: Vec<String>,
@@ -42,8 +42,8 @@ impl SettingsRecord {
 }
 
 /// Settings with these rules, without imported keys or ended owners.
-impl From<RouteRecord> for SettingsRecord {
-    fn from(routes: RouteRecord) -> Self {
+impl From<RouteRules> for SettingsRecord {
+    fn from(routes: RouteRules) -> Self {
         Self {
             routes,
             ..Self::default()

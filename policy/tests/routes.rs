@@ -4,8 +4,8 @@
 
 use latchkey_policy::record::{Damaged, FORMAT};
 use latchkey_policy::route::{
-    Access, Match, Named, PathCase, PathSpec, PlaceSpec, RouteRecord, Routes, Rule, RuleSpec,
-    SubaccountLocation, Target, Unmatched,
+    Access, Match, Named, PathCase, PathSpec, RouteRules, Routes, Rule, RuleSpec,
+    SubaccountLocation, SubaccountLocationSpec, Target, Unmatched,
 };
 use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::test_util::{Random, fuzz};
@@ -65,9 +65,9 @@ fn rule(random: &mut Random) -> Option<Rule> {
     };
     let public = random.below(4) == 0;
     let place = |random: &mut Random| match random.below(3) {
-        0 => PlaceSpec::Header("x-sub".into()),
-        1 => PlaceSpec::Path("x".into()),
-        _ => PlaceSpec::Query("sub".into()),
+        0 => SubaccountLocationSpec::Header("x-sub".into()),
+        1 => SubaccountLocationSpec::Path("x".into()),
+        _ => SubaccountLocationSpec::Query("sub".into()),
     };
     let name = |names: &'static [&str]| move |random: &mut Random| (*random.pick(names)).to_owned();
     let spec = RuleSpec {
@@ -87,12 +87,12 @@ fn rule(random: &mut Random) -> Option<Rule> {
     Rule::new(spec).ok()
 }
 
-fn document(random: &mut Random) -> RouteRecord {
+fn document(random: &mut Random) -> RouteRules {
     let unmatched = *random.pick(&[Unmatched::ValidKey, Unmatched::Deny]);
     let path_case = *random.pick(&[PathCase::Refuse, PathCase::Ignore, PathCase::Distinct]);
     let mut rules: Vec<Rule> = (0..random.below(16)).filter_map(|_| rule(random)).collect();
     loop {
-        match RouteRecord::with_path_case(path_case, rules.clone(), unmatched) {
+        match RouteRules::with_path_case(path_case, rules.clone(), unmatched) {
             Ok(record) => return record,
             Err((never_reached, _)) => drop(rules.remove(never_reached)),
         }
@@ -131,7 +131,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-fn requested(random: &mut Random, record: &RouteRecord) -> Vec<u8> {
+fn requested(random: &mut Random, record: &RouteRules) -> Vec<u8> {
     let mut found = match record.rules() {
         rules if !rules.is_empty() && random.below(2) == 0 => {
             let path = random.pick(rules).spec().path.as_str().to_owned();
@@ -359,7 +359,7 @@ type Number = Result<usize, &'static str>;
 const AMBIGUOUS: &str = "ambiguous";
 const DISPUTED: &str = "disputed";
 
-fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Number {
+fn expected(record: &RouteRules, host: &str, method: &str, path: &[u8]) -> Number {
     if record.rules().is_empty() && record.unmatched() == Unmatched::ValidKey {
         return Ok(0);
     }
@@ -376,7 +376,7 @@ fn expected(record: &RouteRecord, host: &str, method: &str, path: &[u8]) -> Numb
                 .then_some((false, None, None, None));
         };
         let place = spec.subaccount.clone().map(|place| match place {
-            PlaceSpec::Path(name) => Err(parameter(spec, &name).unwrap()),
+            SubaccountLocationSpec::Path(name) => Err(parameter(spec, &name).unwrap()),
             other => Ok(other),
         });
         Some((
@@ -405,7 +405,7 @@ fn parameter(spec: &RuleSpec, name: &str) -> Option<usize> {
 }
 
 /// Returns the first rule that matches, 0 if none does; `None` if the request is ambiguous.
-fn first(record: &RouteRecord, host: &str, method: &str, path: &[u8], fold: Fold) -> Option<usize> {
+fn first(record: &RouteRules, host: &str, method: &str, path: &[u8], fold: Fold) -> Option<usize> {
     let by_method = record
         .rules()
         .iter()
@@ -472,9 +472,11 @@ fn assert_asks_for_what_was_written(routes: &Routes, access: &Access, written: &
         written.permission.as_deref()
     );
     let place = written.subaccount.as_ref().map(|place| match place {
-        PlaceSpec::Header(name) => SubaccountLocation::Header(name.as_str().into()),
-        PlaceSpec::Path(name) => SubaccountLocation::Path(parameter(written, name).unwrap()),
-        PlaceSpec::Query(name) => SubaccountLocation::Query(name.as_str().into()),
+        SubaccountLocationSpec::Header(name) => SubaccountLocation::Header(name.as_str().into()),
+        SubaccountLocationSpec::Path(name) => {
+            SubaccountLocation::Path(parameter(written, name).unwrap())
+        }
+        SubaccountLocationSpec::Query(name) => SubaccountLocation::Query(name.as_str().into()),
     });
     assert_eq!(*subaccount, place);
 }
@@ -602,7 +604,7 @@ fn fuzz_subaccount_places() {
             SubaccountLocation::Path(random.index(3)),
             SubaccountLocation::Query("sub".into()),
         ];
-        let path = requested(random, &RouteRecord::default());
+        let path = requested(random, &RouteRules::default());
         let header = some(random, |random| random.bytes(4, b"ab,% "));
         for place in places {
             let target = Target {
@@ -670,7 +672,7 @@ fn fuzz_route_records() {
                 .map(|rule| Rule::new(rule.spec().clone()).unwrap())
                 .collect();
             let (path_case, unmatched) = (read.routes.path_case(), read.routes.unmatched());
-            let rules = RouteRecord::with_path_case(path_case, rules, unmatched).unwrap();
+            let rules = RouteRules::with_path_case(path_case, rules, unmatched).unwrap();
             let same = SettingsRecord::from(rules)
                 .with_imported(read.imported)
                 .with_ended_owners(read.ended_owners().to_vec());

@@ -5,7 +5,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, header};
 use axum::{Form, RequestExt as _, extract};
-use latchkey_model::body::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, announces_more_than};
+use latchkey_model::body::{ANONYMOUS_MAX_LEN, ANONYMOUS_TIMEOUT, announces_more_than};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time;
@@ -48,12 +48,12 @@ impl Fields {
     ) -> Result<Self, PageError> {
         let content_length = request.headers().get(header::CONTENT_LENGTH);
         let content_length = content_length.map(HeaderValue::as_bytes);
-        if announces_more_than(content_length, STRANGERS_MAX_LEN) {
+        if announces_more_than(content_length, ANONYMOUS_MAX_LEN) {
             return Err(PageError::Unreadable);
         }
 
-        DefaultBodyLimit::max(STRANGERS_MAX_LEN).apply(&mut request);
-        let fields = time::timeout(STRANGERS_PATIENCE, Self::from_request(request, console)).await;
+        DefaultBodyLimit::max(ANONYMOUS_MAX_LEN).apply(&mut request);
+        let fields = time::timeout(ANONYMOUS_TIMEOUT, Self::from_request(request, console)).await;
         fields.unwrap_or(Err(PageError::Unreadable))
     }
 

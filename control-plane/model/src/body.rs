@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 /// The maximum length of the body of a request without a credential, in bytes.
-pub const STRANGERS_MAX_LEN: usize = 4 * 1024;
+pub const ANONYMOUS_MAX_LEN: usize = 4 * 1024;
 
 /// The time limit for the body of a request without a credential, counted from the end of the
 /// headers.
-pub const STRANGERS_PATIENCE: Duration = Duration::from_secs(5);
+pub const ANONYMOUS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Returns whether this `Content-Length` announces a body of more than `most` bytes, so that none
 /// of it needs to be read. A value that is not a number announces nothing.
@@ -32,7 +32,7 @@ mod tests {
             (Some("many"), false),
         ] {
             let announced =
-                announces_more_than(content_length.map(str::as_bytes), STRANGERS_MAX_LEN);
+                announces_more_than(content_length.map(str::as_bytes), ANONYMOUS_MAX_LEN);
             assert_eq!(announced, expected, "{content_length:?}");
         }
     }

@@ -2,8 +2,8 @@
 //! `rules[3]`.
 
 use latchkey_policy::route::{
-    Affected, FieldError, MAX_RULES, PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec,
-    Unmatched,
+    Affected, FieldError, MAX_RULES, PathCase, PathSpec, RouteRules, Rule, RuleSpec,
+    SubaccountLocationSpec, Unmatched,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -59,7 +59,7 @@ pub struct AffectedRule {
 }
 
 /// Returns the rules of a document that its `path_case` affects.
-pub fn affected_rules(routes: &RouteRecord) -> Vec<AffectedRule> {
+pub fn affected_rules(routes: &RouteRules) -> Vec<AffectedRule> {
     let affected = routes.affected_by_path_case().into_iter();
     affected
         .map(|Affected { rule, by }| AffectedRule {
@@ -143,7 +143,7 @@ struct PlaceDocument {
 
 impl RouteDocument {
     /// Returns the rules, or all faults of the document.
-    pub fn check(&self) -> Result<RouteRecord, Vec<Fault>> {
+    pub fn check(&self) -> Result<RouteRules, Vec<Fault>> {
         if self.rules.len() > MAX_RULES {
             return Err(vec![Fault {
                 field: Some("rules".to_owned()),
@@ -174,13 +174,13 @@ impl RouteDocument {
             PathCaseWord::Ignore => PathCase::Ignore,
             PathCaseWord::Distinct => PathCase::Distinct,
         };
-        RouteRecord::with_path_case(path_case, rules, unmatched)
+        RouteRules::with_path_case(path_case, rules, unmatched)
             .map_err(|(index, error)| vec![Fault::from(error).within(&place(index))])
     }
 
     /// Returns the rules of a document from a version without `path_case`: with the default, unless
     /// some rules differ only by case.
-    pub fn check_without_path_case(&self) -> Result<RouteRecord, Vec<Fault>> {
+    pub fn check_without_path_case(&self) -> Result<RouteRules, Vec<Fault>> {
         let with = |path_case| Self {
             rules: self.rules.clone(),
             unmatched: self.unmatched,
@@ -255,7 +255,7 @@ impl TryFrom<PathDocument> for PathSpec {
     }
 }
 
-impl TryFrom<PlaceDocument> for PlaceSpec {
+impl TryFrom<PlaceDocument> for SubaccountLocationSpec {
     type Error = Fault;
 
     fn try_from(place: PlaceDocument) -> Result<Self, Fault> {
@@ -277,10 +277,10 @@ impl Fault {
     }
 }
 
-impl TryFrom<&RouteRecord> for RouteDocument {
+impl TryFrom<&RouteRules> for RouteDocument {
     type Error = serde_json::Error;
 
-    fn try_from(routes: &RouteRecord) -> Result<Self, serde_json::Error> {
+    fn try_from(routes: &RouteRules) -> Result<Self, serde_json::Error> {
         let rules = routes
             .rules()
             .iter()
@@ -329,15 +329,15 @@ impl From<&RuleSpec> for RuleDocument {
             },
         };
         let subaccount = subaccount.map(|place| match place {
-            PlaceSpec::Header(name) => PlaceDocument {
+            SubaccountLocationSpec::Header(name) => PlaceDocument {
                 header: Some(name),
                 ..PlaceDocument::default()
             },
-            PlaceSpec::Path(name) => PlaceDocument {
+            SubaccountLocationSpec::Path(name) => PlaceDocument {
                 path: Some(name),
                 ..PlaceDocument::default()
             },
-            PlaceSpec::Query(name) => PlaceDocument {
+            SubaccountLocationSpec::Query(name) => PlaceDocument {
                 query: Some(name),
                 ..PlaceDocument::default()
             },

@@ -13,7 +13,7 @@ use crate::password::Passwords;
 use crate::refused_logins::RefusedLoginCollector;
 use crate::stop::Stop;
 use crate::stream::FeedHealth;
-use crate::webhook::reach::Reach;
+use crate::webhook::reach::AllowedDestinations;
 
 /// The parts of a running control plane that the API works with, and the API's settings.
 pub struct Backend {
@@ -32,7 +32,7 @@ pub struct Backend {
     /// The refused logins that the audit does not contain yet.
     pub refused_logins: Arc<RefusedLoginCollector>,
     /// The destinations that webhooks may reach.
-    pub reach: Reach,
+    pub reach: AllowedDestinations,
     /// The format of new keys.
     pub key_format: KeyFormat,
     /// The limit of a caller's calls a minute; 0 for no limit.

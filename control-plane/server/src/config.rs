@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use crate::at_rest::AtRestConfig;
 use crate::usage::cleanup::RetentionTimes;
-use crate::webhook::reach::Reach;
+use crate::webhook::reach::AllowedDestinations;
 
 /// All settings of `latchkey serve`.
 #[derive(Debug, Clone, Parser)]
@@ -264,11 +264,11 @@ impl StoreConfig {
 
 impl WebhookConfig {
     /// Returns the allowed destinations.
-    pub(crate) fn reach(&self) -> Reach {
+    pub(crate) fn reach(&self) -> AllowedDestinations {
         if self.allow_private {
-            Reach::Private
+            AllowedDestinations::Private
         } else {
-            Reach::Public
+            AllowedDestinations::Public
         }
     }
 }

@@ -52,4 +52,4 @@ pub use enforcement::Enforcement;
 pub use serve::serve;
 pub use start::{Running, StartError, start_with_clock};
 pub use stream::FeedHealth;
-pub use webhook::reach::Reach;
+pub use webhook::reach::AllowedDestinations;

@@ -220,7 +220,7 @@ mod tests {
         )
         .await
         .unwrap();
-        store.begin_life(0, 0, |_| 0).await.unwrap();
+        store.begin_run(0, 0, |_| 0).await.unwrap();
         store.start_checks(std::future::ready(()));
         (store, directory)
     }

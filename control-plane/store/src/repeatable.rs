@@ -161,7 +161,7 @@ pub(super) async fn record(
 
 impl Store {
     /// Deletes the records of calls that were made more than a day ago.
-    pub async fn tidy_repeatable_calls(&self, now: i64) -> Result<(), StoreError> {
+    pub async fn clean_up_repeatable_calls(&self, now: i64) -> Result<(), StoreError> {
         const OLD: &str = "DELETE FROM repeatable_calls WHERE rowid IN \
              (SELECT rowid FROM repeatable_calls WHERE made_at <= ? LIMIT ?)";
         self.delete(|| sqlx::query(OLD).bind(now.saturating_sub(KEPT_SECONDS)))

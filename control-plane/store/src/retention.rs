@@ -17,7 +17,7 @@ const STEP: u32 = 250;
 impl Store {
     /// Deletes the details of keys that have been revoked for `kept` seconds, and of secrets that
     /// ended as long ago. With a clock that is not trusted it deletes nothing.
-    pub async fn tidy_revoked(&self, now: i64, kept: i64) -> Result<(), StoreError> {
+    pub async fn clean_up_revoked(&self, now: i64, kept: i64) -> Result<(), StoreError> {
         if !usage::trusts(&self.0.readers, now).await? {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 
 use latchkey_model::route_document::{AffectedRule, RouteDocument, affected_rules};
 use latchkey_policy::record::{FORMAT, MIN_FORMAT};
-use latchkey_policy::route::{PathCase, RouteRecord};
+use latchkey_policy::route::{PathCase, RouteRules};
 use latchkey_policy::settings::SettingsRecord;
 use sqlx::SqliteExecutor;
 use tracing::{info, warn};
@@ -33,10 +33,7 @@ impl Store {
 impl Authorized {
     /// Replaces the rules, and returns them in the stored form, with the revision from which on
     /// nodes decide by them.
-    pub async fn put_routes(
-        self,
-        routes: &RouteRecord,
-    ) -> Result<(RouteDocument, u64), StoreError> {
+    pub async fn put_routes(self, routes: &RouteRules) -> Result<(RouteDocument, u64), StoreError> {
         // Rules that cannot be sent to a node are refused here.
         encode(&routes.clone().into())?;
         let document = RouteDocument::try_from(routes)
@@ -91,7 +88,7 @@ pub(super) async fn add_path_case(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn log_upgrade(routes: &RouteRecord) {
+fn log_upgrade(routes: &RouteRules) {
     if routes.path_case() == PathCase::Distinct {
         warn!(
             "route rules now have path_case: distinct, because some differ only by letter case, \

@@ -215,7 +215,7 @@ impl Store {
 
     /// Removes old secrets that ended long ago. A wrong clock must not cause a removal, because a
     /// removed secret could not be restored.
-    pub async fn tidy_secrets(&self, now: i64) -> Result<(), StoreError> {
+    pub async fn clean_up_secrets(&self, now: i64) -> Result<(), StoreError> {
         const ENDED: &str =
             "SELECT EXISTS (SELECT 1 FROM old_secrets WHERE NOT removed AND ends_at <= ?)";
         const REMOVE: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE digest IN \

@@ -66,7 +66,7 @@ pub struct Note {
 impl Store {
     /// Begins to serve nodes at `now`. `counts_for` returns the number of seconds for which a lost
     /// node counts.
-    pub async fn begin_life(
+    pub async fn begin_run(
         &self,
         now: i64,
         grace: i64,
@@ -238,7 +238,7 @@ mod tests {
         ] {
             let (store, _directory) = store().await;
             let (mut now, mut uptime) = (1_000, 0);
-            store.begin_life(now, 0, |_| 0).await.unwrap();
+            store.begin_run(now, 0, |_| 0).await.unwrap();
             for (moved, ran) in notes {
                 (now, uptime) = (now + moved, uptime + ran);
                 store
@@ -274,7 +274,7 @@ mod tests {
             (DAY, false),
         ] {
             let (store, _directory) = store().await;
-            store.begin_life(1_000, 0, |_| 0).await.unwrap();
+            store.begin_run(1_000, 0, |_| 0).await.unwrap();
             store
                 .note(Note {
                     now: 1_000 + DAY,
@@ -284,7 +284,7 @@ mod tests {
                 .await
                 .unwrap();
             let now = 1_000 + DAY + stopped;
-            store.begin_life(now, 0, |_| 0).await.unwrap();
+            store.begin_run(now, 0, |_| 0).await.unwrap();
             assert_eq!(
                 is_steady(&store.0.readers, DAY, now).await.unwrap(),
                 steady,

@@ -134,7 +134,7 @@ async fn database_confirms_no_guessed_key() {
     plane.use_a_key_on(1_800_000_000).await;
     plane
         .store()
-        .tidy_revoked(1_800_000_000, 1_000)
+        .clean_up_revoked(1_800_000_000, 1_000)
         .await
         .unwrap();
     let body = json!({"keys": [imported("CI", PIN)]}).to_string();

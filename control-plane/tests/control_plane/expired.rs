@@ -260,7 +260,7 @@ async fn clock_a_day_ahead_removes_nothing() {
             .sweep_expired_keys(START + ahead)
             .await
             .unwrap();
-        plane.store().tidy_secrets(START + ahead).await.unwrap();
+        plane.store().clean_up_secrets(START + ahead).await.unwrap();
         assert_eq!(plane.store().revision(), revision, "{ahead}");
     }
     assert!(before.by(&first).is_some());

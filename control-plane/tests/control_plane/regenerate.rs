@@ -31,7 +31,7 @@ fn mask(secret: &str) -> String {
 
 async fn tidy(plane: &Plane, now: i64) {
     plane.use_a_key_on(now).await;
-    plane.store().tidy_secrets(now).await.unwrap();
+    plane.store().clean_up_secrets(now).await.unwrap();
 }
 
 /// The overlap lasts as long as requested.
@@ -240,7 +240,11 @@ async fn ended_secret_is_never_accepted_again() {
     let mut node = Node::ready(&plane).await;
     let revision = plane.store().revision();
     // A clock that no node confirms is not trusted.
-    plane.store().tidy_secrets(START + 60 + DAY).await.unwrap();
+    plane
+        .store()
+        .clean_up_secrets(START + 60 + DAY)
+        .await
+        .unwrap();
     tidy(&plane, START + 59 + DAY).await;
     assert_eq!(plane.store().revision(), revision);
     tidy(&plane, START + 60 + DAY).await;

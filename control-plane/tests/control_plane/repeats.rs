@@ -207,7 +207,7 @@ async fn successes_are_recorded_for_a_day() {
     plane.clock.advance(DAY - 1);
     plane
         .store()
-        .tidy_repeatable_calls(START + DAY - 1)
+        .clean_up_repeatable_calls(START + DAY - 1)
         .await
         .unwrap();
     assert_eq!(
@@ -223,7 +223,7 @@ async fn successes_are_recorded_for_a_day() {
     );
     plane
         .store()
-        .tidy_repeatable_calls(START + 2 * DAY)
+        .clean_up_repeatable_calls(START + 2 * DAY)
         .await
         .unwrap();
     let count = "SELECT COUNT(*) FROM repeatable_calls";

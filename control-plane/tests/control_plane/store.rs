@@ -79,7 +79,7 @@ impl Model {
         };
         match (what, victim) {
             (0, _) => {
-                plane.store().tidy_secrets(LATER).await.unwrap();
+                plane.store().clean_up_secrets(LATER).await.unwrap();
                 self.live
                     .values_mut()
                     .for_each(|secrets| drop(secrets.drain(..secrets.len() - 1)));

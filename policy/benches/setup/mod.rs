@@ -10,7 +10,7 @@ use latchkey_policy::ledger;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::meter::{Owner, Quota};
 use latchkey_policy::record::{FORMAT, KeyRecord, PolicyRecord};
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::route::RouteRules;
 use latchkey_policy::settings::{SettingsRecord, SnapshotSettings};
 use latchkey_policy::snapshot::{Batch, CachedKey, Epoch, Reader, Unavailable, View, Writer};
 use latchkey_policy::test_util::{self, MemoryCells};
@@ -43,7 +43,7 @@ pub(crate) struct Scene {
 impl Scene {
     /// Creates a key with its tier's limit, without rules.
     pub(crate) fn plain() -> Self {
-        Self::of(&records::plain_policy(), &RouteRecord::default())
+        Self::of(&records::plain_policy(), &RouteRules::default())
     }
 
     /// Creates a key with IP lists, a scope, permissions and three limits, and many rules.
@@ -51,7 +51,7 @@ impl Scene {
         Self::of(&records::full_policy(), &records::rules())
     }
 
-    fn of(policy: &PolicyRecord, rules: &RouteRecord) -> Self {
+    fn of(policy: &PolicyRecord, rules: &RouteRules) -> Self {
         let key = records::plain_key();
         let cells = published(rules, policy, [key.digest()]);
         Self {
@@ -81,7 +81,7 @@ impl Scene {
 
 /// Publishes a snapshot with these rules and this policy, which all of these keys have.
 pub(crate) fn published(
-    rules: &RouteRecord,
+    rules: &RouteRules,
     policy: &PolicyRecord,
     keys: impl IntoIterator<Item = KeyDigest>,
 ) -> MemoryCells {

@@ -6,7 +6,7 @@ use latchkey_policy::key::{Environment, KeyFormat, PlainKey};
 use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::permission::Pattern;
 use latchkey_policy::record::PolicyRecord;
-use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::route::{PathSpec, RouteRules, Rule, RuleSpec, Unmatched};
 use latchkey_policy::test_util::{self, Random};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -83,7 +83,7 @@ fn ranges() -> Vec<IpNet> {
 }
 
 /// Returns rules, each for another path, service and permission.
-pub(crate) fn rules() -> RouteRecord {
+pub(crate) fn rules() -> RouteRules {
     let rule = |number| {
         Rule::new(RuleSpec {
             host: None,
@@ -95,7 +95,7 @@ pub(crate) fn rules() -> RouteRecord {
             subaccount: None,
         })
     };
-    RouteRecord::new(
+    RouteRules::new(
         (0..RULES).map(|number| rule(number).unwrap()).collect(),
         Unmatched::Deny,
     )

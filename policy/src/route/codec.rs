@@ -8,7 +8,7 @@
 //! 2 path, 3 query) and, unless there is none, a text. A text or a list that is absent from a rule
 //! is empty; valid ones never are.
 
-use super::{PathCase, PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use super::{PathCase, PathSpec, RouteRules, Rule, RuleSpec, SubaccountLocationSpec, Unmatched};
 use crate::record::{Damaged, Fields, TooLong, put_text, put_texts};
 
 const DENY_UNMATCHED: u8 = 1;
@@ -29,7 +29,7 @@ const IN_HEADER: u8 = 1;
 const IN_PATH: u8 = 2;
 const IN_QUERY: u8 = 3;
 
-impl RouteRecord {
+impl RouteRules {
     /// All flags that the rules have.
     pub(crate) const FLAGS: u8 = DENY_UNMATCHED | REFUSE_CASE | IGNORE_CASE;
 
@@ -112,9 +112,9 @@ fn put_rule(rule: &RuleSpec, out: &mut Vec<u8>) -> Result<(), TooLong> {
             out.push(NOWHERE);
             return Ok(());
         }
-        Some(PlaceSpec::Header(name)) => (IN_HEADER, name),
-        Some(PlaceSpec::Path(name)) => (IN_PATH, name),
-        Some(PlaceSpec::Query(name)) => (IN_QUERY, name),
+        Some(SubaccountLocationSpec::Header(name)) => (IN_HEADER, name),
+        Some(SubaccountLocationSpec::Path(name)) => (IN_PATH, name),
+        Some(SubaccountLocationSpec::Query(name)) => (IN_QUERY, name),
     };
 
     out.push(kind);
@@ -140,9 +140,9 @@ fn take_rule(body: &mut Fields<'_>) -> Result<RuleSpec, Damaged> {
     let [kind] = body.array()?;
     let subaccount = match kind {
         NOWHERE => None,
-        IN_HEADER => Some(PlaceSpec::Header(body.short_str()?.to_owned())),
-        IN_PATH => Some(PlaceSpec::Path(body.short_str()?.to_owned())),
-        IN_QUERY => Some(PlaceSpec::Query(body.short_str()?.to_owned())),
+        IN_HEADER => Some(SubaccountLocationSpec::Header(body.short_str()?.to_owned())),
+        IN_PATH => Some(SubaccountLocationSpec::Path(body.short_str()?.to_owned())),
+        IN_QUERY => Some(SubaccountLocationSpec::Query(body.short_str()?.to_owned())),
         _ => return Err(Damaged),
     };
 

@@ -5,9 +5,9 @@ mod hosts;
 use super::fold::{self, Comparable, Fold};
 use super::location::SubaccountLocation;
 use super::path::Path;
-use super::rule::{PlaceSpec, Rule};
+use super::rule::{Rule, SubaccountLocationSpec};
 use super::trie::Search;
-use super::{PathCase, RouteRecord, Target, Unmatched};
+use super::{PathCase, RouteRules, Target, Unmatched};
 use crate::names::HeaderNames;
 use crate::permission::Permission;
 use crate::token::is_method;
@@ -34,8 +34,8 @@ pub struct Routes {
 
 fn subaccount_header(rule: &Rule) -> Option<Box<str>> {
     match rule.spec().subaccount.as_ref()? {
-        PlaceSpec::Header(name) => Some(name.as_str().into()),
-        PlaceSpec::Path(_) | PlaceSpec::Query(_) => None,
+        SubaccountLocationSpec::Header(name) => Some(name.as_str().into()),
+        SubaccountLocationSpec::Path(_) | SubaccountLocationSpec::Query(_) => None,
     }
 }
 
@@ -145,7 +145,7 @@ struct Needs<'m> {
 
 impl Routes {
     /// Compiles rules for the search.
-    pub fn compile(record: &RouteRecord) -> Self {
+    pub fn compile(record: &RouteRules) -> Self {
         let rules = record.rules();
         let written = || {
             rules
@@ -202,13 +202,15 @@ impl Routes {
             return Access::Public;
         }
 
-        let place = |place: &PlaceSpec| match place {
-            PlaceSpec::Header(name) => SubaccountLocation::Header(name.as_str().into()),
+        let place = |place: &SubaccountLocationSpec| match place {
+            SubaccountLocationSpec::Header(name) => {
+                SubaccountLocation::Header(name.as_str().into())
+            }
             // A valid rule has this parameter; a place that no path has is never read.
-            PlaceSpec::Path(name) => {
+            SubaccountLocationSpec::Path(name) => {
                 SubaccountLocation::Path(rule.position(name).unwrap_or(usize::MAX))
             }
-            PlaceSpec::Query(name) => SubaccountLocation::Query(name.as_str().into()),
+            SubaccountLocationSpec::Query(name) => SubaccountLocation::Query(name.as_str().into()),
         };
 
         Access::Key {

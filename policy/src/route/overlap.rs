@@ -2,9 +2,9 @@
 //! ignored.
 
 use super::fold::{self, Fold};
-use super::rule::{PlaceSpec, Rule};
+use super::rule::{Rule, SubaccountLocationSpec};
 use super::segment::Segment;
-use super::{PathCase, RouteRecord, host};
+use super::{PathCase, RouteRules, host};
 
 /// A rule whose requests are refused, or fall under another rule, because paths are not
 /// distinguished by case.
@@ -23,7 +23,7 @@ struct Folded<'r> {
     segments: Vec<Segment>,
 }
 
-impl RouteRecord {
+impl RouteRules {
     /// Returns the rules whose own spelling, once folded, falls under an earlier rule with
     /// different requirements. With [`PathCase::Refuse`] such requests are refused, with
     /// [`PathCase::Ignore`] the earlier rule applies to them, and with [`PathCase::Distinct`] there
@@ -129,7 +129,7 @@ fn asks_for_the_same(one: &Rule, two: &Rule) -> bool {
     let asked = |rule: &Rule| {
         let spec = rule.spec();
         let place = match &spec.subaccount {
-            Some(PlaceSpec::Path(name)) => (rule.position(name), None),
+            Some(SubaccountLocationSpec::Path(name)) => (rule.position(name), None),
             other => (None, other.clone()),
         };
         (

@@ -32,7 +32,7 @@ pub struct RuleSpec {
     /// The permission that key and owner have to have.
     pub permission: Option<String>,
     /// The place in which requests name a subaccount.
-    pub subaccount: Option<PlaceSpec>,
+    pub subaccount: Option<SubaccountLocationSpec>,
 }
 
 /// The paths that a rule is for. They may contain escapes.
@@ -65,7 +65,7 @@ impl PathSpec {
 
 /// The place in which requests name a subaccount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PlaceSpec {
+pub enum SubaccountLocationSpec {
     /// The header of this name.
     Header(String),
     /// The parameter of the rule's template with this name.
@@ -120,17 +120,17 @@ impl Rule {
 
         match &mut spec.subaccount {
             None => {}
-            Some(PlaceSpec::Header(name)) => {
+            Some(SubaccountLocationSpec::Header(name)) => {
                 errors.collect("subaccount.header", check_header(name));
                 name.make_ascii_lowercase();
             }
-            Some(PlaceSpec::Path(name)) => {
+            Some(SubaccountLocationSpec::Path(name)) => {
                 errors.collect(
                     "subaccount.path",
                     check_parameter(name, segments.as_deref()),
                 );
             }
-            Some(PlaceSpec::Query(name)) => {
+            Some(SubaccountLocationSpec::Query(name)) => {
                 errors.collect("subaccount.query", check_query(name));
             }
         }

@@ -50,8 +50,7 @@ fn unreachable_rule_is_refused() {
     ];
     for (first, second) in same {
         let other = get(exact("/other"));
-        let (at, error) =
-            RouteRecord::new(vec![other, first, second], Unmatched::Deny).unwrap_err();
+        let (at, error) = RouteRules::new(vec![other, first, second], Unmatched::Deny).unwrap_err();
         assert_eq!((at, error.field), (2, "path"));
         assert_eq!(
             error.reason,
@@ -74,7 +73,7 @@ fn rules_with_different_matchers_are_distinct() {
         rule(Some("*.a.com"), None, exact("/a")),
     ];
     let record =
-        RouteRecord::with_path_case(PathCase::Distinct, rules.clone(), Unmatched::Deny).unwrap();
+        RouteRules::with_path_case(PathCase::Distinct, rules.clone(), Unmatched::Deny).unwrap();
     assert_eq!(
         (record.rules(), record.unmatched()),
         (&rules[..], Unmatched::Deny)
@@ -100,7 +99,7 @@ fn rules_differing_by_case_need_distinct() {
         };
         for path_case in [PathCase::Refuse, PathCase::Ignore] {
             let (at, error) =
-                RouteRecord::with_path_case(path_case, rules(), Unmatched::Deny).unwrap_err();
+                RouteRules::with_path_case(path_case, rules(), Unmatched::Deny).unwrap_err();
             assert_eq!((at, error.field), (1, "path"));
             assert_eq!(
                 error.reason,
@@ -108,7 +107,7 @@ fn rules_differing_by_case_need_distinct() {
                  end of a segment; set `path_case` to `distinct` to distinguish them"
             );
         }
-        assert!(RouteRecord::with_path_case(PathCase::Distinct, rules(), Unmatched::Deny).is_ok());
+        assert!(RouteRules::with_path_case(PathCase::Distinct, rules(), Unmatched::Deny).is_ok());
     }
 }
 
@@ -120,13 +119,13 @@ fn rules_are_at_most_a_thousand() {
             .collect::<Vec<_>>()
     };
     assert_eq!(
-        RouteRecord::new(rules(1000), Unmatched::ValidKey)
+        RouteRules::new(rules(1000), Unmatched::ValidKey)
             .unwrap()
             .rules()
             .len(),
         1000
     );
-    let (at, error) = RouteRecord::new(rules(1001), Unmatched::ValidKey).unwrap_err();
+    let (at, error) = RouteRules::new(rules(1001), Unmatched::ValidKey).unwrap_err();
     assert_eq!(
         (at, error.to_string()),
         (1000, "rules: must be at most 1000".to_owned())

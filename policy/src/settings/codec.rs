@@ -6,13 +6,13 @@
 
 use super::SettingsRecord;
 use crate::record::{Damaged, Fields, Kind, TooLong, encode, put_texts, verify};
-use crate::route::RouteRecord;
+use crate::route::RouteRules;
 
 const IMPORTED: u8 = 2;
 const ENDED_OWNERS: u8 = 16;
 
 // The flags of the rules are in the same byte.
-const _: () = assert!(RouteRecord::FLAGS & (IMPORTED | ENDED_OWNERS) == 0);
+const _: () = assert!(RouteRules::FLAGS & (IMPORTED | ENDED_OWNERS) == 0);
 
 impl SettingsRecord {
     /// The identifier of the one record.
@@ -43,8 +43,8 @@ impl SettingsRecord {
         }
 
         let mut body = Fields(body);
-        let flags = body.flags(RouteRecord::FLAGS | IMPORTED | ENDED_OWNERS)?;
-        let routes = RouteRecord::take(flags & RouteRecord::FLAGS, &mut body)?;
+        let flags = body.flags(RouteRules::FLAGS | IMPORTED | ENDED_OWNERS)?;
+        let routes = RouteRules::take(flags & RouteRules::FLAGS, &mut body)?;
         let ended_owners = if flags & ENDED_OWNERS != 0 {
             body.texts()?
         } else {

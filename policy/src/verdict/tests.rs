@@ -9,7 +9,7 @@ use crate::meter::{Meter, Owner};
 use crate::permission::Pattern;
 use crate::policy::Policy;
 use crate::record::{KeyRecord, PolicyRecord};
-use crate::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec};
+use crate::route::{PathSpec, RouteRules, Rule, RuleSpec, SubaccountLocationSpec};
 use crate::settings::{SettingsRecord, SnapshotSettings};
 use crate::test_util;
 use std::borrow::Cow;
@@ -109,14 +109,14 @@ impl World {
         let zones = rule(PathSpec::Prefix("/zones".to_owned()), |rule| {
             rule.service = Some("dns".to_owned());
             rule.permission = Some("dns:read".to_owned());
-            rule.subaccount = Some(PlaceSpec::Header("x-subaccount".to_owned()));
+            rule.subaccount = Some(SubaccountLocationSpec::Header("x-subaccount".to_owned()));
         });
         let health = rule(PathSpec::Exact("/health".to_owned()), |rule| {
             rule.public = true;
         });
         let all = vec![Pattern::parse("*").unwrap()];
         Self {
-            snapshot: RouteRecord::new(vec![health, zones], Unmatched::ValidKey)
+            snapshot: RouteRules::new(vec![health, zones], Unmatched::ValidKey)
                 .unwrap()
                 .into(),
             policy: PolicyRecord {
@@ -612,7 +612,7 @@ fn unmatched_request_needs_valid_key() {
     };
     assert_eq!(world.decide(&elsewhere).code, Code::Allowed);
     world.snapshot.routes =
-        RouteRecord::new(world.snapshot.routes.rules().to_vec(), Unmatched::Deny).unwrap();
+        RouteRules::new(world.snapshot.routes.rules().to_vec(), Unmatched::Deny).unwrap();
     assert_eq!(world.decide(&elsewhere).code, Code::OutOfScope);
     assert_eq!(
         world
@@ -717,7 +717,7 @@ fn shadowed_key_check_ends_the_verdict() {
         );
         assert!(verdict.entry.is_none());
         // The checks that need no key are still made.
-        world.snapshot.routes = RouteRecord::new(Vec::new(), Unmatched::Deny).unwrap();
+        world.snapshot.routes = RouteRules::new(Vec::new(), Unmatched::Deny).unwrap();
         let verdict = world.decide(&request);
         assert_eq!(
             (verdict.code, verdict.shadowed),

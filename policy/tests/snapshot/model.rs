@@ -5,7 +5,7 @@ use latchkey_policy::cells::Cells;
 use latchkey_policy::identity::render;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::record::{FORMAT, PolicyRecord};
-use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::route::{PathSpec, RouteRules, Rule, RuleSpec, Unmatched};
 use latchkey_policy::settings::SettingsRecord;
 use latchkey_policy::snapshot::{Batch, CachedKey, Epoch, Reader, Unavailable, Writer};
 use latchkey_policy::test_util::{self, Random};
@@ -58,7 +58,7 @@ impl Owned {
             permission: None,
             subaccount: None,
         };
-        let rules = RouteRecord::new(vec![Rule::new(rule).unwrap()], Unmatched::Deny).unwrap();
+        let rules = RouteRules::new(vec![Rule::new(rule).unwrap()], Unmatched::Deny).unwrap();
         SettingsRecord::from(rules)
             .encode(FORMAT, &mut self.routes)
             .unwrap();

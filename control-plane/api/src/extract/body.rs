@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse as _;
-use latchkey_model::body::{STRANGERS_MAX_LEN, STRANGERS_PATIENCE, announces_more_than};
+use latchkey_model::body::{ANONYMOUS_MAX_LEN, ANONYMOUS_TIMEOUT, announces_more_than};
 use latchkey_model::json;
 use serde::de::DeserializeOwned;
 use tokio::time;
@@ -57,8 +57,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for AnonymousBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Body::<T, STRANGERS_MAX_LEN>::from_request(request, state);
-        let Body(body) = time::timeout(STRANGERS_PATIENCE, body)
+        let body = Body::<T, ANONYMOUS_MAX_LEN>::from_request(request, state);
+        let Body(body) = time::timeout(ANONYMOUS_TIMEOUT, body)
             .await
             .map_err(|_| ApiError::BodyTimeout)??;
         Ok(Self(body))

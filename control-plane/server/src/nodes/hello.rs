@@ -16,7 +16,7 @@ const MAX_STALENESS: u64 = 315_360_000;
 
 /// The properties that a node reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct NodeFacts {
+pub(crate) struct NodeProperties {
     pub(crate) version: String,
     /// The version of the stream protocol that the node supports: 0 in version 0.1.
     pub(crate) protocol: u32,
@@ -33,7 +33,7 @@ pub(crate) struct NodeFacts {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ValidatedHello {
     pub(crate) id: NodeId,
-    pub(crate) facts: NodeFacts,
+    pub(crate) facts: NodeProperties,
     /// The format of the records for the node.
     pub(crate) format: u32,
     /// The epoch of its snapshot, if it has one.
@@ -116,10 +116,10 @@ fn check_lengths(hello: &Hello) -> Result<(), RefusedHello> {
 
 /// Returns the node's identity and properties. A node of version 0.1 has an instance number and no
 /// secrets.
-fn identify(hello: &Hello) -> (NodeId, NodeFacts) {
+fn identify(hello: &Hello) -> (NodeId, NodeProperties) {
     let (node_id, version) = (hello.node_id.clone(), hello.version.clone());
     if hello.protocol == 0 {
-        let facts = NodeFacts {
+        let facts = NodeProperties {
             version,
             protocol: 0,
             staleness: 0,
@@ -129,7 +129,7 @@ fn identify(hello: &Hello) -> (NodeId, NodeFacts) {
         return (NodeId::from_instance(node_id, hello.instance), facts);
     }
 
-    let facts = NodeFacts {
+    let facts = NodeProperties {
         version,
         protocol: hello.protocol,
         staleness: hello.staleness_seconds.min(MAX_STALENESS),

@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::Status;
 
-use super::hello::{NodeFacts, ValidatedHello};
+use super::hello::{NodeProperties, ValidatedHello};
 use super::identity::NodeId;
 use super::log_limit::LogLimit;
 use super::mailbox::Mailbox;
@@ -104,7 +104,7 @@ impl Registry {
                 .counts_for(row.protocol, row.staleness.cast_unsigned())
                 .map_or(latchkey_store::FOREVER, lost::seconds)
         };
-        let past = store.begin_life(clock.now(), grace, counts_for).await?;
+        let past = store.begin_run(clock.now(), grace, counts_for).await?;
 
         let (updates, received) = mpsc::unbounded_channel();
         let mut nodes = Nodes::default();
@@ -150,7 +150,7 @@ impl Registry {
     pub(crate) fn admit(
         &self,
         id: NodeId,
-        facts: NodeFacts,
+        facts: NodeProperties,
         remote: Option<std::net::SocketAddr>,
     ) -> Result<NodeConnection, Status> {
         let shared = self.0.clone();

@@ -18,7 +18,7 @@ use crate::removals;
 use crate::stop::Stop;
 use crate::stream::{self, FeedHealth, StreamSettings};
 use crate::usage::cleanup::RetentionTimes;
-use crate::webhook::reach::Reach;
+use crate::webhook::reach::AllowedDestinations;
 use crate::{usage, webhook};
 
 /// The state that the servers and the background tasks share.
@@ -60,7 +60,7 @@ impl Shared {
     /// Prepares the delivery of webhooks, which the returned future performs until the stop.
     pub(super) fn deliveries(
         &self,
-        reach: Reach,
+        reach: AllowedDestinations,
     ) -> Result<impl Future<Output = ()> + use<>, StartError> {
         webhook::worker::start(
             self.store.clone(),

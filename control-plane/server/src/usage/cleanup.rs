@@ -33,15 +33,19 @@ async fn run(store: Store, clock: Arc<dyn Clock>, times: RetentionTimes) {
     for minute in (0..24 * 60).cycle() {
         log_error(store.sweep_expired_keys(clock.now()).await);
         if minute % 60 == 0 {
-            log_error(store.tidy_windows(clock.now()).await);
-            log_error(store.tidy_processes().await);
+            log_error(store.clean_up_windows(clock.now()).await);
+            log_error(store.clean_up_processes().await);
             // Before secrets, so that no secret is deleted while nodes are being sent its removal.
-            log_error(store.tidy_revoked(clock.now(), times.revoked_keys).await);
-            log_error(store.tidy_secrets(clock.now()).await);
-            log_error(store.tidy_repeatable_calls(clock.now()).await);
+            log_error(
+                store
+                    .clean_up_revoked(clock.now(), times.revoked_keys)
+                    .await,
+            );
+            log_error(store.clean_up_secrets(clock.now()).await);
+            log_error(store.clean_up_repeatable_calls(clock.now()).await);
         }
         if minute == 0 {
-            log_error(store.tidy_history(clock.now(), times.usage).await);
+            log_error(store.clean_up_history(clock.now(), times.usage).await);
         }
         time::sleep(MINUTE).await;
     }

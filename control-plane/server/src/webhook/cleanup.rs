@@ -24,12 +24,12 @@ async fn run(store: Store, clock: Arc<dyn Clock>) {
             "cannot send notifications of expiring keys",
         );
         log_error(
-            store.tidy_webhook_secrets(clock.now()).await,
+            store.clean_up_webhook_secrets(clock.now()).await,
             "cannot delete old secrets of webhooks",
         );
         if minute == 0 {
             log_error(
-                store.tidy_webhooks(clock.now()).await,
+                store.clean_up_webhooks(clock.now()).await,
                 "cannot delete old deliveries",
             );
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 use tracing::warn;
 
-use super::reach::Reach;
+use super::reach::AllowedDestinations;
 use super::signature::sign;
 
 /// The time limit from the lookup of the receiver's name to the end of its response.
@@ -53,11 +53,11 @@ impl AttemptResult {
 /// Sends to receivers directly: it uses no proxy of the environment and follows no redirect.
 pub(super) struct Client {
     http: reqwest::Client,
-    reach: Reach,
+    reach: AllowedDestinations,
 }
 
 impl Client {
-    pub(super) fn new(reach: Reach) -> reqwest::Result<Self> {
+    pub(super) fn new(reach: AllowedDestinations) -> reqwest::Result<Self> {
         let builder = || {
             let builder = reqwest::Client::builder()
                 .timeout(TIMEOUT)
@@ -68,7 +68,7 @@ impl Client {
                 .referer(false)
                 .pool_max_idle_per_host(1);
             builder
-                .https_only(reach == Reach::Public)
+                .https_only(reach == AllowedDestinations::Public)
                 .dns_resolver(Resolver(reach))
         };
         let http = builder().build().or_else(|error| {
@@ -156,7 +156,7 @@ fn root(error: &reqwest::Error) -> String {
 }
 
 /// Resolves names, and omits addresses that are not allowed.
-struct Resolver(Reach);
+struct Resolver(AllowedDestinations);
 
 /// The name has no allowed address.
 #[derive(Debug, thiserror::Error)]
@@ -183,7 +183,7 @@ impl Resolve for Resolver {
 mod tests {
     use super::*;
 
-    async fn resolved(reach: Reach) -> Result<usize, String> {
+    async fn resolved(reach: AllowedDestinations) -> Result<usize, String> {
         let resolving = Resolver(reach).resolve("localhost".parse().unwrap());
         resolving
             .await
@@ -194,10 +194,10 @@ mod tests {
     #[tokio::test]
     async fn localhost_is_not_resolved() {
         assert_eq!(
-            resolved(Reach::Public).await,
+            resolved(AllowedDestinations::Public).await,
             Err("the host has no public address".to_owned())
         );
-        assert!(resolved(Reach::Private).await.unwrap() > 0);
+        assert!(resolved(AllowedDestinations::Private).await.unwrap() > 0);
     }
 
     #[test]

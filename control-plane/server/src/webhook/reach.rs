@@ -12,14 +12,14 @@ const MAX_URL_LEN: usize = 2_048;
 
 /// The destinations that webhooks may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
+pub enum AllowedDestinations {
     /// Only public addresses, with TLS.
     Public,
     /// All addresses, for tests and private networks.
     Private,
 }
 
-impl Reach {
+impl AllowedDestinations {
     /// Parses a URL and checks that it is allowed. The error continues a sentence that starts with
     /// the field's name, as in "must be …".
     pub fn check(self, text: &str) -> Result<Url, &'static str> {
@@ -129,7 +129,8 @@ mod tests {
         for text in private.split_whitespace() {
             let address = text.parse().unwrap();
             assert!(
-                !Reach::Public.admits(address) && Reach::Private.admits(address),
+                !AllowedDestinations::Public.admits(address)
+                    && AllowedDestinations::Private.admits(address),
                 "{text}"
             );
         }
@@ -138,7 +139,10 @@ mod tests {
             192.167.1.1 198.17.0.1 198.20.0.1 223.255.255.255 ::ffff:1.1.1.1 64:ff9b::1.1.1.1 2001:200::1 \
             2606:4700:4700::1111 2a00:1450::1";
         for text in public.split_whitespace() {
-            assert!(Reach::Public.admits(text.parse().unwrap()), "{text}");
+            assert!(
+                AllowedDestinations::Public.admits(text.parse().unwrap()),
+                "{text}"
+            );
         }
     }
 
@@ -178,18 +182,19 @@ mod tests {
             ] {
                 let written = inside(form);
                 assert!(
-                    !Reach::Public.admits(written.parse().unwrap()),
+                    !AllowedDestinations::Public.admits(written.parse().unwrap()),
                     "{cloud}: {written}"
                 );
                 assert!(
-                    Reach::Public
+                    AllowedDestinations::Public
                         .check(&format!("https://[{written}]/"))
                         .is_err(),
                     "{cloud}: {written}"
                 );
             }
             assert!(
-                !Reach::Public.admits(v4.into()) && Reach::Private.admits(v4.into()),
+                !AllowedDestinations::Public.admits(v4.into())
+                    && AllowedDestinations::Private.admits(v4.into()),
                 "{cloud}: {address}"
             );
             let number = u32::from(v4);
@@ -200,7 +205,9 @@ mod tests {
                 format!("{address}."),
             ] {
                 assert!(
-                    Reach::Public.check(&format!("https://{written}/")).is_err(),
+                    AllowedDestinations::Public
+                        .check(&format!("https://{written}/"))
+                        .is_err(),
                     "{cloud}: {written}"
                 );
             }
@@ -214,7 +221,7 @@ mod tests {
             ("fe80::a9fe:a9fe", "OpenStack"),
         ] {
             assert!(
-                !Reach::Public.admits(address.parse().unwrap()),
+                !AllowedDestinations::Public.admits(address.parse().unwrap()),
                 "{cloud}: {address}"
             );
         }
@@ -230,7 +237,7 @@ mod tests {
             "2a00:1450::5eff:a83f:8110",
         ] {
             assert!(
-                Reach::Public.admits(neighbour.parse().unwrap()),
+                AllowedDestinations::Public.admits(neighbour.parse().unwrap()),
                 "{neighbour}"
             );
         }
@@ -238,7 +245,7 @@ mod tests {
 
     #[test]
     fn urls_must_be_encrypted_and_public() {
-        let check = |text: &str| Reach::Public.check(text).map(String::from);
+        let check = |text: &str| AllowedDestinations::Public.check(text).map(String::from);
         assert_eq!(
             check("https://Example.com"),
             Ok("https://example.com/".to_owned())
@@ -288,7 +295,7 @@ mod tests {
             );
         }
 
-        let private = |text| Reach::Private.check(text);
+        let private = |text| AllowedDestinations::Private.check(text);
         assert!(private("http://127.0.0.1:8080/").is_ok() && private("https://10.0.0.1/").is_ok());
         assert_eq!(
             private("ftp://example.com/").unwrap_err(),

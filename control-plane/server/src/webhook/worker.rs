@@ -13,7 +13,7 @@ use tokio::time::{self, MissedTickBehavior};
 use tracing::{debug, error, warn};
 
 use super::client::{AttemptResult, Client};
-use super::reach::Reach;
+use super::reach::AllowedDestinations;
 use super::retry;
 use crate::metrics::Metrics;
 use crate::metrics::webhook::AttemptOutcome;
@@ -43,7 +43,7 @@ pub(crate) fn start(
     store: Store,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    reach: Reach,
+    reach: AllowedDestinations,
     stop: Stop,
 ) -> reqwest::Result<impl Future<Output = ()>> {
     let client = Client::new(reach)?;

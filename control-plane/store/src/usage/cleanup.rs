@@ -41,7 +41,7 @@ type Delete<'q> = Query<'q, Sqlite, <Sqlite as Database>::Arguments>;
 
 impl Store {
     /// Deletes counts of windows before the previous one.
-    pub async fn tidy_windows(&self, now: i64) -> Result<(), StoreError> {
+    pub async fn clean_up_windows(&self, now: i64) -> Result<(), StoreError> {
         const PAST: &str = "WITH past (kind, last) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)) \
              DELETE FROM window_counts WHERE (kind, number, key_seq) IN (SELECT w.kind, w.number, w.key_seq \
              FROM past p CROSS JOIN window_counts w ON w.kind = p.kind AND w.number < p.last LIMIT ?2)";
@@ -61,7 +61,7 @@ impl Store {
 
     /// Deletes totals of processes that are gone, beyond a maximum. Those that have not reported
     /// for the longest time are deleted first. Their counts stay in the sums.
-    pub async fn tidy_processes(&self) -> Result<(), StoreError> {
+    pub async fn clean_up_processes(&self) -> Result<(), StoreError> {
         self.keep_processes(GONE_ROWS).await
     }
 
@@ -83,7 +83,7 @@ impl Store {
 
     /// Deletes totals of processes that are gone, and requests by the hour that are older than
     /// `kept` seconds.
-    pub async fn tidy_history(&self, now: i64, kept: i64) -> Result<(), StoreError> {
+    pub async fn clean_up_history(&self, now: i64, kept: i64) -> Result<(), StoreError> {
         const GONE: &str = "SELECT instance FROM node_usage WHERE instance NOT IN (SELECT meter FROM nodes) \
              GROUP BY instance HAVING MAX(reported_at) < ?";
         const BUCKETS: &str = "DELETE FROM usage_buckets WHERE (key_seq, hour, code) IN \

@@ -96,7 +96,7 @@ impl Store {
 
     /// Deletes deliveries that were done long ago, and the records of announced expiries that are
     /// past.
-    pub async fn tidy_webhooks(&self, now: i64) -> Result<(), StoreError> {
+    pub async fn clean_up_webhooks(&self, now: i64) -> Result<(), StoreError> {
         const DONE: &str = "DELETE FROM webhook_deliveries WHERE seq IN \
              (SELECT seq FROM webhook_deliveries WHERE done_at < ? LIMIT ?)";
         const PAST: &str = "DELETE FROM webhook_expiries WHERE (webhook_id, key_seq, expires_at, days) IN \

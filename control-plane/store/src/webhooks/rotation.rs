@@ -130,7 +130,7 @@ async fn write(
 impl Store {
     /// Deletes old secrets of webhooks that ended a day ago, unless the clock may be wrong by more:
     /// they could not be restored.
-    pub async fn tidy_webhook_secrets(&self, now: i64) -> Result<(), StoreError> {
+    pub async fn clean_up_webhook_secrets(&self, now: i64) -> Result<(), StoreError> {
         const ENDED: &str = "SELECT EXISTS (SELECT 1 FROM webhooks WHERE old_secret_ends_at <= ?)";
         const DELETE: &str = "UPDATE webhooks SET old_secret = NULL, old_secret_ends_at = NULL WHERE old_secret_ends_at <= ?";
         let before = now.saturating_sub(KEPT);

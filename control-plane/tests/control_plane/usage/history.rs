@@ -249,10 +249,10 @@ async fn old_usage_is_deleted() {
 }
 
 async fn tidy(plane: &Plane, now: i64) {
-    plane.store().tidy_windows(now).await.unwrap();
+    plane.store().clean_up_windows(now).await.unwrap();
     plane
         .store()
-        .tidy_history(now, 400 * 24 * 3_600)
+        .clean_up_history(now, 400 * 24 * 3_600)
         .await
         .unwrap();
 }

@@ -20,7 +20,7 @@ async fn tidy(plane: &Plane, node: &mut Node) {
         ..KeyUsage::default()
     }])
     .await;
-    plane.store().tidy_revoked(now, KEPT).await.unwrap();
+    plane.store().clean_up_revoked(now, KEPT).await.unwrap();
 }
 
 async fn refused_as_taken(client: &Client<'_>, key: &str) {

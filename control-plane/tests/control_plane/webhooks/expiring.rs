@@ -75,7 +75,11 @@ async fn expiry_is_announced_once_per_lead_time() {
         announced(&receiver, 4).await,
         expected(&[("far", 30), ("near", 1), ("near", 7), ("soon", 1)])
     );
-    plane.store().tidy_webhooks(START + 6 * DAY).await.unwrap();
+    plane
+        .store()
+        .clean_up_webhooks(START + 6 * DAY)
+        .await
+        .unwrap();
     announce(&plane, 6 * DAY + 60).await;
     assert_eq!(receiver.received().len(), 4);
 }

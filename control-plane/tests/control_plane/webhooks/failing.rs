@@ -112,7 +112,7 @@ async fn delivery_ends_after_three_days() {
 
     // After seven days, the delivery is deleted.
     let later = plane.clock.now() + 7 * 86_400;
-    plane.store().tidy_webhooks(later).await.unwrap();
+    plane.store().clean_up_webhooks(later).await.unwrap();
     assert_eq!(
         client
             .get(&path_of_all)
@@ -123,7 +123,7 @@ async fn delivery_ends_after_three_days() {
             .len(),
         1
     );
-    plane.store().tidy_webhooks(later + 60).await.unwrap();
+    plane.store().clean_up_webhooks(later + 60).await.unwrap();
     assert_eq!(
         client.get(&path_of_all).await.at("/data/deliveries"),
         &json!([])

@@ -179,28 +179,32 @@ async fn ended_secret_is_deleted() {
     let now = crate::harness::START;
     plane
         .store()
-        .tidy_webhook_secrets(now + 30 * DAY)
+        .clean_up_webhook_secrets(now + 30 * DAY)
         .await
         .unwrap();
     assert!(kept().await, "no Envoy has agreed to that time");
     plane.use_a_key_on(now).await;
     plane
         .store()
-        .tidy_webhook_secrets(now + DAY + 60)
+        .clean_up_webhook_secrets(now + DAY + 60)
         .await
         .unwrap();
     assert!(kept().await, "no Envoy has agreed that it is tomorrow");
     plane.use_a_key_on(now + DAY + 60).await;
-    plane.store().tidy_webhooks(now + DAY + 59).await.unwrap();
     plane
         .store()
-        .tidy_webhook_secrets(now + DAY + 59)
+        .clean_up_webhooks(now + DAY + 59)
+        .await
+        .unwrap();
+    plane
+        .store()
+        .clean_up_webhook_secrets(now + DAY + 59)
         .await
         .unwrap();
     assert!(kept().await);
     plane
         .store()
-        .tidy_webhook_secrets(now + DAY + 60)
+        .clean_up_webhook_secrets(now + DAY + 60)
         .await
         .unwrap();
     assert!(!kept().await);

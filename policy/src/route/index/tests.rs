@@ -43,12 +43,12 @@ fn by(methods: &[&str], rule: RuleSpec) -> RuleSpec {
     }
 }
 
-fn record(rules: impl IntoIterator<Item = RuleSpec>, unmatched: Unmatched) -> RouteRecord {
+fn record(rules: impl IntoIterator<Item = RuleSpec>, unmatched: Unmatched) -> RouteRules {
     let rules = rules
         .into_iter()
         .map(|rule| Rule::new(rule).unwrap())
         .collect();
-    RouteRecord::with_path_case(PathCase::Distinct, rules, unmatched).unwrap()
+    RouteRules::with_path_case(PathCase::Distinct, rules, unmatched).unwrap()
 }
 
 fn routes(rules: impl IntoIterator<Item = RuleSpec>) -> Routes {
@@ -330,7 +330,7 @@ fn ambiguous_path_matches_no_rule() {
 
 #[test]
 fn without_rules_nothing_is_looked_at() {
-    let none = Routes::compile(&RouteRecord::default());
+    let none = Routes::compile(&RouteRules::default());
     assert!(none.is_empty());
     assert_eq!(
         none.find(&target("", "", "//")),
@@ -364,13 +364,16 @@ fn shared_names_are_stored_once() {
     let routes = routes([
         dns(exact("/a")),
         cdn,
-        place(PlaceSpec::Path("z".into()), dns(template("/zones/{y}/{z}"))),
-        place(PlaceSpec::Header("X-Sub".into()), exact("/h")),
+        place(
+            SubaccountLocationSpec::Path("z".into()),
+            dns(template("/zones/{y}/{z}")),
+        ),
+        place(SubaccountLocationSpec::Header("X-Sub".into()), exact("/h")),
         RuleSpec {
             public: true,
             ..exact("/p")
         },
-        place(PlaceSpec::Query("sub".into()), exact("/q")),
+        place(SubaccountLocationSpec::Query("sub".into()), exact("/q")),
     ]);
     assert_eq!(routes.services(), ["dns".into(), "cdn".into()]);
     assert_eq!(
@@ -463,7 +466,7 @@ fn assert_cases(rules: &[RuleSpec], unmatched: Unmatched, expected: &[(&str, [Op
                 .map(|rule| Rule::new(rule.clone()).unwrap())
                 .collect();
             let routes =
-                Routes::compile(&RouteRecord::with_path_case(path_case, rules, unmatched).unwrap());
+                Routes::compile(&RouteRules::with_path_case(path_case, rules, unmatched).unwrap());
             number(&routes, target("h", "GET", path))
         });
         assert_eq!(found, *expected, "{path}");
@@ -539,7 +542,7 @@ fn capitals_match_their_own_spelling() {
         public("/users/all"),
         needs("b:read", template("/users/{id}")),
         RuleSpec {
-            subaccount: Some(PlaceSpec::Path("id".into())),
+            subaccount: Some(SubaccountLocationSpec::Path("id".into())),
             ..template("/Zones/{id}")
         },
     ];
@@ -562,7 +565,7 @@ fn capitals_match_their_own_spelling() {
 #[test]
 fn equal_requirements_are_not_disputed() {
     let place = |name: &str, rule| RuleSpec {
-        subaccount: Some(PlaceSpec::Path(name.into())),
+        subaccount: Some(SubaccountLocationSpec::Path(name.into())),
         ..rule
     };
     for (one, two, disputed) in [
@@ -622,7 +625,7 @@ fn equal_requirements_are_not_disputed() {
         };
         let rules = [one, two];
         let valid = rules.clone().map(|rule| Rule::new(rule).unwrap()).into();
-        let routes = Routes::compile(&RouteRecord::new(valid, Unmatched::ValidKey).unwrap());
+        let routes = Routes::compile(&RouteRules::new(valid, Unmatched::ValidKey).unwrap());
         assert_eq!(
             number(&routes, target("h", "GET", path)),
             (!disputed).then_some(2),

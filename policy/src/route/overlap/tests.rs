@@ -45,12 +45,12 @@ fn by(method: &str, rule: RuleSpec) -> RuleSpec {
     }
 }
 
-fn record(path_case: PathCase, rules: &[RuleSpec]) -> RouteRecord {
+fn record(path_case: PathCase, rules: &[RuleSpec]) -> RouteRules {
     let rules = rules
         .iter()
         .map(|rule| Rule::new(rule.clone()).unwrap())
         .collect();
-    RouteRecord::with_path_case(path_case, rules, Unmatched::ValidKey).unwrap()
+    RouteRules::with_path_case(path_case, rules, Unmatched::ValidKey).unwrap()
 }
 
 #[test]

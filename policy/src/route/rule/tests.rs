@@ -66,12 +66,12 @@ fn rule_is_kept_except_case() {
         public: false,
         service: Some("dns".into()),
         permission: Some("dns:write".into()),
-        subaccount: Some(PlaceSpec::Header("X-Sub".into())),
+        subaccount: Some(SubaccountLocationSpec::Header("X-Sub".into())),
     };
     let rule = Rule::new(written.clone()).unwrap();
     let kept = RuleSpec {
         host: Some("*.example.com".into()),
-        subaccount: Some(PlaceSpec::Header("x-sub".into())),
+        subaccount: Some(SubaccountLocationSpec::Header("x-sub".into())),
         ..written
     };
     assert_eq!(rule.spec(), &kept);
@@ -87,7 +87,7 @@ fn every_error_names_its_field() {
         public: true,
         service: Some("DNS".into()),
         permission: Some("dns".into()),
-        subaccount: Some(PlaceSpec::Query(String::new())),
+        subaccount: Some(SubaccountLocationSpec::Query(String::new())),
     };
     let expected = [
         "host",
@@ -217,25 +217,33 @@ fn subaccount_is_named_where_requests_can() {
         })
     };
     for name in ["x-sub", "X-SUB", "a!"] {
-        assert_eq!(faults(PlaceSpec::Header(name.into())), [""; 0], "{name}");
+        assert_eq!(
+            faults(SubaccountLocationSpec::Header(name.into())),
+            [""; 0],
+            "{name}"
+        );
     }
     for name in ["", ":path", "x sub", "x-süb", "a,b", &"x".repeat(129)] {
         assert_eq!(
-            faults(PlaceSpec::Header(name.into())),
+            faults(SubaccountLocationSpec::Header(name.into())),
             ["subaccount.header"],
             "{name}"
         );
     }
-    assert_eq!(faults(PlaceSpec::Path("zone".into())), [""; 0]);
+    assert_eq!(faults(SubaccountLocationSpec::Path("zone".into())), [""; 0]);
     for name in ["", "zones", "Zone", "{zone}"] {
         assert_eq!(
-            faults(PlaceSpec::Path(name.into())),
+            faults(SubaccountLocationSpec::Path(name.into())),
             ["subaccount.path"],
             "{name}"
         );
     }
     for name in ["sub", "süb", "sub[id]"] {
-        assert_eq!(faults(PlaceSpec::Query(name.into())), [""; 0], "{name}");
+        assert_eq!(
+            faults(SubaccountLocationSpec::Query(name.into())),
+            [""; 0],
+            "{name}"
+        );
     }
     for name in [
         "",
@@ -250,7 +258,7 @@ fn subaccount_is_named_where_requests_can() {
         &"x".repeat(129),
     ] {
         assert_eq!(
-            faults(PlaceSpec::Query(name.into())),
+            faults(SubaccountLocationSpec::Query(name.into())),
             ["subaccount.query"],
             "{name}"
         );
@@ -260,7 +268,7 @@ fn subaccount_is_named_where_requests_can() {
 #[test]
 fn only_a_template_has_parameters() {
     let path = PathSpec::Exact("/zones/zone".into());
-    let place = Some(PlaceSpec::Path("zone".into()));
+    let place = Some(SubaccountLocationSpec::Path("zone".into()));
     assert_eq!(
         faults(RuleSpec {
             path,

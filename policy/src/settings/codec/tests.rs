@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::record::{FORMAT, MIN_FORMAT, Records};
-use crate::route::{PathCase, PathSpec, PlaceSpec, Rule, RuleSpec, Unmatched};
+use crate::route::{PathCase, PathSpec, Rule, RuleSpec, SubaccountLocationSpec, Unmatched};
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -23,7 +23,7 @@ fn record() -> SettingsRecord {
         public: false,
         service: Some("dns".into()),
         permission: Some("dns:write".into()),
-        subaccount: Some(PlaceSpec::Path("zone".into())),
+        subaccount: Some(SubaccountLocationSpec::Path("zone".into())),
     };
     let at = |place, path: &str| RuleSpec {
         subaccount: Some(place),
@@ -34,13 +34,13 @@ fn record() -> SettingsRecord {
         }
     };
     let (header, query) = (
-        PlaceSpec::Header("x-sub".into()),
-        PlaceSpec::Query("sub".into()),
+        SubaccountLocationSpec::Header("x-sub".into()),
+        SubaccountLocationSpec::Query("sub".into()),
     );
     let longest = format!("/{}", "a".repeat(1023));
     let rules = [public.clone(), key, at(header, "/"), at(query, &longest)];
     let rules = rules.map(|rule| Rule::new(rule).unwrap()).into();
-    RouteRecord::new(rules, Unmatched::Deny).unwrap().into()
+    RouteRules::new(rules, Unmatched::Deny).unwrap().into()
 }
 
 fn encoded(record: &SettingsRecord) -> Vec<u8> {
@@ -76,7 +76,7 @@ fn format_3_omits_path_case() {
     for path_case in [PathCase::Refuse, PathCase::Ignore, PathCase::Distinct] {
         let rules = record().routes.rules().to_vec();
         let with = |path_case| SettingsRecord {
-            routes: RouteRecord::with_path_case(path_case, rules.clone(), Unmatched::Deny).unwrap(),
+            routes: RouteRules::with_path_case(path_case, rules.clone(), Unmatched::Deny).unwrap(),
             imported: true,
             ..SettingsRecord::default()
         };
@@ -226,7 +226,7 @@ fn format_4_encodes_ended_owners() {
         list
     };
     let distinct =
-        RouteRecord::with_path_case(PathCase::Distinct, Vec::new(), Unmatched::ValidKey).unwrap();
+        RouteRules::with_path_case(PathCase::Distinct, Vec::new(), Unmatched::ValidKey).unwrap();
     let decoded = |ids: &[&str]| decode(&[&[ENDED_OWNERS], &no_rules, &list(ids)]);
     assert_eq!(
         decoded(&["acc_1", "usr_2"]),

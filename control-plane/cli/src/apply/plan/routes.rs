@@ -5,7 +5,7 @@ mod wider;
 
 use latchkey_model::json;
 use latchkey_model::route_document::RouteDocument;
-use latchkey_policy::route::RouteRecord;
+use latchkey_policy::route::RouteRules;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(super) fn plan(document: &Document, state: &State, draft: &mut Draft) {
     }
 }
 
-fn record(document: &Value) -> Option<RouteRecord> {
+fn record(document: &Value) -> Option<RouteRules> {
     json::read::<RouteDocument>(document.to_string().as_bytes())
         .ok()?
         .check()

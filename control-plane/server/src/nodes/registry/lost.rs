@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::expiry::Expiry;
 use super::nodes::Node;
 use super::{NodeId, Registry, Shared};
-use crate::nodes::hello::NodeFacts;
+use crate::nodes::hello::NodeProperties;
 
 /// Returns the duration in whole seconds, rounded up.
 pub(super) fn seconds(duration: Duration) -> i64 {
@@ -60,7 +60,7 @@ impl Shared {
                 .as_deref()
                 .map(|instance| u64::from_str_radix(instance, 16))
                 .transpose();
-            let facts = NodeFacts {
+            let facts = NodeProperties {
                 version: row.version.clone(),
                 protocol: row.protocol,
                 staleness: row.staleness.cast_unsigned(),
@@ -164,7 +164,7 @@ impl Shared {
     }
 
     /// Removes the node if `stream` is its newest. Returns the properties that it reported.
-    pub(super) fn remove(&self, id: &NodeId, stream: u64) -> Option<NodeFacts> {
+    pub(super) fn remove(&self, id: &NodeId, stream: u64) -> Option<NodeProperties> {
         let mut nodes = self.lock();
         if nodes.get(id).is_none_or(|node| node.stream != stream) {
             return None;

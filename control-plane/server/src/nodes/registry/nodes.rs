@@ -10,7 +10,7 @@ use super::NodeId;
 use super::connection::SkewWarning;
 use super::expiry::Expiry;
 use super::former_nodes::FormerNodes;
-use crate::nodes::hello::NodeFacts;
+use crate::nodes::hello::NodeProperties;
 use crate::nodes::mailbox::Mailbox;
 
 /// The progress of a revision.
@@ -48,7 +48,7 @@ pub(super) struct Node {
     /// The number of the node's newest stream. It also changes each time that the grace period
     /// begins again.
     pub(super) stream: u64,
-    pub(super) facts: NodeFacts,
+    pub(super) facts: NodeProperties,
     pub(super) since: i64,
     pub(super) acknowledged: u64,
     pub(super) remote: Option<SocketAddr>,
@@ -81,7 +81,7 @@ pub(super) struct StreamHandle {
 
 impl Node {
     /// Returns a node without a stream.
-    pub(super) fn lost(stream: u64, facts: NodeFacts, since: i64, lost_at: i64) -> Self {
+    pub(super) fn lost(stream: u64, facts: NodeProperties, since: i64, lost_at: i64) -> Self {
         Self {
             stream,
             facts,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     fn at(stream: u64, acknowledged: u64) -> Node {
-        let facts = NodeFacts {
+        let facts = NodeProperties {
             version: String::new(),
             protocol: 1,
             staleness: 0,

@@ -44,7 +44,7 @@ async fn node_lost_repeatedly_leaves_no_tasks() {
 
     for staleness in [0, 86_400] {
         let id = NodeId::from_secret("edge".to_owned(), &[1]);
-        let facts = NodeFacts {
+        let facts = NodeProperties {
             version: String::new(),
             protocol: 1,
             staleness,
@@ -77,8 +77,8 @@ fn edge(secret: u8) -> NodeId {
     NodeId::from_secret("edge".to_owned(), &[secret])
 }
 
-fn facts(staleness: u64) -> NodeFacts {
-    NodeFacts {
+fn facts(staleness: u64) -> NodeProperties {
+    NodeProperties {
         version: String::new(),
         protocol: 1,
         staleness,
@@ -92,7 +92,7 @@ async fn rows(registry: &Registry) -> Vec<String> {
     let past = registry
         .0
         .store
-        .begin_life(1_800_000_000, 0, |_| 0)
+        .begin_run(1_800_000_000, 0, |_| 0)
         .await
         .unwrap();
     past.nodes.into_iter().map(|row| row.secret_hash).collect()

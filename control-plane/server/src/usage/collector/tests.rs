@@ -1,7 +1,7 @@
 //! Tests of collecting, storing and distributing reports.
 
 use super::*;
-use crate::nodes::hello::NodeFacts;
+use crate::nodes::hello::NodeProperties;
 use crate::nodes::identity::hexadecimal;
 use crate::nodes::registry::{NodeConnection, NodeLimits};
 use crate::stop::{self, Stopper};
@@ -152,7 +152,7 @@ impl Fixture {
         let id = NodeId::from_instance("edge".to_owned(), instance);
         let meter = hexadecimal(instance);
         let version = "0.1.0".to_owned();
-        let facts = NodeFacts {
+        let facts = NodeProperties {
             version,
             protocol: 0,
             staleness: 0,

@@ -5,7 +5,7 @@ use super::*;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::limit::Limits;
 use latchkey_policy::record::FORMAT;
-use latchkey_policy::route::{PathSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::route::{PathSpec, RouteRules, Rule, RuleSpec, Unmatched};
 use latchkey_policy::settings::SettingsRecord;
 
 const FOREIGN: &str = "sk-proj-0123456789";
@@ -24,7 +24,7 @@ fn gateway_with_imported(told: bool, more: &str) -> (FakeHost, Worker) {
         permission: None,
         subaccount: None,
     };
-    let record = RouteRecord::new(vec![Rule::new(health).unwrap()], Unmatched::ValidKey).unwrap();
+    let record = RouteRules::new(vec![Rule::new(health).unwrap()], Unmatched::ValidKey).unwrap();
     let settings = SettingsRecord::from(record).with_imported(told);
     settings.encode(FORMAT, &mut routes).unwrap();
     KeyRecord {

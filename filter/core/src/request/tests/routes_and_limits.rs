@@ -6,7 +6,9 @@ use latchkey_policy::limit::{Limits, Window};
 use latchkey_policy::meter::Meter;
 use latchkey_policy::permission::Pattern;
 use latchkey_policy::record::FORMAT;
-use latchkey_policy::route::{PathSpec, PlaceSpec, RouteRecord, Rule, RuleSpec, Unmatched};
+use latchkey_policy::route::{
+    PathSpec, RouteRules, Rule, RuleSpec, SubaccountLocationSpec, Unmatched,
+};
 use latchkey_policy::settings::SettingsRecord;
 
 /// Returns a policy that grants its keys some permissions, within `limits`.
@@ -34,10 +36,10 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
         public: permission.is_none(),
         service: permission.map(|_| "dns".to_owned()),
         permission: permission.map(str::to_owned),
-        subaccount: permission.map(|_| PlaceSpec::Query("sub".to_owned())),
+        subaccount: permission.map(|_| SubaccountLocationSpec::Query("sub".to_owned())),
     };
     let by_header = RuleSpec {
-        subaccount: Some(PlaceSpec::Header("x-sub".to_owned())),
+        subaccount: Some(SubaccountLocationSpec::Header("x-sub".to_owned())),
         ..rule("/records", Some("dns:read"))
     };
     let (zones, cache) = (
@@ -46,7 +48,7 @@ pub(super) fn routed(policy: &PolicyRecord, more: &str) -> (FakeHost, Worker) {
     );
     let rules = [rule("/health", None), zones, cache, by_header];
     let rules = rules.map(|rule| Rule::new(rule).unwrap()).into();
-    SettingsRecord::from(RouteRecord::new(rules, Unmatched::ValidKey).unwrap())
+    SettingsRecord::from(RouteRules::new(rules, Unmatched::ValidKey).unwrap())
         .encode(FORMAT, &mut routes)
         .unwrap();
     policy.encode(&mut policies).unwrap();

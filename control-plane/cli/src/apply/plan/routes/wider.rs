@@ -2,7 +2,9 @@
 //! Uses the filter's own code for requests of each rule's path, so every kind of change is found: a
 //! removed rule, another order, fewer methods.
 
-use latchkey_policy::route::{Match, PathSpec, PlaceSpec, RouteRecord, Routes, Target, Unmatched};
+use latchkey_policy::route::{
+    Match, PathSpec, RouteRules, Routes, SubaccountLocationSpec, Target, Unmatched,
+};
 use std::collections::BTreeMap;
 
 /// A path segment and a label of a host that no rule contains.
@@ -27,7 +29,7 @@ enum Need {
 }
 
 /// Describes each kind of request that needs less by the rules `after` than by those `before`.
-pub(super) fn requests(before: &RouteRecord, after: &RouteRecord) -> Vec<String> {
+pub(super) fn requests(before: &RouteRules, after: &RouteRules) -> Vec<String> {
     let compiled = [before, after].map(|record| (Routes::compile(record), record));
     let methods = methods([before, after]);
     let mut found = BTreeMap::<(String, String, String), Vec<&str>>::new();
@@ -73,10 +75,10 @@ fn listed(methods: &[&str]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-fn methods(records: [&RouteRecord; 2]) -> Vec<&str> {
+fn methods(records: [&RouteRules; 2]) -> Vec<&str> {
     let named = records
         .into_iter()
-        .flat_map(RouteRecord::rules)
+        .flat_map(RouteRules::rules)
         .filter_map(|rule| rule.spec().methods.as_ref())
         .flatten();
     let mut methods: Vec<_> = named.map(String::as_str).chain(METHODS).collect();
@@ -86,11 +88,11 @@ fn methods(records: [&RouteRecord; 2]) -> Vec<&str> {
 }
 
 /// Returns hosts and paths of requests: at least one for each rule, and one that no rule matches.
-fn places(records: [&RouteRecord; 2]) -> Vec<(String, String)> {
+fn places(records: [&RouteRules; 2]) -> Vec<(String, String)> {
     let rules = || {
         records
             .into_iter()
-            .flat_map(RouteRecord::rules)
+            .flat_map(RouteRules::rules)
             .map(|rule| rule.spec())
     };
     let mut hosts: Vec<_> = rules()
@@ -148,7 +150,7 @@ fn of_path(path: &PathSpec) -> Vec<String> {
     }
 }
 
-fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
+fn need(routes: &Routes, record: &RouteRules, target: &Target<'_>) -> Need {
     let rule = match routes.find(target) {
         Match::Rule(route) => route
             .number
@@ -168,9 +170,9 @@ fn need(routes: &Routes, record: &RouteRecord, target: &Target<'_>) -> Need {
     }
 
     let place = spec.subaccount.as_ref().map(|place| match place {
-        PlaceSpec::Header(name) => format!("in the header {name}"),
-        PlaceSpec::Path(name) => format!("in the path as {name}"),
-        PlaceSpec::Query(name) => format!("in the query as {name}"),
+        SubaccountLocationSpec::Header(name) => format!("in the header {name}"),
+        SubaccountLocationSpec::Path(name) => format!("in the path as {name}"),
+        SubaccountLocationSpec::Query(name) => format!("in the query as {name}"),
     });
     let needs = [
         ("service", spec.service.clone()),
@@ -235,7 +237,7 @@ mod tests {
     use latchkey_model::json;
     use latchkey_model::route_document::RouteDocument;
 
-    fn record(yaml: &str) -> RouteRecord {
+    fn record(yaml: &str) -> RouteRules {
         let value: serde_json::Value = crate::document::parse(yaml).unwrap();
         json::read::<RouteDocument>(value.to_string().as_bytes())
             .unwrap()
