@@ -173,7 +173,7 @@ fn profile_dir() -> Result<PathBuf> {
 fn built(path: PathBuf) -> Result<PathBuf> {
     ensure!(
         path.exists(),
-        "{} is not there: `make build` builds it",
+        "{} is not there: `make build-tools` builds it",
         path.display()
     );
     Ok(path)
