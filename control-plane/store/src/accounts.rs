@@ -8,7 +8,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, SqliteConnection};
 use super::audit::{self, Event, Origin};
 use super::page::{BY_CREATION, List, PageQuery, Paged};
 use super::users::{self, NewUser};
-use super::{Actor, Store, StoreError, expired};
+use super::{Actor, Store, StoreError, disclosures, expired};
 
 pub use change::{AccountChange, NewAccount};
 
@@ -120,7 +120,7 @@ impl Store {
             }
         };
         let admin = NewUser::administrator(text::normalized_email(email), password_hash.to_owned());
-        users::free_email(&mut transaction, &admin.email).await?;
+        disclosures::free_email(&mut transaction, &admin.email).await?;
         let admin = users::insert(&mut transaction, &account, admin, now).await?;
         let event = Event::created("user.create", &admin);
         audit::write(

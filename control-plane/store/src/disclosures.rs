@@ -9,7 +9,7 @@
 use sqlx::SqliteConnection;
 
 use super::audit::{Event, Target};
-use super::{Caller, StoreError, users};
+use super::{Caller, StoreError};
 
 /// The maximum number of refusals in an hour.
 const PER_USER: u32 = 20;
@@ -30,7 +30,7 @@ pub(super) async fn of_email(
     now: i64,
 ) -> Result<Option<Event>, StoreError> {
     ensure_allowed(on, caller, now).await?;
-    users::free_email(&mut *on, email).await?;
+    free_email(&mut *on, email).await?;
     let taken =
         sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM users WHERE email = ?)").bind(email);
     if !taken.fetch_one(&mut *on).await? {
@@ -41,6 +41,15 @@ pub(super) async fn of_email(
         "user.email_taken",
         Target::named("user", email),
     )))
+}
+
+/// Frees an email address that a user of a closed account still has, so that another user can have
+/// it.
+pub(super) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
+    const FREE: &str = "UPDATE users SET email = id WHERE email = ? \
+         AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)";
+    sqlx::query(FREE).bind(email).execute(from).await?;
+    Ok(())
 }
 
 /// Records refusals that disclose that other accounts have the keys that were to get these names.

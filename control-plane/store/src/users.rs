@@ -20,7 +20,7 @@ use super::{
 };
 
 pub use deletion::DeletedUser;
-pub(super) use deletion::{delete_some, free_email, log_out};
+pub(super) use deletion::{delete_some, log_out};
 
 /// A user, as the API shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -142,15 +142,6 @@ pub(crate) async fn delete_some(
         .rows_affected())
 }
 
-/// Frees an email address that a user of a closed account still has, so that another user can have
-/// it.
-pub(crate) async fn free_email(from: &mut SqliteConnection, email: &str) -> Result<(), StoreError> {
-    const FREE: &str = "UPDATE users SET email = id WHERE email = ? \
-         AND account_id IN (SELECT id FROM accounts WHERE closed_at IS NOT NULL)";
-    sqlx::query(FREE).bind(email).execute(from).await?;
-    Ok(())
-}
-
 /// Ends all sessions of a user, or of an account's users.
 pub(crate) async fn log_out(
     from: &mut SqliteConnection,
