@@ -1,16 +1,19 @@
-//! Callers: resolves a credential to its holder, within any transaction.
+//! Callers: resolves a credential to its holder, within any transaction. It reads only the columns
+//! that describe a caller, so that it does not depend on the changes that a caller can make.
 
 use latchkey_model::authority::{Authority, Grants};
+use latchkey_model::secret::TokenHash;
+use latchkey_model::selection::Selection;
 use latchkey_policy::key::KeyDigest;
 use latchkey_policy::verdict::Code;
-use sqlx::SqliteConnection;
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use std::net::IpAddr;
 
 use super::actors::{Actor, Caller, Credential, SERVICE};
 use super::at_rest::AtRest;
 use super::keys::{self, Found};
 use super::restrictions::KeyRestrictions;
-use super::{Store, StoreError, sessions, tiers, users};
+use super::{Store, StoreError, authority, selection, tiers};
 
 impl Store {
     /// Resolves a credential to its caller, and records the use. Fails with
@@ -37,13 +40,36 @@ impl Store {
     }
 }
 
-/// The columns of an account and a user that describe a caller.
-#[derive(sqlx::FromRow)]
+/// A live session, with its user.
+#[derive(FromRow)]
+struct SessionRow {
+    expires_at: i64,
+    account_id: String,
+    user_id: String,
+    email: String,
+    tier: String,
+    operator: bool,
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+}
+
+/// The columns of an account that describe a caller.
+#[derive(FromRow)]
 struct AccountRow {
     tier: String,
     operator: bool,
     disabled: bool,
     closed: bool,
+}
+
+/// The columns of a key's owner that describe a caller.
+#[derive(FromRow)]
+struct OwnerRow {
+    roles: String,
+    permissions: String,
+    subaccounts: Option<String>,
+    disabled: bool,
 }
 
 /// Resolves a credential to its caller.
@@ -58,7 +84,7 @@ pub(super) async fn find(
     now: i64,
 ) -> Result<Caller, StoreError> {
     match credential {
-        Credential::Session(token) => match sessions::find(from, token, now).await? {
+        Credential::Session(token) => match session(from, token, now).await? {
             Some((caller, _)) => Ok(caller),
             None => Err(StoreError::SessionEnded),
         },
@@ -66,9 +92,59 @@ pub(super) async fn find(
     }
 }
 
+/// Returns the caller of a session that has not ended, and its end if it is not used again.
+pub(super) async fn session(
+    from: impl SqliteExecutor<'_>,
+    token: &TokenHash,
+    now: i64,
+) -> Result<Option<(Caller, i64)>, StoreError> {
+    const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id AS user_id, u.email, a.tier, a.operator, u.roles, \
+         u.permissions, u.subaccounts \
+         FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
+         WHERE s.token_hash = ? AND s.expires_at > ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
+         AND a.closed_at IS NULL";
+    let found = sqlx::query_as(QUERY)
+        .bind(token.as_bytes())
+        .bind(now)
+        .fetch_optional(from)
+        .await?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let row: SessionRow = row;
+    let caller = Caller {
+        actor: Actor::User {
+            id: row.user_id.clone(),
+            email: row.email,
+        },
+        account_id: row.account_id,
+        user_id: row.user_id,
+        tier: row.tier,
+        operator: row.operator,
+        grants: Grants::new(&authority(&row.roles, &row.permissions)?),
+        subaccounts: selection(row.subaccounts.as_deref())?,
+        scope: Selection::All,
+        restrictions: None,
+    };
+    Ok(Some((caller, row.expires_at)))
+}
+
 async fn account(from: &mut SqliteConnection, id: &str) -> Result<AccountRow, StoreError> {
     const ACCOUNT: &str = "SELECT tier, operator, disabled, closed_at IS NOT NULL AS closed FROM accounts WHERE id = ?";
     Ok(sqlx::query_as(ACCOUNT).bind(id).fetch_one(from).await?)
+}
+
+async fn owner(
+    from: &mut SqliteConnection,
+    account_id: &str,
+    id: &str,
+) -> Result<OwnerRow, StoreError> {
+    const OWNER: &str = "SELECT * FROM user_details WHERE account_id = ? AND id = ?";
+    let query = sqlx::query_as(OWNER).bind(account_id).bind(id);
+    query
+        .fetch_optional(from)
+        .await?
+        .ok_or(StoreError::UserNotFound)
 }
 
 /// Resolves a key to its caller, by the same rules as the filter.
@@ -93,7 +169,9 @@ async fn key(
     if account.closed || key.revoked_at.is_some() {
         return refused(Code::InvalidKey);
     }
-    let owner = users::find(&mut *from, &account_id, &key.user_id).await?;
+    let owner = owner(&mut *from, &account_id, &key.user_id).await?;
+    let owner_authority = authority(&owner.roles, &owner.permissions)?;
+    let owner_subaccounts = selection(owner.subaccounts.as_deref())?;
     if key.disabled || owner.disabled || account.disabled {
         return refused(Code::DisabledKey);
     }
@@ -124,8 +202,8 @@ async fn key(
         user_id: key.user_id,
         tier: account.tier,
         operator: account.operator,
-        grants: Grants::new(&owner.authority).and(&Authority { roles, permissions }),
-        subaccounts: owner.subaccounts.and(&key.settings.subaccounts),
+        grants: Grants::new(&owner_authority).and(&Authority { roles, permissions }),
+        subaccounts: owner_subaccounts.and(&key.settings.subaccounts),
         scope: key.settings.scope,
         restrictions: Some(restrictions),
     })

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 
 use super::revision::{RevisionTx, run_to_completion};
 use super::slots::{self, Leaving};
-use super::{Key, Store, StoreError, policies, to_json, usage};
+use super::{Key, Store, StoreError, clock, policies, to_json};
 
 /// The number of seconds for which nodes still know an expired key: until then they refuse it as
 /// `expired_key`.
@@ -249,7 +249,7 @@ impl Store {
     pub async fn sweep_expired_keys(&self, now: i64) -> Result<(), StoreError> {
         // A wrong clock that is ahead must not remove keys from nodes. A clock that is trusted is
         // ahead by less than a day.
-        if usage::trusts(&self.0.readers, now).await? {
+        if clock::trusts(&self.0.readers, now).await? {
             while self.leaving(now).await? {
                 self.step(now, Step::Out).await?;
             }

@@ -5,10 +5,10 @@
 //! | `open`, `file`, `health`, `reading`, `at_rest` | the database's file, its health, connections for lists, encrypted digests |
 //! | `revision`, `authorized`, `actors`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
 //! | `keys`, `creation`, `editing`, `import`, `regenerate`, `revocation`, `expired` | keys |
-//! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `routes`, `policies` | the rest of what the API manages |
+//! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `tier_replacement`, `routes`, `policies` | the rest of what the API manages |
 //! | `quotas`, `restrictions`, `exceeded`, `lasting`, `disclosures` | what a change may do |
 //! | `sessions`, `known_clients`, `refused_logins` | log-ins |
-//! | `nodes`, `node_tokens`, `uptime`, `epochs`, `history`, `export` | nodes, and what they are sent |
+//! | `nodes`, `node_tokens`, `uptime`, `clock`, `epochs`, `history`, `export` | nodes, and what they are sent |
 //! | `listing`, `page`, `walk`, `condition` | lists |
 //! | [`audit`], `audited`, [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
 //! | [`backup`], `former` | backups, and what a replaced database knew |
@@ -31,6 +31,7 @@ mod authorized;
 pub mod backup;
 mod callers;
 mod chunks;
+mod clock;
 mod condition;
 mod creation;
 mod dependents;
@@ -76,6 +77,7 @@ mod services;
 mod sessions;
 mod slots;
 mod subaccounts;
+mod tier_replacement;
 mod tiers;
 mod uptime;
 pub mod usage;

@@ -9,7 +9,7 @@
 use sqlx::SqliteConnection;
 use std::collections::HashSet;
 
-use super::{Store, StoreError, to_json, usage};
+use super::{Store, StoreError, clock, to_json, usage};
 
 /// The number of keys or secrets in one step.
 const STEP: u32 = 250;
@@ -18,7 +18,7 @@ impl Store {
     /// Deletes the details of keys that have been revoked for `kept` seconds, and of secrets that
     /// ended as long ago. With a clock that is not trusted it deletes nothing.
     pub async fn clean_up_revoked(&self, now: i64, kept: i64) -> Result<(), StoreError> {
-        if !usage::trusts(&self.0.readers, now).await? {
+        if !clock::trusts(&self.0.readers, now).await? {
             return Ok(());
         }
         let before = now.saturating_sub(kept);

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::revision::{RevisionTx, run_to_completion};
-use super::{Store, StoreError, usage};
+use super::{Store, StoreError, clock};
 
 /// The number of seconds after its end for which nodes keep an old secret: until then they refuse
 /// it as expired, and not as an unknown key.
@@ -221,7 +221,7 @@ impl Store {
         const REMOVE: &str = "UPDATE old_secrets SET removed = TRUE, revision = ? WHERE digest IN \
              (SELECT digest FROM old_secrets WHERE NOT removed AND ends_at <= ? LIMIT ?)";
         let before = now.saturating_sub(KEPT);
-        if !usage::trusts(&self.0.readers, now).await? {
+        if !clock::trusts(&self.0.readers, now).await? {
             return Ok(());
         }
         while sqlx::query_scalar(ENDED)

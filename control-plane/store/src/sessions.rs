@@ -1,15 +1,10 @@
 //! Sessions. They are found by the SHA-256 of their token, and end after a time without use.
 
-use latchkey_model::authority::Grants;
 use latchkey_model::client_network::ClientNetwork;
 use latchkey_model::secret::TokenHash;
-use latchkey_model::selection::Selection;
-use sqlx::{FromRow, SqliteExecutor};
 
 use super::audit::{self, Event, Origin, Target};
-use super::{
-    Actor, Authorized, Caller, Credentials, Store, StoreError, authority, known_clients, selection,
-};
+use super::{Actor, Authorized, Caller, Credentials, Store, StoreError, callers, known_clients};
 
 /// The number of seconds without use after which a session ends.
 pub const IDLE_SECONDS: i64 = 30 * 60;
@@ -17,20 +12,6 @@ pub const IDLE_SECONDS: i64 = 30 * 60;
 /// The minimum number of seconds between two recorded uses. No session ends early because of that,
 /// but it can end this much late.
 const GRANULARITY_SECONDS: i64 = 30;
-
-/// A live session, with its user.
-#[derive(FromRow)]
-struct SessionRow {
-    expires_at: i64,
-    account_id: String,
-    user_id: String,
-    email: String,
-    tier: String,
-    operator: bool,
-    roles: String,
-    permissions: String,
-    subaccounts: Option<String>,
-}
 
 impl Store {
     /// Begins a session for a user whose password was verified against `user`, remembers the
@@ -89,7 +70,8 @@ impl Store {
         token: &TokenHash,
         now: i64,
     ) -> Result<Option<Caller>, StoreError> {
-        let Some((caller, expires_at)) = find(&self.0.readers, token, now).await? else {
+        let Some((caller, expires_at)) = callers::session(&self.0.readers, token, now).await?
+        else {
             return Ok(None);
         };
         if expiry(now) - expires_at >= GRANULARITY_SECONDS {
@@ -113,43 +95,6 @@ impl Authorized {
             .commit(&[Event::done("session.delete", Target::the("session"))])
             .await
     }
-}
-
-/// Returns the caller of a session that has not ended, and its end if it is not used again.
-pub(super) async fn find(
-    from: impl SqliteExecutor<'_>,
-    token: &TokenHash,
-    now: i64,
-) -> Result<Option<(Caller, i64)>, StoreError> {
-    const QUERY: &str = "SELECT s.expires_at, u.account_id, u.id AS user_id, u.email, a.tier, a.operator, u.roles, \
-         u.permissions, u.subaccounts \
-         FROM sessions s JOIN users u ON u.id = s.user_id JOIN accounts a ON a.id = u.account_id \
-         WHERE s.token_hash = ? AND s.expires_at > ? AND u.deleted_at IS NULL AND NOT u.disabled AND NOT a.disabled \
-         AND a.closed_at IS NULL";
-    let found = sqlx::query_as(QUERY)
-        .bind(token.as_bytes())
-        .bind(now)
-        .fetch_optional(from)
-        .await?;
-    let Some(row) = found else {
-        return Ok(None);
-    };
-    let row: SessionRow = row;
-    let caller = Caller {
-        actor: Actor::User {
-            id: row.user_id.clone(),
-            email: row.email,
-        },
-        account_id: row.account_id,
-        user_id: row.user_id,
-        tier: row.tier,
-        operator: row.operator,
-        grants: Grants::new(&authority(&row.roles, &row.permissions)?),
-        subaccounts: selection(row.subaccounts.as_deref())?,
-        scope: Selection::All,
-        restrictions: None,
-    };
-    Ok(Some((caller, row.expires_at)))
 }
 
 fn expiry(used_at: i64) -> i64 {

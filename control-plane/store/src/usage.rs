@@ -17,8 +17,9 @@ mod query;
 mod read;
 mod top;
 
+pub use super::clock::kind;
 pub use buckets::{Bucket, NamedKey};
-pub(super) use cleanup::{forget, trusts};
+pub(super) use cleanup::forget;
 pub use counts::{Count, Current, RemoteUsage, RemoteUsagePage};
 pub use news::News;
 pub use query::{Group, Resolution, UsageQuery};
@@ -88,16 +89,6 @@ pub struct LastUse {
     pub at: i64,
     /// The client's address.
     pub from: Option<IpAddr>,
-}
-
-/// Returns the number of a kind of window in the store and on the stream.
-pub fn kind(window: Window) -> i32 {
-    match window {
-        Window::Minute => 1,
-        Window::Hour => 2,
-        Window::Day => 3,
-        Window::Month => 4,
-    }
 }
 
 /// Converts a list of any length to an array: another version may have had more or fewer kinds.

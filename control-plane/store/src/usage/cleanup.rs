@@ -1,7 +1,7 @@
 //! Deletes data that is no longer needed, in steps that do not delay other writers for long.
 //!
 //! **A wrong clock must not delete data that still counts.** So nothing is deleted unless the clock
-//! is trusted ([`trusts`]). There are two ways. A request was admitted today: such a count is
+//! is trusted ([`clock::trusts`]). There are two ways. A request was admitted today: such a count is
 //! accepted only if the clock of the reporting node agrees with this one, so this one is wrong by
 //! less than a day. Or the clock ran for a day without being set, as the notes of control planes
 //! show (`uptime.rs`): so a control plane without any requests also deletes old data. A host that
@@ -12,9 +12,10 @@
 
 use latchkey_policy::limit::Window;
 use sqlx::query::Query;
-use sqlx::{Database, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{Database, Sqlite, SqliteConnection};
 
-use super::{DAY, HOUR, kind};
+use super::{DAY, HOUR};
+use crate::clock::{self, kind};
 use crate::json::to_json;
 use crate::{Store, StoreError, uptime};
 
@@ -25,10 +26,6 @@ const INSTANCE_KEPT: i64 = 45 * DAY;
 /// The maximum number of totals of processes that are gone. A client that may connect can appear as
 /// a new process any number of times, and each can report all keys.
 const GONE_ROWS: i64 = 10_000_000;
-
-/// The number of seconds that the clock must have run without being set to be trusted: deleted data
-/// ended at least as long ago.
-const STEADY: i64 = DAY;
 
 /// The number of rows that are deleted at a time.
 const STEP: u32 = 5_000;
@@ -45,13 +42,13 @@ impl Store {
         const PAST: &str = "WITH past (kind, last) AS MATERIALIZED (SELECT value->>0, value->>1 FROM json_each(?1)) \
              DELETE FROM window_counts WHERE (kind, number, key_seq) IN (SELECT w.kind, w.number, w.key_seq \
              FROM past p CROSS JOIN window_counts w ON w.kind = p.kind AND w.number < p.last LIMIT ?2)";
-        let steady = uptime::is_steady(&self.0.readers, STEADY, now).await?;
+        let steady = uptime::is_steady(&self.0.readers, clock::STEADY, now).await?;
         let mut past = Vec::new();
         for window in Window::ALL {
             let last = window.number(now).saturating_sub(1);
             // A count of the previous window or of a later one exists: those before it are past,
             // however far ahead the clock is.
-            if steady || counts_since(&self.0.readers, window, last).await? {
+            if steady || clock::counts_since(&self.0.readers, window, last).await? {
                 past.push((kind(window), last));
             }
         }
@@ -93,7 +90,7 @@ impl Store {
         // A day is deleted with the last of its hours.
         const DAYS: &str = "DELETE FROM usage_days WHERE (account_id, day, code, key_seq) IN \
              (SELECT account_id, day, code, key_seq FROM usage_days WHERE day < ? / 24 LIMIT ?)";
-        if !trusts(&self.0.readers, now).await? {
+        if !clock::trusts(&self.0.readers, now).await? {
             return Ok(());
         }
         let before = now.saturating_sub(INSTANCE_KEPT);
@@ -139,24 +136,6 @@ pub(crate) async fn forget(from: &mut SqliteConnection, seq: i64) -> Result<(), 
          AND instance IN (SELECT instance FROM processes WHERE instance IS NOT NULL)";
     sqlx::query(FORGET).bind(seq).execute(from).await?;
     Ok(())
-}
-
-/// Returns whether the clock is known to be wrong by less than a day: a node has agreed on the
-/// present day, or the clock has run for a day without being set.
-pub(crate) async fn trusts(from: &SqlitePool, now: i64) -> Result<bool, StoreError> {
-    let today = counts_since(from, Window::Day, Window::Day.number(now)).await?;
-    Ok(today || uptime::is_steady(from, STEADY, now).await?)
-}
-
-/// Returns whether a node has reported a request of the window with this number, or of a later one.
-async fn counts_since(from: &SqlitePool, window: Window, number: u32) -> Result<bool, StoreError> {
-    const QUERY: &str =
-        "SELECT EXISTS (SELECT 1 FROM window_counts WHERE kind = ? AND number >= ?)";
-    Ok(sqlx::query_scalar(QUERY)
-        .bind(kind(window))
-        .bind(number)
-        .fetch_one(from)
-        .await?)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use sqlx::{FromRow, SqliteConnection};
 use super::{Webhook, find};
 use crate::audit::{Audited as _, Event};
 use crate::revision::run_to_completion;
-use crate::{Authorized, Outcome, Store, StoreError, usage};
+use crate::{Authorized, Outcome, Store, StoreError, clock};
 
 /// The number of seconds within which the same caller can repeat a rotation, for example after a
 /// lost response.
@@ -138,7 +138,7 @@ impl Store {
             .bind(before)
             .fetch_one(&self.0.readers)
             .await?;
-        if !ended || !usage::trusts(&self.0.readers, now).await? {
+        if !ended || !clock::trusts(&self.0.readers, now).await? {
             return Ok(());
         }
         let store = self.clone();
