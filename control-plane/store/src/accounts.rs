@@ -47,37 +47,7 @@ const ACCOUNTS: List = List {
     searched: &["name", "id"],
 };
 
-/// The login of a user, and the hash that their password is verified against.
-#[derive(Debug, FromRow)]
-pub struct Credentials {
-    /// The user's id: `usr_…`
-    pub user_id: String,
-    /// The account's id: `acc_…`
-    pub account_id: String,
-    /// The email address, in lower case.
-    pub email: String,
-    /// The hash of the password, as a PHC string.
-    pub password_hash: String,
-}
-
 impl Store {
-    /// Returns the login of the user with that email address. Case is ignored.
-    pub async fn credentials(&self, email: &str) -> Result<Option<Credentials>, StoreError> {
-        const QUERY: &str = "SELECT id AS user_id, account_id, email, password_hash FROM users WHERE email = ? \
-             AND deleted_at IS NULL";
-        // The given form comes first: a user whose address collides in NFC keeps it as it was.
-        for email in [email.trim().to_lowercase(), text::normalized_email(email)] {
-            let found = sqlx::query_as(QUERY)
-                .bind(email)
-                .fetch_optional(&self.0.readers)
-                .await?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
     /// Returns whether [`add_admin`](Self::add_admin) would add an administrator.
     pub async fn lacks_admin(&self) -> Result<bool, StoreError> {
         let mut transaction = self.0.readers.begin().await?;

@@ -5,7 +5,7 @@ use latchkey_model::secret::TokenHash;
 use latchkey_model::selection::Selection;
 use latchkey_policy::key::KeyDigest;
 
-use super::lasting::Lasting;
+use super::restricted::Lasting;
 use super::restrictions::KeyRestrictions;
 
 /// The service that a key's scope must contain for the management API.

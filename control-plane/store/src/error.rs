@@ -6,8 +6,7 @@ use latchkey_policy::verdict::Code;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::exceeded::Exceeded;
-use super::lasting::Lasting;
+use super::restricted::{Exceeded, Lasting};
 
 /// The reason why the store could not be opened.
 #[derive(Debug, thiserror::Error)]

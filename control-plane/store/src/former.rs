@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _, FromRow};
 use std::path::Path;
 use tracing::warn;
 
-use super::{FOREVER, NodeRow, PATIENCE, epochs, nodes, uptime};
+use super::{FOREVER, NodeRow, PATIENCE, nodes, uptime};
 
 /// The data of the replaced database.
 struct Former {
@@ -192,7 +192,7 @@ pub(super) async fn take_over(
             .await?;
     }
     for epoch in former.epochs.iter().chain([&own.epoch]) {
-        epochs::accept(&mut *to, epoch, now).await?;
+        nodes::accept_epoch(&mut *to, epoch, now).await?;
     }
     for node in &former.nodes {
         nodes::write(&mut *to, node).await?;

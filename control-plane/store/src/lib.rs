@@ -6,13 +6,13 @@
 //! | `revision`, `authorized`, `actors`, `callers`, `repeatable`, `insert` | transactions, who asks for them, and added rows |
 //! | `keys`, `creation`, `editing`, `import`, `regenerate`, `revocation`, `expired` | keys |
 //! | `accounts`, `users`, `subaccounts`, `services`, `tiers`, `tier_replacement`, `routes`, `policies` | the rest of what the API manages |
-//! | `quotas`, `restrictions`, `exceeded`, `lasting`, `disclosures` | what a change may do |
-//! | `sessions`, `known_clients`, `refused_logins` | log-ins |
-//! | `nodes`, `node_tokens`, `uptime`, `clock`, `epochs`, `history`, `export` | nodes, and what they are sent |
+//! | `quotas`, `restrictions`, `restricted`, `disclosures` | what a change may do |
+//! | `sessions`, `logins` | log-ins |
+//! | `nodes`, `node_tokens`, `uptime`, `clock`, `history`, `export` | nodes, and what they are sent |
 //! | `listing`, `page`, `walk`, `condition` | lists |
-//! | [`audit`], `audited`, [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
+//! | [`audit`], `public_view`, [`usage`], `webhooks`, `explain` | the audit, usage, the outbox, facts for `explain` |
 //! | [`backup`], `former` | backups, and what a replaced database knew |
-//! | `removals`, `retention`, `secrets`, `slots`, `dependents` | what is removed, and what is kept of it |
+//! | `removals`, `retention`, `secrets`, `slots` | what is removed, and what is kept of it |
 //!
 //! **Invariant: every change to what a node decides by happens in one transaction that also
 //! advances the revision by one and stamps the changed rows with it.** [`revision::RevisionTx`] is the
@@ -26,7 +26,6 @@ mod accounts;
 mod actors;
 mod at_rest;
 pub mod audit;
-mod audited;
 mod authorized;
 pub mod backup;
 mod callers;
@@ -34,13 +33,9 @@ mod chunks;
 mod clock;
 mod condition;
 mod creation;
-mod dependents;
 mod disclosures;
 mod editing;
-mod entity_tags;
-mod epochs;
 mod error;
-mod exceeded;
 mod expired;
 mod explain;
 mod export;
@@ -52,21 +47,21 @@ mod import;
 mod insert;
 mod json;
 mod keys;
-mod known_clients;
-mod lasting;
 mod listing;
+mod logins;
 mod node_tokens;
 mod nodes;
 mod normalization;
 mod open;
 mod page;
 mod policies;
+mod public_view;
 mod quotas;
 mod reading;
-mod refused_logins;
 mod regenerate;
 mod removals;
 mod repeatable;
+mod restricted;
 mod restrictions;
 mod retention;
 mod revision;
@@ -89,15 +84,13 @@ use at_rest::AtRest;
 pub use at_rest::{AtRestKey, AtRestKeys, HOW_TO as AT_REST_KEY_HOW_TO};
 use json::{authority, from_json, listed_to_json, selection, to_json};
 
-pub use accounts::{Account, Credentials};
-pub use accounts::{AccountChange, NewAccount};
+pub use accounts::{Account, AccountChange, NewAccount};
 pub use actors::{Actor, Caller, Credential, SERVICE};
 pub use authorized::Authorized;
 pub use chunks::{CHUNK_LEN, Chunks};
 pub use creation::Created;
 pub use editing::KeyChange;
 pub use error::{OpenError, StoreError};
-pub use exceeded::Exceeded;
 pub use export::{Changes, Page, Place};
 pub use file::OpenMode;
 use file::{OpenFile, lock};
@@ -107,17 +100,17 @@ pub use history::{Head, Tag};
 pub use import::{ImportCheck, ImportOptions, Imported};
 pub use keys::ListedKey;
 pub use keys::{Key, KeySettings, NewKey, Secret};
-pub use lasting::Lasting;
 pub use listing::{KeyQuery, KeySort, KeyState};
+pub use logins::{Credentials, Refusals, RefusedLogins};
 pub use node_tokens::NodeTokenDetails;
 pub use node_tokens::{MAX_NODE_TOKENS, NewNodeToken, RevokedNodeTokens};
 pub use nodes::NodeRow;
 pub use nodes::{FOREVER, NodeKey};
 pub use page::{PageQuery, Position, Total};
 use reading::ListReads;
-pub use refused_logins::{Refusals, RefusedLogins};
 pub use regenerate::{Regenerated, Regeneration, Reported};
 pub use repeatable::{Outcome, RepeatableCall};
+pub use restricted::{Exceeded, Lasting};
 pub use restrictions::KeyRestrictions;
 pub use revocation::Revoked;
 pub use routes::RouteRecords;

@@ -1,7 +1,6 @@
 //! Lists of keys, page by page: their filters and orders.
 
 mod filters;
-mod order;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -12,9 +11,43 @@ use sqlx::SqliteConnection;
 
 use super::keys::{self, ListedKey};
 use super::page::{Found, PageQuery, Paged, Total};
-use super::walk::{Effort, Gathering, Walk};
+use super::walk::{Effort, Gathering, Segment, Sequence, Walk};
 use super::{Store, StoreError};
 use filters::Filters;
+
+// Each order has an index of live keys and one of revoked keys, both ending with `seq`.
+const CREATION: [Segment; 1] = [Segment {
+    has: "TRUE",
+    by: Some("created_at"),
+}];
+const NAME: [Segment; 1] = [Segment {
+    has: "TRUE",
+    by: Some("keys.name COLLATE NOCASE"),
+}];
+const EXPIRY: [Segment; 2] = [
+    Segment {
+        has: "expires_at IS NOT NULL",
+        by: Some("expires_at"),
+    },
+    Segment {
+        has: "expires_at IS NULL",
+        by: None,
+    },
+];
+const LAST_USE: [Segment; 2] = [
+    Segment {
+        has: "last_used_at IS NOT NULL",
+        by: Some("last_used_at"),
+    },
+    Segment {
+        has: "last_used_at IS NULL",
+        by: None,
+    },
+];
+
+/// The values for keys without a time: no real time is as late, or as early.
+const LATEST: i64 = i64::MAX;
+const EARLIEST: i64 = -1;
 
 /// The state of a key, as far as it depends on the key only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -216,7 +249,7 @@ async fn plan(
         drivers,
         tests,
     } = filters;
-    let sequence = order::sequence(query.sort, query.descending);
+    let sequence = order(query.sort, query.descending);
     let mut fewest = None;
     if !drivers.is_empty() {
         let base_driver = filters::Driver::base(&base);
@@ -238,7 +271,7 @@ async fn plan(
         .into_iter()
         .map(|driver| driver.by_creation)
         .find(|runs| !runs.is_empty());
-    let by_creation = order::sequence(KeySort::CreatedAt, query.descending);
+    let by_creation = order(KeySort::CreatedAt, query.descending);
     let walk = |sequence, runs| Walk {
         sequence,
         runs,
@@ -253,4 +286,23 @@ async fn plan(
         _ => walk(sequence, base),
     };
     Ok(Plan::Walk { page, count })
+}
+
+/// Returns the order of keys by an attribute.
+fn order(sort: KeySort, descending: bool) -> Sequence {
+    let (value, segments): (_, &'static [Segment]) = match (sort, descending) {
+        (KeySort::CreatedAt, _) => ("created_at", &CREATION),
+        (KeySort::Name, _) => ("keys.name COLLATE NOCASE", &NAME),
+        (KeySort::ExpiresAt, false) => ("COALESCE(expires_at, 9223372036854775807)", &EXPIRY),
+        (KeySort::ExpiresAt, true) => ("COALESCE(expires_at, -1)", &EXPIRY),
+        (KeySort::LastUsedAt, false) => ("COALESCE(last_used_at, 9223372036854775807)", &LAST_USE),
+        (KeySort::LastUsedAt, true) => ("COALESCE(last_used_at, -1)", &LAST_USE),
+    };
+    Sequence {
+        table: "keys",
+        value,
+        descending,
+        segments,
+        last: if descending { EARLIEST } else { LATEST },
+    }
 }

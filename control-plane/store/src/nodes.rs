@@ -1,13 +1,15 @@
 //! The nodes that may be deciding requests. They are stored so that a control plane still counts
-//! them after a restart.
+//! them after a restart. Nodes of former histories are served if their epoch is accepted: a restore
+//! records it, or an operator accepts it.
 
 use sqlx::FromRow;
 use sqlx::SqliteExecutor;
 use std::collections::BTreeSet;
+use tokio::sync::watch;
 
 use super::audit::{Event, Target};
 use super::revision::run_to_completion;
-use super::{Authorized, Store, StoreError};
+use super::{Authorized, Epoch, Store, StoreError};
 
 /// No limit, for an uptime and for a duration.
 pub const FOREVER: i64 = i64::MAX;
@@ -179,4 +181,76 @@ pub(super) async fn all(from: impl SqliteExecutor<'_>) -> Result<Vec<NodeRow>, s
     const QUERY: &str = "SELECT node_id, secret_hash, meter, instance, version, protocol, staleness, lost_at, \
          lost_since FROM nodes";
     sqlx::query_as(QUERY).fetch_all(from).await
+}
+
+impl Store {
+    /// Returns whether nodes of this epoch are served: it is the database's own, or an accepted
+    /// one.
+    pub fn accepts(&self, epoch: &Epoch) -> bool {
+        self.0.epoch == *epoch || self.0.accepted.borrow().contains(epoch)
+    }
+
+    /// Returns a receiver that wakes when an epoch is accepted.
+    pub fn watch_accepted(&self) -> watch::Receiver<BTreeSet<Epoch>> {
+        self.0.accepted.subscribe()
+    }
+}
+
+impl Authorized {
+    /// Accepts the nodes of these epochs from now on.
+    pub async fn accept_epochs(self, epochs: BTreeSet<Epoch>) -> Result<(), StoreError> {
+        let store = self.store().clone();
+        run_to_completion(async move {
+            let mut authorized = self.begin_local().await?;
+            let now = authorized.now;
+            for epoch in &epochs {
+                accept_epoch(&mut *authorized.tx, epoch, now).await?;
+            }
+            let target = |epoch| Target {
+                kind: "epoch",
+                id: Some(hex::encode(epoch)),
+                name: None,
+            };
+            let events: Vec<_> = epochs
+                .iter()
+                .map(|epoch| Event::done("nodes.accept_epoch", target(epoch)))
+                .collect();
+            authorized.commit(&events).await?;
+            store
+                .0
+                .accepted
+                .send_modify(|accepted| accepted.extend(epochs));
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Records an accepted epoch.
+pub(super) async fn accept_epoch(
+    to: impl SqliteExecutor<'_>,
+    epoch: &[u8],
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(
+        "INSERT INTO accepted_epochs (epoch, accepted_at) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    );
+    query.bind(epoch).bind(now).execute(to).await?;
+    Ok(())
+}
+
+/// Returns all accepted epochs.
+pub(super) async fn accepted_epochs(
+    from: impl SqliteExecutor<'_>,
+) -> Result<BTreeSet<Epoch>, StoreError> {
+    let rows: Vec<Vec<u8>> = sqlx::query_scalar("SELECT epoch FROM accepted_epochs")
+        .fetch_all(from)
+        .await?;
+    rows.into_iter()
+        .map(|epoch| {
+            epoch
+                .try_into()
+                .map_err(|_| StoreError::Damaged("an epoch"))
+        })
+        .collect()
 }

@@ -14,7 +14,7 @@ use super::file::{self, OpenFile, OpenMode, lock};
 use super::health::Health;
 use super::reading::{self, ListReads};
 use super::{COMMIT_SECONDS, MIGRATIONS, OpenError, PATIENCE, Shared, Store, StoreError};
-use super::{epochs, history, normalization, routes};
+use super::{history, nodes, normalization, routes};
 
 const READERS: u32 = 8;
 
@@ -65,7 +65,7 @@ impl Store {
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
         let (epoch, head, created) = history::identity(&mut transaction).await?;
         let at_rest = AtRest::open(&mut transaction, keys).await?;
-        let accepted = watch::Sender::new(epochs::accepted(&mut *transaction).await?);
+        let accepted = watch::Sender::new(nodes::accepted_epochs(&mut *transaction).await?);
         transaction.commit().await.map_err(StoreError::from)?;
         file.identify_log();
         let head = watch::Sender::new(head);

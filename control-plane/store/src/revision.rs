@@ -7,7 +7,7 @@ use std::time::Instant;
 use tracing::Instrument as _;
 
 use super::at_rest::AtRest;
-use super::{Head, Shared, Store, StoreError, dependents, history};
+use super::{Head, Shared, Store, StoreError, history};
 
 /// A change under way. Dropping it rolls everything back.
 pub(super) struct RevisionTx {
@@ -49,8 +49,8 @@ impl RevisionTx {
     /// changed keys are part of the same change.
     pub(super) async fn commit(mut self) -> Result<u64, StoreError> {
         let revision = self.revision();
-        dependents::follow_keys(&mut self.transaction, revision).await?;
-        dependents::record_imported(&mut self.transaction, revision).await?;
+        follow_keys(&mut self.transaction, revision).await?;
+        record_imported(&mut self.transaction, revision).await?;
         let committed = match self.store.file.check() {
             Ok(()) => self.transaction.commit().await.map_err(StoreError::from),
             // The file at the path is another one, so the change would be lost.
@@ -74,6 +74,29 @@ impl RevisionTx {
         });
         Ok(head.revision)
     }
+}
+
+/// Marks the old secrets of changed keys as changed, because their records contain the same data of
+/// the key. Those of keys that have left the snapshot are removed.
+async fn follow_keys(on: &mut SqliteConnection, revision: i64) -> Result<(), StoreError> {
+    // The joins are in this order, so that the cost depends on the number of changed rows.
+    const FOLLOW: &str = "UPDATE old_secrets SET revision = ?1, \
+         removed = (SELECT slot IS NULL FROM keys WHERE seq = key_seq) \
+         WHERE digest IN (SELECT o.digest FROM keys k CROSS JOIN old_secrets o ON o.key_seq = k.seq \
+         WHERE k.revision = ?1 AND NOT o.removed)";
+    sqlx::query(FOLLOW).bind(revision).execute(&mut *on).await?;
+    Ok(())
+}
+
+/// Marks the settings record as changed when the first imported secret is added, and when the last
+/// one is removed.
+async fn record_imported(on: &mut SqliteConnection, revision: i64) -> Result<(), StoreError> {
+    const RECORD: &str = "WITH now (imported) AS (SELECT \
+         EXISTS (SELECT 1 FROM keys WHERE imported = TRUE AND slot IS NOT NULL) \
+         OR EXISTS (SELECT 1 FROM old_secrets WHERE imported AND NOT removed)) \
+         UPDATE routes SET imported = now.imported, revision = ? FROM now WHERE routes.imported <> now.imported";
+    sqlx::query(RECORD).bind(revision).execute(&mut *on).await?;
+    Ok(())
 }
 
 /// Runs a write to completion, even if the caller stops waiting, so that what is committed is

@@ -4,7 +4,7 @@ use latchkey_model::client_network::ClientNetwork;
 use latchkey_model::secret::TokenHash;
 
 use super::audit::{self, Event, Origin, Target};
-use super::{Actor, Authorized, Caller, Credentials, Store, StoreError, callers, known_clients};
+use super::{Actor, Authorized, Caller, Credentials, Store, StoreError, callers, logins};
 
 /// The number of seconds without use after which a session ends.
 pub const IDLE_SECONDS: i64 = 30 * 60;
@@ -58,7 +58,7 @@ impl Store {
                 now,
             )
             .await?;
-            known_clients::remember(&mut transaction, &user.user_id, client, now).await?;
+            logins::remember_client(&mut transaction, &user.user_id, client, now).await?;
         }
         transaction.commit().await?;
         Ok(begun)

@@ -446,7 +446,7 @@ async fn walks_read_rows_in_index_order() {
                     .await
                     .unwrap()
                     .unwrap();
-                let sequence = order::sequence(sort, descending);
+                let sequence = order(sort, descending);
                 let walk = Walk {
                     sequence,
                     runs: filters.base,

@@ -11,7 +11,7 @@ use latchkey_policy::key::Environment;
 use latchkey_policy::limit::{Limits, Window};
 
 use crate::KeySettings;
-use crate::exceeded::{Exceeded, exceeded};
+use crate::restricted::{Exceeded, exceeded};
 
 /// The maximum that a key can have.
 #[derive(Debug, Clone, PartialEq, Eq)]

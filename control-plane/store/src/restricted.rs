@@ -1,4 +1,22 @@
-//! The changes other than to keys that a key can make, and that its restrictions would not apply to.
+//! The changes that the restrictions of a calling key refuse: to a key that would get more than the
+//! calling key has, and to anything else that the restrictions would not apply to.
+
+/// A field that exceeds what the calling key has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exceeded {
+    /// The field's name in requests.
+    pub field: String,
+    /// The text that follows the field's name, such as "must be …".
+    pub reason: String,
+}
+
+/// Returns the field that exceeds what the calling key has, with the reason.
+pub(super) fn exceeded(field: impl Into<String>, reason: impl Into<String>) -> Option<Exceeded> {
+    Some(Exceeded {
+        field: field.into(),
+        reason: reason.into(),
+    })
+}
 
 /// Something other than a key that a key could change, and that either outlasts the restrictions of
 /// the key or lifts them.

@@ -1,6 +1,7 @@
-//! The fields of each resource that its audit entries contain: its public view, which never has a
-//! secret.
+//! The public view of each resource: the fields that its audit entries contain, which are never
+//! secret, and the entity tags of keys and users.
 
+use latchkey_model::entity_tag::{EntityTag, Tagged};
 use latchkey_model::limits::DeclaredLimits;
 use latchkey_model::route_document::RouteDocument;
 use latchkey_model::tier::Tier;
@@ -126,5 +127,45 @@ impl Audited for Vec<Tier> {
 
     fn public_fields(&self) -> Value {
         json!({ "tiers": self })
+    }
+}
+
+impl Tagged for Key {
+    fn entity_tag(&self) -> EntityTag {
+        let settings = &self.settings;
+        let lists = (&settings.allowed_ips, &settings.denied_ips);
+        let texts = (
+            &self.id,
+            &settings.name,
+            &settings.description,
+            &self.user_id,
+        );
+        let state = (
+            self.disabled,
+            self.revoked_at,
+            settings.expires_at,
+            settings.limits,
+        );
+        EntityTag::new(
+            "key",
+            &(
+                texts,
+                state,
+                lists,
+                &self.secret.masked,
+                self.secret.created_at,
+            ),
+        )
+    }
+}
+
+impl Tagged for User {
+    fn entity_tag(&self) -> EntityTag {
+        let held = (
+            &self.authority.roles,
+            &self.authority.permissions,
+            &self.subaccounts,
+        );
+        EntityTag::new("user", &(&self.id, &self.email, held, self.disabled))
     }
 }
