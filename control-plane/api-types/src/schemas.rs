@@ -59,7 +59,7 @@ named_schemas! {
     Description = text().max_length(Some(MAX_DESCRIPTION_LEN));
 
     /// A name for machines, of a service, tier or node token.
-    Word = matching(format!("^[a-z0-9_-]{{1,{}}}$", MAX_WORD_LEN));
+    Word = matching(format!("^[a-z0-9_-]{{1,{MAX_WORD_LEN}}}$"));
 
     /// An email address. It is stored and compared in lower case and in Unicode NFC. Control and
     /// format characters are refused, except joiners between letters.
