@@ -47,7 +47,7 @@ HOST_TESTS := broken:: edge:: http2:: listener_update:: hot_restart:: takeover::
 WASM_ONLY := --package latchkey-empty-filter --package latchkey-floor-filter
 
 WASM_BINDGEN := $(shell sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' Cargo.lock)
-WASM_RUNNER := .tools/wasm-bindgen-$(WASM_BINDGEN)/bin/wasm-bindgen-test-runner
+WASM_RUNNER := .tools/wasm-runner-$(WASM_BINDGEN)/release/latchkey-wasm-runner
 
 .PHONY: help
 help: ## Show this help
@@ -117,10 +117,11 @@ instructions: need-cargo need-cc ## Check that a verdict takes no more instructi
 	@policy/benches/instructions $(if $(filter 1,$(ACCEPT)),--accept) $(TARGET)/release/examples/verdicts
 
 .PHONY: lint
-lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check formatting, Cargo.lock, circular dependencies between modules, and clippy, with warnings denied
+lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check formatting, Cargo.lock, circular dependencies between modules, the bounds of `make metrics`, and clippy, with warnings denied
 	cargo fmt --all --check
 	python3 -B -m unittest discover --start-directory tests/metrics
 	tests/metrics/circles
+	tests/metrics/metrics --check
 	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
 	cargo clippy --locked --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter-core --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 
@@ -168,9 +169,11 @@ build-filters: need-cargo need-cc
 	@filter/build --features next-format $(NEXT_FORMAT_FILTER)
 
 $(WASM_RUNNER): | need-cargo need-cc
-	@echo "make: building wasm-bindgen-test-runner $(WASM_BINDGEN), which runs Wasm tests in Node.js" >&2
-	cargo install --quiet --locked wasm-bindgen-cli --version $(WASM_BINDGEN) --bin wasm-bindgen-test-runner \
-		--root .tools/wasm-bindgen-$(WASM_BINDGEN)
+	@grep -q '"=$(WASM_BINDGEN)"' tests/wasm-runner/Cargo.toml || { echo "make: tests/wasm-runner/Cargo.toml needs" \
+		"wasm-bindgen-cli $(WASM_BINDGEN), like Cargo.lock" >&2; exit 1; }
+	@echo "make: building the runner of Wasm tests in Node.js, wasm-bindgen $(WASM_BINDGEN)" >&2
+	cargo build --quiet --locked --release --manifest-path tests/wasm-runner/Cargo.toml \
+		--target-dir .tools/wasm-runner-$(WASM_BINDGEN)
 
 .PHONY: wasm-target
 wasm-target: need-cargo
