@@ -99,7 +99,8 @@ pub struct Secret {
     pub last_used_ip: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+// Without Debug, so that no log shows the secret.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct GeneratedKey {
     #[serde(flatten)]
     #[schema(value_type = Key)]

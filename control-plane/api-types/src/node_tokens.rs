@@ -43,7 +43,8 @@ pub struct NodeTokenList {
     pub total: usize,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+// Without Debug, so that no log shows the secret.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedNodeToken {
     #[serde(flatten)]
     #[schema(value_type = NodeToken)]

@@ -17,7 +17,8 @@ pub struct Login {
     pub password: Password,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+// Without Debug, so that no log shows the secret.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct Session {
     #[schema(value_type = schemas::SessionToken)]
     pub token: String,

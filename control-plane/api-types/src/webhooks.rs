@@ -90,7 +90,8 @@ pub struct WebhookList {
     pub total: usize,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+// Without Debug, so that no log shows the secret.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedWebhook {
     #[serde(flatten)]
     #[schema(value_type = Webhook)]
