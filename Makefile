@@ -123,6 +123,7 @@ lint: need-cargo need-cc need-clippy need-python3 wasm-target ## Check formattin
 	tests/metrics/circles
 	tests/metrics/metrics --check
 	cargo clippy --locked --release --workspace --all-targets -- --deny warnings
+	cargo clippy --locked $(RUN) -- --deny warnings
 	cargo clippy --locked --release $(WASM_ONLY) --package latchkey-policy --package latchkey-filter-core --package latchkey-filter --all-features --target $(WASM) -- --deny warnings
 
 .PHONY: metrics
