@@ -11,6 +11,7 @@ use latchkey_policy::limit::Window;
 use latchkey_store::{AtRestKey, AtRestKeys, NewKey, OpenMode, Store};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -280,6 +281,17 @@ impl Plane {
     pub(crate) async fn pool(&self) -> sqlx::SqlitePool {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.database());
         sqlx::SqlitePool::connect_with(options).await.unwrap()
+    }
+
+    /// Copies the file of the database while no control plane runs. The log is written back first:
+    /// a connection of [`Self::pool`] that is still closing may have left it beside the file.
+    pub(crate) async fn copy_database(&self, to: &Path) {
+        let pool = self.pool().await;
+        let checkpoint = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)");
+        let busy: i64 = checkpoint.fetch_one(&pool).await.unwrap();
+        assert_eq!(busy, 0, "the database is in use");
+        pool.close().await;
+        fs::copy(self.database(), to).unwrap();
     }
 }
 

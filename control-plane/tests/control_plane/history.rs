@@ -129,7 +129,7 @@ async fn rolled_back_database_serves_nothing_lost() {
     let made = plane.create_keys("key", 2).await;
     plane.take().shutdown().await;
     let (database, copy) = (plane.database(), plane.database().with_extension("copy"));
-    fs::copy(&database, &copy).unwrap();
+    plane.copy_database(&copy).await;
     plane.run().await;
     for name in ["lost-a", "lost-b", "lost-c"] {
         plane.create_keys(name, 1).await;

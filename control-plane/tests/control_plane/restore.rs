@@ -132,7 +132,7 @@ async fn restore_over_accepting_database_keeps_nodes() {
 async fn restore_over_earlier_state_has_unknown_past() {
     let (mut plane, file) = backed_up().await;
     let earlier = plane.database().with_extension("earlier");
-    fs::copy(plane.database(), &earlier).unwrap();
+    plane.copy_database(&earlier).await;
     plane.run().await;
     plane.create_keys("key", 1).await;
     let newer = plane.database().with_extension("newer");
