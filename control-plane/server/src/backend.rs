@@ -23,7 +23,7 @@ pub struct Backend {
     pub clock: Arc<dyn Clock>,
     /// The nodes.
     pub registry: Registry,
-    /// The metrics, some of which the API counts.
+    /// The metrics. The API updates some of them.
     pub metrics: Arc<Metrics>,
     /// The health of the feed of changes to nodes.
     pub feed: FeedHealth,

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn values_are_in_the_columns_that_they_were_set_for() {
+    async fn values_land_in_their_columns() {
         let pool = sqlx::SqlitePool::connect("sqlite::memory:").await.unwrap();
         let mut connection = pool.acquire().await.unwrap();
         sqlx::query("CREATE TABLE points (label TEXT UNIQUE, x INTEGER)")
